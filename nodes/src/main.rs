@@ -1,0 +1,2 @@
+//! neap
+fn main() {}
