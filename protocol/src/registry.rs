@@ -528,13 +528,8 @@ impl Registry {
             .filter(|id| self.drains.get(id).is_some_and(|d| d.end.is_none()));
         let kept = in_progress.and_then(drain_hold);
         let lifted: Vec<Name> = match name {
-            Some(name) if !record.holds.contains_key(name) => {
-                // A drain that is over has a hold of this name no more: lifting it twice is success.
-                return match name.as_str().starts_with(DRAIN_HOLD_PREFIX) {
-                    true => Ok(Applied::Lifted { holds: Vec::new() }),
-                    false => Err(Refusal::UnknownHold(name.clone())),
-                };
-            }
+            // Lifting twice is success.
+            Some(name) if !record.holds.contains_key(name) => Vec::new(),
             Some(name) => match in_progress {
                 Some(drain) if kept.as_ref() == Some(name) => return Err(Refusal::HoldOfDrain(drain)),
                 Some(_) | None => alloc::vec![name.clone()],

@@ -6,7 +6,7 @@ use core::fmt;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// An amount of resources, on one slave or summed over many.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resources {
     /// Processors, in thousandths of one.
     pub cpus: u64,
@@ -121,6 +121,12 @@ impl fmt::Display for Resources {
             write!(f, " ports:{}", self.ports)?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({self})")
     }
 }
 

@@ -41,7 +41,7 @@ impl Leader {
                 continue;
             };
             for part in offers.chunks(OFFERS_PER_MESSAGE) {
-                cx.to_framework(session, MasterToFramework::Offers(part.to_vec()));
+                cx.tell_framework(session, MasterToFramework::Offers(part.to_vec()));
             }
         }
     }

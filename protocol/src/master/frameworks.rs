@@ -49,7 +49,7 @@ pub(super) struct Subscription {
 impl Leader {
     pub(super) fn on_framework(&mut self, cx: &mut Cx<'_>, session: SessionId, message: FrameworkToMaster) {
         let framework = match (self.sessions.get(&session), &message) {
-            (None, _) => return,
+            (None, _) => return cx.unknown(session),
             (Some(Owner::Peer(peer)), FrameworkToMaster::Subscribe { .. })
                 if peer.role == Role::Framework =>
             {
@@ -119,10 +119,10 @@ impl Leader {
         };
         if !self.leads() || epoch > self.epoch {
             let message = MasterToFramework::NotLeading { leader: Text::EMPTY };
-            return cx.to_framework(session, message);
+            return cx.tell_framework(session, message);
         }
         if let Some(refusal) = self.unfit(id, &principal, weight) {
-            return cx.to_framework(session, MasterToFramework::Refused(Text::new(refusal)));
+            return cx.tell_framework(session, MasterToFramework::Refused(Text::new(refusal)));
         }
         let failover_timeout = failover_timeout.min(cx.config.failover_timeout_max);
         let record = FrameworkRecord {
@@ -175,7 +175,7 @@ impl Leader {
             (Ok(_), Some(id)) => self.take_up(cx, id, subscription, false),
             (Ok(_), None) | (Err(_), _) => {
                 let text = Text::new("it was torn down meanwhile: subscribe without an id");
-                cx.to_framework(subscription.session, MasterToFramework::Refused(text));
+                cx.tell_framework(subscription.session, MasterToFramework::Refused(text));
             }
         }
     }
@@ -245,13 +245,13 @@ impl Leader {
             epoch: self.epoch,
             highest_task,
         };
-        cx.to_framework(session, message);
+        cx.tell_framework(session, message);
         for (slave, update) in buried {
-            cx.to_framework(session, MasterToFramework::Update { update, slave });
+            cx.tell_framework(session, MasterToFramework::Update { update, slave });
         }
         for slave in slaves {
             if let Some(session) = self.slaves.get(&slave).and_then(|state| state.session) {
-                cx.to_slave(session, MasterToSlave::Resend { framework: id });
+                cx.tell_slave(session, MasterToSlave::Resend { framework: id });
             }
         }
         self.tell_inverse_offers(cx, id, session);
@@ -389,14 +389,14 @@ impl Leader {
             if over {
                 state.tasks.remove(&task);
                 if let Some(session) = session {
-                    cx.to_slave(session, MasterToSlave::Acknowledge { task, number });
+                    cx.tell_slave(session, MasterToSlave::Acknowledge { task, number });
                 }
             } else if let Some(task) = state.tasks.get_mut(&task) {
                 task.kill = task.kill.or(Some(kill));
             }
         }
         if let Some(session) = session {
-            cx.to_slave(session, MasterToSlave::KillFramework { framework });
+            cx.tell_slave(session, MasterToSlave::KillFramework { framework });
         }
         self.check_drained(cx, slave);
     }
@@ -490,7 +490,7 @@ impl Leader {
         self.count_in(slave, id, Task::staging(&spec));
         self.publish_task(cx, slave, id);
         if let Some(session) = self.slaves.get(&slave).and_then(|state| state.session) {
-            cx.to_slave(session, MasterToSlave::Launch(spec));
+            cx.tell_slave(session, MasterToSlave::Launch(spec));
         }
     }
 

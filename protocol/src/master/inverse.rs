@@ -177,7 +177,7 @@ impl Leader {
             deadline,
             reason,
         };
-        cx.to_framework(session, message);
+        cx.tell_framework(session, message);
     }
 
     /// What a framework that has come back is still asked for.
@@ -402,7 +402,7 @@ impl Leader {
             });
         }
         if let Some(session) = self.frameworks.get(&record.framework).and_then(|f| f.session) {
-            cx.to_framework(session, MasterToFramework::InverseOfferClosed { id, outcome });
+            cx.tell_framework(session, MasterToFramework::InverseOfferClosed { id, outcome });
         }
         self.publish(
             cx,
@@ -442,7 +442,7 @@ impl Leader {
         if record.end == Some(DrainEnd::Drained) {
             // It was drained to stay, and is now to go.
             if let Some(session) = self.slaves.get(&slave).and_then(|state| state.session) {
-                cx.to_slave(session, MasterToSlave::Leave);
+                cx.tell_slave(session, MasterToSlave::Leave);
             }
             return;
         }
@@ -574,13 +574,13 @@ impl Leader {
         let mut frameworks: Vec<FrameworkId> = state.tasks.keys().map(|id| id.framework).collect();
         frameworks.dedup();
         for framework in frameworks {
+            // Its going is looked at like any other: see `framework_disconnected`.
             if let Some(session) = self.frameworks.get(&framework).and_then(|f| f.session) {
                 let detail = "it did not acknowledge the ends of tasks that a drain waits for; \
                               acknowledge every update, then subscribe again";
                 self.expel(cx, session, CloseCode::Misbehaved, detail);
             }
         }
-        self.check_drained(cx, slave);
     }
 
     /// A drain's time and its bound are over: it ends, whatever is still unknown (R22).
@@ -623,7 +623,8 @@ impl Leader {
             self.inverse_over(cx, inverse_offer, &record, outcome);
         }
         let state = self.slaves.get(&slave);
-        let unacknowledged = state.map_or(0, |state| state.tasks.len() as u32);
+        let tasks = state.into_iter().flat_map(|state| state.tasks.values());
+        let unacknowledged = tasks.filter(|task| task.state.is_terminal()).count() as u32;
         let session = state.and_then(|state| state.session);
         let line = ReceiptLine::DrainEnded { end, unacknowledged };
         cx.push(Effect::Record {
@@ -643,7 +644,7 @@ impl Leader {
         }
         let then = self.registry.drains().get(&id).map(|record| record.then);
         if let (DrainEnd::Drained, Some(After::Unregister), Some(session)) = (end, then, session) {
-            cx.to_slave(session, MasterToSlave::Leave);
+            cx.tell_slave(session, MasterToSlave::Leave);
         }
         self.freed(cx, slave);
     }

@@ -101,17 +101,26 @@ impl Cx<'_> {
         self.out.push(effect);
     }
 
-    pub(super) fn to_slave(&mut self, session: SessionId, message: MasterToSlave) {
+    pub(super) fn tell_slave(&mut self, session: SessionId, message: MasterToSlave) {
         self.push(Effect::ToSlave { session, message });
     }
 
-    pub(super) fn to_framework(&mut self, session: SessionId, message: MasterToFramework) {
+    pub(super) fn tell_framework(&mut self, session: SessionId, message: MasterToFramework) {
         self.push(Effect::ToFramework { session, message });
     }
 
     pub(super) fn answer(&mut self, session: SessionId, request: u32, answer: Result<Answer, Refusal>) {
         let message = MasterToOperator::Answer { request, answer };
         self.push(Effect::ToOperator { session, message });
+    }
+
+    /// Ends a session that began before this master led, or that is over for it.
+    pub(super) fn unknown(&mut self, session: SessionId) {
+        self.push(close(
+            session,
+            CloseCode::Shutdown,
+            "this session is over for the master: connect again",
+        ));
     }
 
     pub(super) fn cancel(&mut self, timer: Timer) {
@@ -151,8 +160,11 @@ impl Leader {
             Input::Framework { session, message } => self.on_framework(cx, session, message),
             Input::Operator { session, at, message } => self.on_operator(cx, session, at, message),
             Input::Timer(timer) => self.on_timer(cx, timer),
-            Input::Stored { seq } => self.stored(cx, seq),
-            Input::StoreFailed { seq, cause } => self.store_failed(cx, seq, &cause),
+            Input::Stored { epoch, seq } if epoch == self.epoch => self.stored(cx, seq),
+            Input::StoreFailed { epoch, seq, cause } if epoch == self.epoch => {
+                self.store_failed(cx, seq, &cause);
+            }
+            Input::Stored { .. } | Input::StoreFailed { .. } => {}
             // A driver that hands these to a leader is mistaken; the leader's registry is the newer one.
             Input::Elected { .. } | Input::Deposed { .. } | Input::Recovered { .. } => {}
         }
@@ -291,14 +303,12 @@ impl Leader {
             (Operation::MarkUnreachable { slave }, _) => self.unreachable(cx, slave, applied),
             (Operation::RemoveFramework { framework }, _) => self.framework_removed(cx, framework, applied),
             (operation, Then::Answer { session, request, by }) => {
-                let answer = self.operated(cx, operation, &by, applied);
+                let answer = self.operated(cx, operation, Some(&by), applied);
                 cx.answer(session, request, answer);
             }
             (operation, Then::Nothing) => {
-                if let Some(name) = Name::new("neap").ok() {
-                    // Nobody waits: a refusal here means that what was asked for is no longer needed.
-                    let _ = self.operated(cx, operation, &name, applied);
-                }
+                // Nobody waits: a refusal here means that what was asked for is no longer needed.
+                let _ = self.operated(cx, operation, None, applied);
             }
         }
     }
@@ -309,7 +319,8 @@ impl Leader {
         self.publish(cx, Event::Leading(self.epoch));
         let frameworks: Vec<FrameworkId> = self.registry.frameworks().keys().copied().collect();
         for framework in frameworks {
-            self.await_framework(cx, framework);
+            self.await_framework(framework);
+            self.arm_failover(cx, framework);
         }
         let slaves: Vec<SlaveId> = self.registry.slaves().keys().copied().collect();
         for slave in slaves {

@@ -118,11 +118,15 @@ pub enum Input {
     Timer(Timer),
     /// A write, and every one before it, is durable.
     Stored {
+        /// Of which leader's: a master that led before may hear of its last term's writes late.
+        epoch: Epoch,
         /// Which.
         seq: Seq,
     },
     /// A write, and every one after it that was asked for, failed: the registry is as before it.
     StoreFailed {
+        /// Of which leader's.
+        epoch: Epoch,
         /// Which.
         seq: Seq,
         /// Why, for people.
@@ -385,18 +389,21 @@ impl Default for Master {
     }
 }
 
+/// A standby names the leader, and ends the session: it has nothing else to say on it (R29, R31).
 fn answer_as_standby(leader: &Text, input: Input, out: &mut Outbox<Effect>) {
     let leader = leader.clone();
-    match input {
+    let session = match input {
         Input::Slave { session, .. } => {
             let message = MasterToSlave::Refused(Refused::NotLeading { leader });
             out.push(Effect::ToSlave { session, message });
+            session
         }
         Input::Framework { session, .. } => {
             out.push(Effect::ToFramework {
                 session,
                 message: MasterToFramework::NotLeading { leader },
             });
+            session
         }
         Input::Operator { session, message, .. } => {
             let answer = Err(Refusal::NotLeading { leader });
@@ -405,7 +412,7 @@ fn answer_as_standby(leader: &Text, input: Input, out: &mut Outbox<Effect>) {
                 answer,
             };
             out.push(Effect::ToOperator { session, message });
-            return;
+            session
         }
         Input::Elected { .. }
         | Input::Deposed { .. }
@@ -415,12 +422,8 @@ fn answer_as_standby(leader: &Text, input: Input, out: &mut Outbox<Effect>) {
         | Input::Timer(_)
         | Input::Stored { .. }
         | Input::StoreFailed { .. } => return,
-    }
-    if let Some(Effect::ToSlave { session, .. } | Effect::ToFramework { session, .. }) = out.as_slice().last()
-    {
-        let session = *session;
-        out.push(close(session, CloseCode::Done, "this master does not lead"));
-    }
+    };
+    out.push(close(session, CloseCode::Done, "this master does not lead"));
 }
 
 fn close(session: SessionId, code: CloseCode, detail: &str) -> Effect {

@@ -32,7 +32,7 @@ impl Leader {
             Some(Owner::Peer(_) | Owner::Slave(_) | Owner::Framework(_)) => {
                 return self.expel(cx, session, CloseCode::Forbidden, "only operators command");
             }
-            None => return,
+            None => return cx.unknown(session),
         };
         let OperatorToMaster { request, command } = message;
         if !self.leads() {
@@ -199,7 +199,7 @@ impl Leader {
         };
         let changed = !state.leaving;
         if changed {
-            cx.to_slave(session, MasterToSlave::Leave);
+            cx.tell_slave(session, MasterToSlave::Leave);
         }
         Ok(Reply::Answer(Answer::Done { changed }))
     }
@@ -229,7 +229,7 @@ impl Leader {
         &mut self,
         cx: &mut Cx<'_>,
         operation: Operation,
-        by: &Name,
+        by: Option<&Name>,
         applied: Result<Applied, Refusal>,
     ) -> Result<Answer, Refusal> {
         let applied = applied?;
@@ -240,7 +240,9 @@ impl Leader {
             }
             (Operation::LiftHolds { slave, .. }, Applied::Lifted { holds }) => {
                 let changed = !holds.is_empty();
-                self.holds_lifted(cx, slave, holds, by);
+                if let Some(by) = by {
+                    self.holds_lifted(cx, slave, holds, by);
+                }
                 return Ok(Answer::Done { changed });
             }
             (Operation::OpenInverseOffer(_), Applied::InverseOffer(id)) => {

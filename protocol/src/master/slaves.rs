@@ -89,7 +89,7 @@ pub(super) struct Removals {
 impl Leader {
     pub(super) fn on_slave(&mut self, cx: &mut Cx<'_>, session: SessionId, message: SlaveToMaster) {
         let (slave, message) = match (self.sessions.get(&session), message) {
-            (None, _) => return,
+            (None, _) => return cx.unknown(session),
             (
                 Some(Owner::Peer(peer)),
                 SlaveToMaster::Register {
@@ -176,7 +176,7 @@ impl Leader {
             Some(_) | None => None,
         };
         if let Some(refused) = refused {
-            cx.to_slave(registration.session, MasterToSlave::Refused(refused));
+            cx.tell_slave(registration.session, MasterToSlave::Refused(refused));
             return;
         }
         match named {
@@ -237,7 +237,7 @@ impl Leader {
         applied: Result<Applied, Refusal>,
     ) {
         let Ok(Applied::Slave { id, changed }) = applied else {
-            cx.to_slave(registration.session, MasterToSlave::Refused(Refused::Removed));
+            cx.tell_slave(registration.session, MasterToSlave::Refused(Refused::Removed));
             return;
         };
         let registration = self.admitting.remove(&registration.name).unwrap_or(registration);
@@ -298,7 +298,7 @@ impl Leader {
         if self.removals.overdue.remove(&slave).is_some() {
             self.resume_if_few(cx);
         }
-        cx.to_slave(
+        cx.tell_slave(
             session,
             MasterToSlave::Registered {
                 id: slave,
@@ -402,7 +402,7 @@ impl Leader {
         } else {
             Reason::FrameworkRemoved
         };
-        cx.to_slave(
+        cx.tell_slave(
             session,
             MasterToSlave::Kill {
                 task: id,
@@ -420,7 +420,7 @@ impl Leader {
         state.kills = Map::new();
         for (task, known) in &state.tasks {
             if let Some(Kill { grace, reason }) = known.kill.filter(|_| !known.state.is_terminal()) {
-                cx.to_slave(
+                cx.tell_slave(
                     session,
                     MasterToSlave::Kill {
                         task: *task,
@@ -436,7 +436,7 @@ impl Leader {
             && drain.end == Some(crate::message::DrainEnd::Drained)
             && drain.then == After::Unregister
         {
-            cx.to_slave(session, MasterToSlave::Leave);
+            cx.tell_slave(session, MasterToSlave::Leave);
         }
     }
 
@@ -483,7 +483,7 @@ impl Leader {
         };
         state.missed = missed.saturating_add(1);
         if let Some(session) = state.session {
-            cx.to_slave(session, MasterToSlave::Ping);
+            cx.tell_slave(session, MasterToSlave::Ping);
         }
         let when = When::After(cx.config.ping_timeout);
         cx.push(Effect::SetTimer {
@@ -514,11 +514,11 @@ impl Leader {
 
     /// A slave's time is over (R6); whether it is given up depends on how many others are (R7).
     pub(super) fn overdue(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
-        if !self
+        if self
             .registry
             .slaves()
             .get(&slave)
-            .is_some_and(|record| !record.unreachable)
+            .is_none_or(|record| record.unreachable)
         {
             return;
         }
@@ -712,7 +712,7 @@ impl Leader {
                 },
             );
         }
-        cx.to_slave(session, MasterToSlave::Unregistered);
+        cx.tell_slave(session, MasterToSlave::Unregistered);
         // What it may still say is of no slave any more; it closes the session itself.
         self.sessions.remove(&session);
     }

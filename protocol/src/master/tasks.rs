@@ -123,7 +123,7 @@ impl Leader {
             if let Some(offer) = self.unlend(cx, id)
                 && let Some(session) = self.frameworks.get(&offer.framework).and_then(|f| f.session)
             {
-                cx.to_framework(session, MasterToFramework::Rescind(alloc::vec![id]));
+                cx.tell_framework(session, MasterToFramework::Rescind(alloc::vec![id]));
             }
         }
     }
@@ -231,7 +231,7 @@ impl Leader {
             return;
         };
         if state.zombies.contains_key(&id) {
-            cx.to_slave(session, acknowledge);
+            cx.tell_slave(session, acknowledge);
             if update.state.is_terminal() {
                 self.zombie_over(cx, slave, id);
             }
@@ -239,7 +239,7 @@ impl Leader {
         }
         let Some(task) = state.tasks.get_mut(&id) else {
             // Its end was acknowledged, and the slave has not heard of it.
-            cx.to_slave(session, acknowledge);
+            cx.tell_slave(session, acknowledge);
             return;
         };
         if update.number > task.number && !task.state.is_terminal() {
@@ -253,13 +253,13 @@ impl Leader {
             }
         } else if update.number > task.number {
             // A second end is none (S9).
-            cx.to_slave(session, acknowledge);
+            cx.tell_slave(session, acknowledge);
             return;
         }
         if self.registry.frameworks().contains_key(&id.framework) {
             self.tell_update(cx, id.framework, slave, update);
         } else {
-            cx.to_slave(session, acknowledge);
+            cx.tell_slave(session, acknowledge);
             if update.state.is_terminal() {
                 self.forget(slave, id);
             }
@@ -297,7 +297,7 @@ impl Leader {
             return;
         };
         if let Some(session) = state.session {
-            cx.to_slave(session, MasterToSlave::Acknowledge { task, number });
+            cx.tell_slave(session, MasterToSlave::Acknowledge { task, number });
         }
         let over = state
             .tasks
@@ -381,7 +381,7 @@ impl Leader {
         update: Update,
     ) {
         if let Some(session) = self.frameworks.get(&framework).and_then(|f| f.session) {
-            cx.to_framework(session, MasterToFramework::Update { update, slave });
+            cx.tell_framework(session, MasterToFramework::Update { update, slave });
         }
     }
 
@@ -433,7 +433,7 @@ impl Leader {
         }
         known.kill = Some(Kill { grace, reason });
         if let Some(session) = session {
-            cx.to_slave(session, MasterToSlave::Kill { task, grace, reason });
+            cx.tell_slave(session, MasterToSlave::Kill { task, grace, reason });
         }
     }
 

@@ -776,8 +776,6 @@ pub enum Refusal {
     UnknownDrain(DrainId),
     /// The drain is through.
     DrainEnded(DrainId, DrainEnd),
-    /// The slave has no such hold.
-    UnknownHold(Name),
     /// The hold belongs to a drain in progress.
     HoldOfDrain(DrainId),
     /// Names of this form are for drains' own holds.
@@ -815,7 +813,6 @@ impl fmt::Display for Refusal {
             Self::InverseOfferOfDrain(id, drain) => write!(f, "inverse offer {id} is part of drain {drain}"),
             Self::UnknownDrain(id) => write!(f, "no drain {id} is in progress"),
             Self::DrainEnded(id, end) => write!(f, "drain {id} is over: {end}"),
-            Self::UnknownHold(name) => write!(f, "the slave has no hold {name}"),
             Self::HoldOfDrain(id) => write!(f, "that hold belongs to drain {id}, which is in progress"),
             Self::ReservedHold(name) => write!(f, "{name} is a name for drains' own holds"),
             Self::AlreadyAsked(id) => write!(f, "inverse offer {id} already asks this framework there"),
@@ -850,7 +847,6 @@ impl Refusal {
             Self::DrainEnded(..) => {
                 "`neap activate` puts the slave back; what happened is in `neap drain --receipt`"
             }
-            Self::UnknownHold(_) => "see its holds with `neap status`",
             Self::HoldOfDrain(_) => "cancel the drain with `neap drain --cancel`",
             Self::ReservedHold(_) => "choose a name that does not begin with `drain-`",
             Self::AlreadyAsked(_) => "cancel that one first with `neap inverse-offer --cancel`",
