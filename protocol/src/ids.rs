@@ -160,17 +160,11 @@ mod tests {
 
     #[test]
     fn ids_read_as_they_are_written() {
-        let task = TaskId {
-            framework: FrameworkId(3),
-            number: 17,
-        };
+        let task = TaskId { framework: FrameworkId(3), number: 17 };
         assert_eq!(task.to_string(), "F3.17");
         assert_eq!("F3.17".parse(), Ok(task));
         assert_eq!("S4".parse(), Ok(SlaveId(4)));
         assert!("F3.x".parse::<TaskId>().is_err());
-        assert_eq!(
-            "4".parse::<SlaveId>().unwrap_err().to_string(),
-            "expected an id like S7"
-        );
+        assert_eq!("4".parse::<SlaveId>().unwrap_err().to_string(), "expected an id like S7");
     }
 }

@@ -348,10 +348,7 @@ mod tests {
             assert_eq!(map.len(), tree.len());
             assert_eq!(map.get(&key), tree.get(&key));
             assert!(map.iter().eq(tree.iter()));
-            assert!(
-                map.iter_after(Some(key))
-                    .eq(tree.range((Bound::Excluded(key), Bound::Unbounded)))
-            );
+            assert!(map.iter_after(Some(key)).eq(tree.range((Bound::Excluded(key), Bound::Unbounded))));
             assert_eq!(map.last(), tree.last_key_value());
         }
     }

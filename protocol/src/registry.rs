@@ -313,16 +313,8 @@ impl Registry {
                 self.epoch = self.epoch.max(*epoch);
                 Ok(Applied::Done { changed })
             }
-            Operation::AdmitSlave {
-                name,
-                address,
-                resources,
-            } => Ok(self.admit(name, address, resources)),
-            Operation::ReadmitSlave {
-                slave,
-                address,
-                resources,
-            } => self.readmit(*slave, address, resources),
+            Operation::AdmitSlave { name, address, resources } => Ok(self.admit(name, address, resources)),
+            Operation::ReadmitSlave { slave, address, resources } => self.readmit(*slave, address, resources),
             Operation::MarkUnreachable { slave } => {
                 let record = self.slave_mut(*slave)?;
                 let changed = !core::mem::replace(&mut record.unreachable, true);
@@ -414,9 +406,9 @@ impl Registry {
             SlaveRef::Id(id) if self.slaves.contains_key(id) => Ok(*id),
             SlaveRef::Id(id) if self.was_removed(*id) => Err(Refusal::RemovedSlave(*id)),
             SlaveRef::Id(_) => Err(Refusal::UnknownSlave(slave.clone())),
-            SlaveRef::Name(name) => self
-                .slave_named(name)
-                .ok_or_else(|| Refusal::UnknownSlave(slave.clone())),
+            SlaveRef::Name(name) => {
+                self.slave_named(name).ok_or_else(|| Refusal::UnknownSlave(slave.clone()))
+            }
         }
     }
 
@@ -428,26 +420,18 @@ impl Registry {
             .into_iter()
             .flat_map(|slave| slave.inverse_offers.keys())
             .copied()
-            .filter(move |id| {
-                self.inverse_offers
-                    .get(id)
-                    .is_some_and(|io| io.drain == Some(drain))
-            })
+            .filter(move |id| self.inverse_offers.get(id).is_some_and(|io| io.drain == Some(drain)))
     }
 
     fn slave_mut(&mut self, slave: SlaveId) -> Result<&mut SlaveRecord, Refusal> {
         if self.was_removed(slave) {
             return Err(Refusal::RemovedSlave(slave));
         }
-        self.slaves
-            .get_mut(&slave)
-            .ok_or(Refusal::UnknownSlave(SlaveRef::Id(slave)))
+        self.slaves.get_mut(&slave).ok_or(Refusal::UnknownSlave(SlaveRef::Id(slave)))
     }
 
     fn inverse_offer_mut(&mut self, id: InverseOfferId) -> Result<&mut InverseOfferRecord, Refusal> {
-        self.inverse_offers
-            .get_mut(&id)
-            .ok_or(Refusal::UnknownInverseOffer(id))
+        self.inverse_offers.get_mut(&id).ok_or(Refusal::UnknownInverseOffer(id))
     }
 
     fn admit(&mut self, name: &Name, address: &Text, resources: &Resources) -> Applied {
@@ -478,10 +462,7 @@ impl Registry {
         record.unreachable = false;
         let others = self.total.saturating_sub(&before.without_ports());
         self.total = others.saturating_add(&resources.without_ports());
-        Ok(Applied::Slave {
-            id: slave,
-            changed: false,
-        })
+        Ok(Applied::Slave { id: slave, changed: false })
     }
 
     fn remove_slave(&mut self, slave: SlaveId) -> Result<Applied, Refusal> {
@@ -493,14 +474,8 @@ impl Registry {
         self.total = self.total.saturating_sub(&record.resources.without_ports());
         let drain = record.drain.and_then(|id| Some((id, self.drains.remove(&id)?)));
         let offers = record.inverse_offers.keys();
-        let closed = offers
-            .filter_map(|id| Some((*id, self.inverse_offers.remove(id)?)))
-            .collect();
-        Ok(Applied::Removed {
-            record,
-            drain,
-            closed,
-        })
+        let closed = offers.filter_map(|id| Some((*id, self.inverse_offers.remove(id)?))).collect();
+        Ok(Applied::Removed { record, drain, closed })
     }
 
     fn place_hold(&mut self, slave: SlaveId, name: &Name, hold: &Hold) -> Result<Applied, Refusal> {
@@ -523,9 +498,7 @@ impl Registry {
         let Some(record) = self.slaves.get(&slave) else {
             return Err(Refusal::RemovedSlave(slave));
         };
-        let in_progress = record
-            .drain
-            .filter(|id| self.drains.get(id).is_some_and(|d| d.end.is_none()));
+        let in_progress = record.drain.filter(|id| self.drains.get(id).is_some_and(|d| d.end.is_none()));
         let kept = in_progress.and_then(drain_hold);
         let lifted: Vec<Name> = match name {
             // Lifting twice is success.
@@ -534,16 +507,9 @@ impl Registry {
                 Some(drain) if kept.as_ref() == Some(name) => return Err(Refusal::HoldOfDrain(drain)),
                 Some(_) | None => alloc::vec![name.clone()],
             },
-            None => record
-                .holds
-                .keys()
-                .filter(|hold| kept.as_ref() != Some(hold))
-                .cloned()
-                .collect(),
+            None => record.holds.keys().filter(|hold| kept.as_ref() != Some(hold)).cloned().collect(),
         };
-        let ended = record
-            .drain
-            .filter(|id| drain_hold(*id).is_some_and(|hold| lifted.contains(&hold)));
+        let ended = record.drain.filter(|id| drain_hold(*id).is_some_and(|hold| lifted.contains(&hold)));
         if let Some(drain) = ended {
             self.drains.remove(&drain);
         }
@@ -582,17 +548,11 @@ impl Registry {
         }
         let slave = self.slave_mut(record.slave)?;
         // One at a time for each framework and slave; a drain asks for everything, and comes on top.
-        let asked = slave
-            .inverse_offers
-            .iter()
-            .filter(|(_, f)| **f == record.framework)
-            .map(|(id, _)| *id);
+        let asked = slave.inverse_offers.iter().filter(|(_, f)| **f == record.framework).map(|(id, _)| *id);
         let asked: Vec<InverseOfferId> = asked.collect();
         for id in asked {
-            let same_kind = self
-                .inverse_offers
-                .get(&id)
-                .is_some_and(|io| io.drain.is_some() == record.drain.is_some());
+            let same_kind =
+                self.inverse_offers.get(&id).is_some_and(|io| io.drain.is_some() == record.drain.is_some());
             if same_kind {
                 return Err(Refusal::AlreadyAsked(id));
             }
@@ -633,11 +593,7 @@ impl Registry {
         self.drains.insert(id, record.clone());
         if let (Some(slave), Some(name)) = (self.slaves.get_mut(&record.slave), drain_hold(id)) {
             slave.drain = Some(id);
-            let hold = Hold {
-                by: record.by.clone(),
-                reason: record.reason.clone(),
-                at: record.at,
-            };
+            let hold = Hold { by: record.by.clone(), reason: record.reason.clone(), at: record.at };
             slave.holds.insert(name, hold);
         }
         Ok(Applied::Drain { id, changed: true })
@@ -707,21 +663,9 @@ mod tests {
             address: Text::EMPTY,
             resources: Resources::new(1000, 1 << 30),
         };
-        assert_eq!(
-            registry.apply(&admit),
-            Ok(Applied::Slave {
-                id: SlaveId(1),
-                changed: true
-            })
-        );
+        assert_eq!(registry.apply(&admit), Ok(Applied::Slave { id: SlaveId(1), changed: true }));
         // R1: a repeated request gets the same answer.
-        assert_eq!(
-            registry.apply(&admit),
-            Ok(Applied::Slave {
-                id: SlaveId(1),
-                changed: false
-            })
-        );
+        assert_eq!(registry.apply(&admit), Ok(Applied::Slave { id: SlaveId(1), changed: false }));
         (registry, SlaveId(1))
     }
 
@@ -738,110 +682,42 @@ mod tests {
     }
 
     fn hold(slave: SlaveId, text: &str) -> Operation {
-        let hold = Hold {
-            by: name("ann"),
-            reason: Text::EMPTY,
-            at: Moment(1),
-        };
-        Operation::PlaceHold {
-            slave,
-            name: name(text),
-            hold,
-        }
+        let hold = Hold { by: name("ann"), reason: Text::EMPTY, at: Moment(1) };
+        Operation::PlaceHold { slave, name: name(text), hold }
     }
 
     #[test]
     fn r27_a_removed_id_never_comes_back() {
         let (mut registry, slave) = with_slave();
-        assert!(matches!(
-            registry.apply(&Operation::RemoveSlave { slave }),
-            Ok(Applied::Removed { .. })
-        ));
+        assert!(matches!(registry.apply(&Operation::RemoveSlave { slave }), Ok(Applied::Removed { .. })));
         assert!(registry.total().is_empty());
         let again = registry.apply(&Operation::RemoveSlave { slave });
         assert_eq!(again, Err(Refusal::RemovedSlave(slave)));
-        let readmit = Operation::ReadmitSlave {
-            slave,
-            address: Text::EMPTY,
-            resources: Resources::NONE,
-        };
+        let readmit = Operation::ReadmitSlave { slave, address: Text::EMPTY, resources: Resources::NONE };
         assert_eq!(registry.apply(&readmit), Err(Refusal::RemovedSlave(slave)));
-        let admit = Operation::AdmitSlave {
-            name: name("a"),
-            address: Text::EMPTY,
-            resources: Resources::NONE,
-        };
-        assert_eq!(
-            registry.apply(&admit),
-            Ok(Applied::Slave {
-                id: SlaveId(2),
-                changed: true
-            })
-        );
+        let admit =
+            Operation::AdmitSlave { name: name("a"), address: Text::EMPTY, resources: Resources::NONE };
+        assert_eq!(registry.apply(&admit), Ok(Applied::Slave { id: SlaveId(2), changed: true }));
     }
 
     #[test]
     fn r16_holds_of_several_hands_do_not_undo_each_other() {
         let (mut registry, slave) = with_slave();
-        assert_eq!(
-            registry.apply(&hold(slave, "ann")),
-            Ok(Applied::Done { changed: true })
-        );
-        assert_eq!(
-            registry.apply(&hold(slave, "ann")),
-            Ok(Applied::Done { changed: false })
-        );
-        assert_eq!(
-            registry.apply(&hold(slave, "bob")),
-            Ok(Applied::Done { changed: true })
-        );
+        assert_eq!(registry.apply(&hold(slave, "ann")), Ok(Applied::Done { changed: true }));
+        assert_eq!(registry.apply(&hold(slave, "ann")), Ok(Applied::Done { changed: false }));
+        assert_eq!(registry.apply(&hold(slave, "bob")), Ok(Applied::Done { changed: true }));
         let drained = registry.apply(&drain(slave, Then::Stay));
-        assert_eq!(
-            drained,
-            Ok(Applied::Drain {
-                id: DrainId(1),
-                changed: true
-            })
-        );
-        let lift = |text: &str| Operation::LiftHolds {
-            slave,
-            name: Some(name(text)),
-        };
-        assert_eq!(
-            registry.apply(&lift("drain-D1")),
-            Err(Refusal::HoldOfDrain(DrainId(1)))
-        );
-        assert_eq!(
-            registry.apply(&lift("ann")),
-            Ok(Applied::Lifted {
-                holds: alloc::vec![name("ann")]
-            })
-        );
+        assert_eq!(drained, Ok(Applied::Drain { id: DrainId(1), changed: true }));
+        let lift = |text: &str| Operation::LiftHolds { slave, name: Some(name(text)) };
+        assert_eq!(registry.apply(&lift("drain-D1")), Err(Refusal::HoldOfDrain(DrainId(1))));
+        assert_eq!(registry.apply(&lift("ann")), Ok(Applied::Lifted { holds: alloc::vec![name("ann")] }));
         let all = Operation::LiftHolds { slave, name: None };
-        assert_eq!(
-            registry.apply(&all),
-            Ok(Applied::Lifted {
-                holds: alloc::vec![name("bob")]
-            })
-        );
+        assert_eq!(registry.apply(&all), Ok(Applied::Lifted { holds: alloc::vec![name("bob")] }));
         assert_eq!(registry.slaves().get(&slave).map(|s| s.holds.len()), Some(1));
-        registry
-            .apply(&Operation::EndDrain {
-                drain: DrainId(1),
-                end: DrainEnd::Drained,
-            })
-            .unwrap();
-        assert_eq!(
-            registry.apply(&all),
-            Ok(Applied::Lifted {
-                holds: alloc::vec![name("drain-D1")]
-            })
-        );
+        registry.apply(&Operation::EndDrain { drain: DrainId(1), end: DrainEnd::Drained }).unwrap();
+        assert_eq!(registry.apply(&all), Ok(Applied::Lifted { holds: alloc::vec![name("drain-D1")] }));
         assert!(registry.drains().is_empty());
-        assert_eq!(
-            registry.apply(&hold(slave, "drain-x")),
-            Err(Refusal::ReservedHold(name("drain-x")))
-        );
+        assert_eq!(registry.apply(&hold(slave, "drain-x")), Err(Refusal::ReservedHold(name("drain-x"))));
     }
 
     #[test]
@@ -849,29 +725,14 @@ mod tests {
         let (mut registry, slave) = with_slave();
         registry.apply(&drain(slave, Then::Stay)).unwrap();
         let again = registry.apply(&drain(slave, Then::Stay));
-        assert_eq!(
-            again,
-            Ok(Applied::Drain {
-                id: DrainId(1),
-                changed: false
-            })
-        );
-        let end = |end| Operation::EndDrain {
-            drain: DrainId(1),
-            end,
-        };
+        assert_eq!(again, Ok(Applied::Drain { id: DrainId(1), changed: false }));
+        let end = |end| Operation::EndDrain { drain: DrainId(1), end };
         registry.apply(&end(DrainEnd::Drained)).unwrap();
         assert_eq!(
             registry.apply(&end(DrainEnd::Cancelled)),
             Err(Refusal::DrainEnded(DrainId(1), DrainEnd::Drained))
         );
         let more = registry.apply(&drain(slave, Then::Unregister));
-        assert_eq!(
-            more,
-            Ok(Applied::Drain {
-                id: DrainId(1),
-                changed: true
-            })
-        );
+        assert_eq!(more, Ok(Applied::Drain { id: DrainId(1), changed: true }));
     }
 }

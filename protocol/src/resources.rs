@@ -20,21 +20,11 @@ pub struct Resources {
 
 impl Resources {
     /// Nothing.
-    pub const NONE: Self = Self {
-        cpus: 0,
-        mem: 0,
-        disk: 0,
-        ports: Ports::NONE,
-    };
+    pub const NONE: Self = Self { cpus: 0, mem: 0, disk: 0, ports: Ports::NONE };
 
     /// So many thousandths of a processor and bytes of memory; no disk, no ports.
     pub const fn new(cpus: u64, mem: u64) -> Self {
-        Self {
-            cpus,
-            mem,
-            disk: 0,
-            ports: Ports::NONE,
-        }
+        Self { cpus, mem, disk: 0, ports: Ports::NONE }
     }
 
     /// Whether nothing is in it.
@@ -95,10 +85,7 @@ impl Resources {
     /// The same without ports, as sums over several slaves count it.
     #[must_use]
     pub fn without_ports(&self) -> Self {
-        Self {
-            ports: Ports::NONE,
-            ..*self
-        }
+        Self { ports: Ports::NONE, ..*self }
     }
 }
 
@@ -171,10 +158,7 @@ impl Ports {
 
     /// How many ports there are.
     pub fn count(&self) -> u32 {
-        self.0
-            .iter()
-            .map(|&(first, last)| u32::from(last - first) + 1)
-            .sum()
+        self.0.iter().map(|&(first, last)| u32::from(last - first) + 1).sum()
     }
 
     /// Whether every port of `other` is in this.
@@ -257,13 +241,9 @@ impl fmt::Display for Ports {
 impl<'de> Deserialize<'de> for Ports {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let ranges = Vec::<(u16, u16)>::deserialize(deserializer)?;
-        let apart = ranges
-            .windows(2)
-            .all(|pair| u32::from(pair[0].1) + 1 < u32::from(pair[1].0));
+        let apart = ranges.windows(2).all(|pair| u32::from(pair[0].1) + 1 < u32::from(pair[1].0));
         if ranges.len() > PORT_RANGES_MAX || !apart || ranges.iter().any(|(first, last)| first > last) {
-            return Err(serde::de::Error::custom(
-                "port ranges must be few, in order and apart",
-            ));
+            return Err(serde::de::Error::custom("port ranges must be few, in order and apart"));
         }
         Ok(Self(ranges))
     }
@@ -275,24 +255,14 @@ mod tests {
     use alloc::string::ToString;
 
     fn ports(ranges: &[(u16, u16)]) -> Ports {
-        ranges.iter().fold(Ports::NONE, |all, &(first, last)| {
-            all.union(&Ports::range(first, last))
-        })
+        ranges.iter().fold(Ports::NONE, |all, &(first, last)| all.union(&Ports::range(first, last)))
     }
 
     #[test]
     fn port_ranges_stay_in_order_and_apart() {
         assert_eq!(ports(&[(5, 9), (1, 4)]).ranges(), [(1, 9)]);
-        assert_eq!(
-            ports(&[(1, 9)]).without(&ports(&[(3, 4), (9, 20)])).ranges(),
-            [(1, 2), (5, 8)]
-        );
-        assert_eq!(
-            ports(&[(0, 65535)])
-                .without(&ports(&[(0, 0), (65535, 65535)]))
-                .ranges(),
-            [(1, 65534)]
-        );
+        assert_eq!(ports(&[(1, 9)]).without(&ports(&[(3, 4), (9, 20)])).ranges(), [(1, 2), (5, 8)]);
+        assert_eq!(ports(&[(0, 65535)]).without(&ports(&[(0, 0), (65535, 65535)])).ranges(), [(1, 65534)]);
         assert_eq!(ports(&[(1, 2)]).checked_add(&ports(&[(2, 3)])), None);
         assert_eq!(ports(&[(1, 2)]).checked_sub(&ports(&[(2, 3)])), None);
         assert_eq!(ports(&[(1, 2), (7, 7)]).to_string(), "1-2,7");
@@ -300,27 +270,15 @@ mod tests {
 
     #[test]
     fn overlapping_ranges_are_not_decoded() {
-        for bad in [
-            &[(1u16, 5u16), (5, 9)][..],
-            &[(1, 5), (6, 9)],
-            &[(9, 1)],
-            &[(5, 6), (1, 2)],
-        ] {
+        for bad in [&[(1u16, 5u16), (5, 9)][..], &[(1, 5), (6, 9)], &[(9, 1)], &[(5, 6), (1, 2)]] {
             assert!(postcard::from_bytes::<Ports>(&postcard::to_allocvec(bad).unwrap()).is_err());
         }
     }
 
     #[test]
     fn what_is_taken_can_be_given_back() {
-        let total = Resources {
-            disk: 9,
-            ports: Ports::range(31000, 32000),
-            ..Resources::new(4000, 1 << 30)
-        };
-        let part = Resources {
-            ports: Ports::range(31005, 31005),
-            ..Resources::new(500, 64 << 20)
-        };
+        let total = Resources { disk: 9, ports: Ports::range(31000, 32000), ..Resources::new(4000, 1 << 30) };
+        let part = Resources { ports: Ports::range(31005, 31005), ..Resources::new(500, 64 << 20) };
         let rest = total.checked_sub(&part).unwrap();
         assert!(!rest.contains(&part));
         assert_eq!(rest.checked_add(&part), Some(total.clone()));

@@ -31,10 +31,7 @@ impl Name {
         if text.len() > NAME_LEN_MAX {
             return Err(NameError::TooLong { len: text.len() });
         }
-        if let Some(bad) = text
-            .chars()
-            .find(|&c| !(c.is_ascii_alphanumeric() || "._-".contains(c)))
-        {
+        if let Some(bad) = text.chars().find(|&c| !(c.is_ascii_alphanumeric() || "._-".contains(c))) {
             return Err(NameError::BadCharacter { bad });
         }
         if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
@@ -158,11 +155,7 @@ impl<'de> Deserialize<'de> for Name {
 impl<'de> Deserialize<'de> for Text {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Checked(|text: &str| {
-            if text.len() > TEXT_LEN_MAX {
-                Err("a text is too long")
-            } else {
-                Ok(Self::new(text))
-            }
+            if text.len() > TEXT_LEN_MAX { Err("a text is too long") } else { Ok(Self::new(text)) }
         }))
     }
 }
@@ -188,10 +181,7 @@ mod tests {
 
     #[test]
     fn names_are_checked() {
-        assert_eq!(
-            Name::new("rack1-host.example_2").map(|n| n.as_str().len()),
-            Ok(20)
-        );
+        assert_eq!(Name::new("rack1-host.example_2").map(|n| n.as_str().len()), Ok(20));
         assert_eq!(Name::new(""), Err(NameError::Empty));
         assert_eq!(Name::new("-a"), Err(NameError::BadStart));
         assert_eq!(Name::new("a b"), Err(NameError::BadCharacter { bad: ' ' }));

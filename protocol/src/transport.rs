@@ -44,13 +44,7 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [
-        Self::Master,
-        Self::Slave,
-        Self::Framework,
-        Self::Executor,
-        Self::Operator,
-    ];
+    pub const ALL: [Self; 5] = [Self::Master, Self::Slave, Self::Framework, Self::Executor, Self::Operator];
 
     /// The role in lower case, as certificates and flags write it.
     pub fn as_str(self) -> &'static str {

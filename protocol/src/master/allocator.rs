@@ -48,13 +48,8 @@ impl Leader {
 
     /// The frameworks that want offers, by share, the least first.
     fn claimants(&self) -> BinaryHeap<Reverse<(u64, FrameworkId)>> {
-        let wanting = self
-            .frameworks
-            .iter()
-            .filter(|(_, f)| f.session.is_some() && !f.suppressed);
-        wanting
-            .map(|(id, f)| Reverse((self.share(&f.allocated, f.weight), *id)))
-            .collect()
+        let wanting = self.frameworks.iter().filter(|(_, f)| f.session.is_some() && !f.suppressed);
+        wanting.map(|(id, f)| Reverse((self.share(&f.allocated, f.weight), *id))).collect()
     }
 
     fn allocate_slave(
@@ -71,10 +66,7 @@ impl Leader {
                 && !record.unreachable
                 && record.holds.is_empty()
                 && state.zombies.is_empty();
-            let free = record
-                .resources
-                .saturating_sub(&state.used)
-                .saturating_sub(&state.offered);
+            let free = record.resources.saturating_sub(&state.used).saturating_sub(&state.offered);
             if !usable || (free.cpus == 0 && free.mem == 0) {
                 return None;
             }
@@ -91,32 +83,17 @@ impl Leader {
         }
         queue.extend(passed);
         let framework = chosen?;
-        let offer = Offer {
-            framework,
-            slave,
-            resources: resources.clone(),
-        };
+        let offer = Offer { framework, slave, resources: resources.clone() };
         let id = self.lend(cx, offer);
         let state = self.frameworks.get(&framework)?;
         queue.push(Reverse((self.share(&state.allocated, state.weight), framework)));
-        Some((
-            framework,
-            Offered {
-                id,
-                slave,
-                name,
-                resources,
-            },
-        ))
+        Some((framework, Offered { id, slave, name, resources }))
     }
 
     /// Whether a framework may be offered a slave: it did not decline it lately, and is not asked to give back what
     /// it has there (R18).
     fn may_have(&self, framework: FrameworkId, slave: SlaveId) -> bool {
-        let filtered = self
-            .frameworks
-            .get(&framework)
-            .is_none_or(|f| f.filters.contains_key(&slave));
+        let filtered = self.frameworks.get(&framework).is_none_or(|f| f.filters.contains_key(&slave));
         let record = self.registry.slaves().get(&slave);
         let asked = record.is_some_and(|record| record.inverse_offers.values().any(|of| *of == framework));
         !filtered && !asked

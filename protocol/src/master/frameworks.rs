@@ -66,12 +66,7 @@ impl Leader {
             FrameworkToMaster::Subscribe { .. } => {
                 self.expel(cx, session, CloseCode::Misbehaved, "one subscription a session");
             }
-            FrameworkToMaster::Accept {
-                offer,
-                slave,
-                tasks,
-                filter,
-            } => {
+            FrameworkToMaster::Accept { offer, slave, tasks, filter } => {
                 self.accept(cx, framework, offer, slave, tasks, filter);
             }
             FrameworkToMaster::Decline { offers, filter } => self.decline(cx, framework, &offers, filter),
@@ -106,14 +101,8 @@ impl Leader {
         principal: Name,
         message: FrameworkToMaster,
     ) {
-        let FrameworkToMaster::Subscribe {
-            id,
-            name,
-            weight,
-            failover_timeout,
-            epoch,
-            highest_task,
-        } = message
+        let FrameworkToMaster::Subscribe { id, name, weight, failover_timeout, epoch, highest_task } =
+            message
         else {
             return;
         };
@@ -125,17 +114,8 @@ impl Leader {
             return cx.tell_framework(session, MasterToFramework::Refused(Text::new(refusal)));
         }
         let failover_timeout = failover_timeout.min(cx.config.failover_timeout_max);
-        let record = FrameworkRecord {
-            name,
-            principal,
-            failover_timeout,
-        };
-        let subscription = Subscription {
-            session,
-            id,
-            weight,
-            highest_task,
-        };
+        let record = FrameworkRecord { name, principal, failover_timeout };
+        let subscription = Subscription { session, id, weight, highest_task };
         match id {
             Some(id) if self.registry.frameworks().get(&id) == Some(&record) => {
                 self.take_up(cx, id, subscription, false);
@@ -169,7 +149,7 @@ impl Leader {
     ) {
         match (applied, subscription.id) {
             (Ok(Applied::Framework(id)), _) => {
-                self.await_framework(cx, id);
+                self.await_framework(id);
                 self.take_up(cx, id, subscription, true);
             }
             (Ok(_), Some(id)) => self.take_up(cx, id, subscription, false),
@@ -181,10 +161,7 @@ impl Leader {
     }
 
     /// A framework that the registry knows and that has no session yet.
-    pub(super) fn await_framework(&mut self, cx: &mut Cx<'_>, framework: FrameworkId) {
-        let Some(record) = self.registry.frameworks().get(&framework) else {
-            return;
-        };
+    pub(super) fn await_framework(&mut self, framework: FrameworkId) {
         let state = Framework {
             session: None,
             weight: 1,
@@ -198,31 +175,27 @@ impl Leader {
             removing: false,
         };
         self.frameworks.insert(framework, state);
-        let when = When::After(record.failover_timeout);
-        cx.push(Effect::SetTimer {
-            timer: Timer::Failover(framework),
-            when,
-        });
+    }
+
+    /// A framework without a session has so long to come back (R14).
+    pub(super) fn arm_failover(&self, cx: &mut Cx<'_>, framework: FrameworkId) {
+        if let Some(record) = self.registry.frameworks().get(&framework) {
+            let when = When::After(record.failover_timeout);
+            cx.push(Effect::SetTimer { timer: Timer::Failover(framework), when });
+        }
     }
 
     /// The framework is subscribed, on this session and no other (R14).
     fn take_up(&mut self, cx: &mut Cx<'_>, id: FrameworkId, subscription: Subscription, new: bool) {
-        let Subscription {
-            session,
-            weight,
-            highest_task,
-            ..
-        } = subscription;
+        let Subscription { session, weight, highest_task, .. } = subscription;
         if !self.sessions.contains_key(&session) {
+            if self.frameworks.get(&id).is_some_and(|state| state.session.is_none()) {
+                self.arm_failover(cx, id);
+            }
             return;
         }
         if let Some(before) = self.frameworks.get(&id).and_then(|state| state.session) {
-            self.expel(
-                cx,
-                before,
-                CloseCode::Replaced,
-                "a newer session of the same framework subscribed",
-            );
+            self.expel(cx, before, CloseCode::Replaced, "a newer session of the same framework subscribed");
         }
         let Some(state) = self.frameworks.get_mut(&id) else {
             return;
@@ -230,21 +203,14 @@ impl Leader {
         (state.session, state.weight, state.suppressed) = (Some(session), weight, false);
         state.highest_task = state.highest_task.max(highest_task);
         let highest_task = state.highest_task;
-        let buried: Vec<(SlaveId, Update)> = state
-            .obituaries
-            .values()
-            .map(|o| (o.slave, o.update.clone()))
-            .collect();
+        let buried: Vec<(SlaveId, Update)> =
+            state.obituaries.values().map(|o| (o.slave, o.update.clone())).collect();
         let mut slaves: Vec<SlaveId> = state.tasks.values().copied().collect();
         slaves.sort_unstable();
         slaves.dedup();
         self.sessions.insert(session, Owner::Framework(id));
         cx.cancel(Timer::Failover(id));
-        let message = MasterToFramework::Subscribed {
-            id,
-            epoch: self.epoch,
-            highest_task,
-        };
+        let message = MasterToFramework::Subscribed { id, epoch: self.epoch, highest_task };
         cx.tell_framework(session, message);
         for (slave, update) in buried {
             cx.tell_framework(session, MasterToFramework::Update { update, slave });
@@ -255,20 +221,8 @@ impl Leader {
             }
         }
         self.tell_inverse_offers(cx, id, session);
-        if let Some(name) = self
-            .registry
-            .frameworks()
-            .get(&id)
-            .map(|record| record.name.clone())
-        {
-            self.publish(
-                cx,
-                Event::FrameworkSubscribed {
-                    framework: id,
-                    name,
-                    new,
-                },
-            );
+        if let Some(name) = self.registry.frameworks().get(&id).map(|record| record.name.clone()) {
+            self.publish(cx, Event::FrameworkSubscribed { framework: id, name, new });
         }
         self.all_freed(cx);
     }
@@ -279,11 +233,7 @@ impl Leader {
         framework: FrameworkId,
         session: SessionId,
     ) {
-        let Some(state) = self
-            .frameworks
-            .get_mut(&framework)
-            .filter(|f| f.session == Some(session))
-        else {
+        let Some(state) = self.frameworks.get_mut(&framework).filter(|f| f.session == Some(session)) else {
             return;
         };
         state.session = None;
@@ -295,24 +245,15 @@ impl Leader {
         for offer in offers {
             self.unlend(cx, offer);
         }
-        if let Some(record) = self.registry.frameworks().get(&framework) {
-            let (name, after) = (record.name.clone(), record.failover_timeout);
-            let when = When::After(after);
-            cx.push(Effect::SetTimer {
-                timer: Timer::Failover(framework),
-                when,
-            });
+        self.arm_failover(cx, framework);
+        if let Some(name) = self.registry.frameworks().get(&framework).map(|record| record.name.clone()) {
             self.publish(cx, Event::FrameworkDisconnected { framework, name });
         }
         self.check_drains_of(cx, framework);
     }
 
     pub(super) fn failover_over(&mut self, cx: &mut Cx<'_>, framework: FrameworkId) {
-        if self
-            .frameworks
-            .get(&framework)
-            .is_some_and(|state| state.session.is_none())
-        {
+        if self.frameworks.get(&framework).is_some_and(|state| state.session.is_none()) {
             self.teardown(cx, framework);
         }
     }
@@ -357,13 +298,7 @@ impl Leader {
             for (id, inverse) in closed {
                 self.inverse_over(cx, id, &inverse, crate::message::InverseOutcome::Void);
             }
-            self.publish(
-                cx,
-                Event::FrameworkRemoved {
-                    framework,
-                    name: record.name,
-                },
-            );
+            self.publish(cx, Event::FrameworkRemoved { framework, name: record.name });
         }
     }
 
@@ -372,19 +307,12 @@ impl Leader {
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
-        let kill = Kill {
-            grace: None,
-            reason: Reason::FrameworkRemoved,
-        };
+        let kill = Kill { grace: None, reason: Reason::FrameworkRemoved };
         let session = state.session;
         let before = TaskId { framework, number: 0 };
-        let tasks = state
-            .tasks
-            .iter_after(Some(before))
-            .take_while(|(id, _)| id.framework == framework);
-        let over: Vec<(TaskId, u32, bool)> = tasks
-            .map(|(id, task)| (*id, task.number, task.state.is_terminal()))
-            .collect();
+        let tasks = state.tasks.iter_after(Some(before)).take_while(|(id, _)| id.framework == framework);
+        let over: Vec<(TaskId, u32, bool)> =
+            tasks.map(|(id, task)| (*id, task.number, task.state.is_terminal())).collect();
         for (task, number, over) in over {
             if over {
                 state.tasks.remove(&task);
@@ -411,10 +339,7 @@ impl Leader {
         tasks: Vec<TaskSpec>,
         filter: Millis,
     ) {
-        let lent = self
-            .offers
-            .get(&id)
-            .is_some_and(|o| o.framework == framework && o.slave == slave);
+        let lent = self.offers.get(&id).is_some_and(|o| o.framework == framework && o.slave == slave);
         let offer = if lent { self.unlend(cx, id) } else { None };
         let mut left = offer.as_ref().map(|offer: &Offer| offer.resources.clone());
         for spec in tasks {
@@ -454,10 +379,7 @@ impl Leader {
     fn obstacle(&self, cx: &Cx<'_>, slave: SlaveId, spec: &TaskSpec, lent: bool) -> Option<Reason> {
         let record = self.registry.slaves().get(&slave);
         let state = self.slaves.get(&slave);
-        let tasks = self
-            .frameworks
-            .get(&spec.id.framework)
-            .map_or(0, |f| f.tasks.len() + f.obituaries.len());
+        let tasks = self.frameworks.get(&spec.id.framework).map_or(0, |f| f.tasks.len() + f.obituaries.len());
         match (record, state) {
             (None, _) | (_, None) => Some(Reason::SlaveRemoved),
             (Some(record), Some(_)) if !record.holds.is_empty() => Some(Reason::SlaveDeactivated),
@@ -473,10 +395,7 @@ impl Leader {
 
     fn is_fresh(&self, framework: FrameworkId, task: TaskId) -> bool {
         task.framework == framework
-            && self
-                .frameworks
-                .get(&framework)
-                .is_some_and(|state| task.number > state.highest_task)
+            && self.frameworks.get(&framework).is_some_and(|state| task.number > state.highest_task)
     }
 
     fn is_tracked(&self, task: TaskId) -> bool {
@@ -496,10 +415,7 @@ impl Leader {
 
     fn decline(&mut self, cx: &mut Cx<'_>, framework: FrameworkId, offers: &[OfferId], filter: Millis) {
         for id in offers {
-            if self
-                .offers
-                .get(id)
-                .is_some_and(|offer| offer.framework == framework)
+            if self.offers.get(id).is_some_and(|offer| offer.framework == framework)
                 && let Some(offer) = self.unlend(cx, *id)
             {
                 self.filter(cx, framework, offer.slave, filter);
@@ -517,10 +433,7 @@ impl Leader {
         }
         state.filters.insert(slave, ());
         let when = When::After(filter.min(cx.config.filter_max));
-        cx.push(Effect::SetTimer {
-            timer: Timer::Filter(framework, slave),
-            when,
-        });
+        cx.push(Effect::SetTimer { timer: Timer::Filter(framework, slave), when });
     }
 
     pub(super) fn filter_over(&mut self, cx: &mut Cx<'_>, framework: FrameworkId, slave: SlaveId) {
@@ -554,15 +467,8 @@ impl Leader {
         if task.framework != framework {
             return;
         }
-        let kill = Kill {
-            grace,
-            reason: Reason::KilledByFramework,
-        };
-        let on = self
-            .frameworks
-            .get(&framework)
-            .and_then(|state| state.tasks.get(&task.number))
-            .copied();
+        let kill = Kill { grace, reason: Reason::KilledByFramework };
+        let on = self.frameworks.get(&framework).and_then(|state| state.tasks.get(&task.number)).copied();
         match on {
             Some(slave) => self.kill(cx, slave, task, kill),
             None if self.slaves.get(&slave).is_some_and(|state| !state.seen) => {
@@ -574,11 +480,7 @@ impl Leader {
 
     /// Tells a framework what has become of a task (R15); of one that may still come back, nothing yet.
     fn reconcile_task(&mut self, cx: &mut Cx<'_>, framework: FrameworkId, task: TaskId, slave: SlaveId) {
-        let Some(state) = self
-            .frameworks
-            .get(&framework)
-            .filter(|_| task.framework == framework)
-        else {
+        let Some(state) = self.frameworks.get(&framework).filter(|_| task.framework == framework) else {
             return;
         };
         if let Some(Obituary { slave, update, .. }) = state.obituaries.get(&task) {
@@ -587,19 +489,8 @@ impl Leader {
         if let Some(&slave) = state.tasks.get(&task.number) {
             let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&task));
             if let Some(known) = known.filter(|known| known.number > 0) {
-                let Task {
-                    number,
-                    state,
-                    reason,
-                    ..
-                } = *known;
-                let update = Update {
-                    task,
-                    number,
-                    state,
-                    reason,
-                    message: Text::EMPTY,
-                };
+                let Task { number, state, reason, .. } = *known;
+                let update = Update { task, number, state, reason, message: Text::EMPTY };
                 self.tell_update(cx, framework, slave, update);
             }
             return;
@@ -612,12 +503,7 @@ impl Leader {
             Some(_) if awaited => return,
             Some(_) => Reason::Unknown,
         };
-        self.tell_update(
-            cx,
-            framework,
-            slave,
-            ended(task, u32::MAX, TaskState::Lost, reason),
-        );
+        self.tell_update(cx, framework, slave, ended(task, u32::MAX, TaskState::Lost, reason));
     }
 }
 
@@ -625,11 +511,7 @@ impl Leader {
 fn is_sound(spec: &TaskSpec) -> bool {
     match &spec.run {
         Run::Command(command) => !command.program.is_empty() && command.size() <= COMMAND_SIZE_MAX,
-        Run::Executor {
-            number,
-            command,
-            data,
-        } => {
+        Run::Executor { number, command, data } => {
             (1..=spec.id.number).contains(number)
                 && !command.program.is_empty()
                 && command.size() <= COMMAND_SIZE_MAX

@@ -33,10 +33,7 @@ impl Leader {
         for (id, record) in self.registry.inverse_offers() {
             if record.stage == InverseStage::Open {
                 let when = When::At(record.deadline);
-                cx.push(Effect::SetTimer {
-                    timer: Timer::InverseOffer(*id),
-                    when,
-                });
+                cx.push(Effect::SetTimer { timer: Timer::InverseOffer(*id), when });
             }
         }
         let running: Vec<(DrainId, Moment)> = self
@@ -53,17 +50,12 @@ impl Leader {
 
     fn arm_bound(&self, cx: &mut Cx<'_>, drain: DrainId, deadline: Moment) {
         let when = When::At(self.drain_end(cx, deadline));
-        cx.push(Effect::SetTimer {
-            timer: Timer::DrainBound(drain),
-            when,
-        });
+        cx.push(Effect::SetTimer { timer: Timer::DrainBound(drain), when });
     }
 
     /// When a drain is over at the latest (R22).
     pub(super) fn drain_end(&self, cx: &Cx<'_>, deadline: Moment) -> Moment {
-        deadline
-            .after(cx.config.revoke_grace)
-            .after(cx.config.drain_bound)
+        deadline.after(cx.config.revoke_grace).after(cx.config.drain_bound)
     }
 
     /// What a framework may keep on a slave if it is asked for so much now.
@@ -76,12 +68,8 @@ impl Leader {
 
     /// What a framework's tasks hold on a slave.
     fn held(&self, slave: SlaveId, framework: FrameworkId) -> Resources {
-        let live = self
-            .tasks_on(slave, framework)
-            .filter(|(_, task)| !task.state.is_terminal());
-        live.fold(Resources::NONE, |sum, (_, task)| {
-            sum.saturating_add(&task.resources)
-        })
+        let live = self.tasks_on(slave, framework).filter(|(_, task)| !task.state.is_terminal());
+        live.fold(Resources::NONE, |sum, (_, task)| sum.saturating_add(&task.resources))
     }
 
     /// What an inverse offer asked for and has not got back yet.
@@ -105,9 +93,9 @@ impl Leader {
     pub(super) fn has_returned(&self, record: &InverseOfferRecord) -> bool {
         match &record.ask {
             // A task that holds nothing is a task all the same.
-            InverseAsk::Everything => self
-                .tasks_on(record.slave, record.framework)
-                .all(|(_, task)| task.state.is_terminal()),
+            InverseAsk::Everything => {
+                self.tasks_on(record.slave, record.framework).all(|(_, task)| task.state.is_terminal())
+            }
             InverseAsk::Amount(_) => self.rest(record).is_empty(),
         }
     }
@@ -123,25 +111,13 @@ impl Leader {
         {
             let (by, reason) = (record.by.clone(), record.reason.clone());
             let deadline = Some(record.deadline);
-            let line = ReceiptLine::Opened {
-                slave: record.slave,
-                name,
-                by,
-                reason,
-                deadline,
-            };
+            let line = ReceiptLine::Opened { slave: record.slave, name, by, reason, deadline };
             cx.push(Effect::Record { receipt, line });
         }
-        let line = ReceiptLine::Asked {
-            framework: record.framework,
-            inverse_offer: id,
-        };
+        let line = ReceiptLine::Asked { framework: record.framework, inverse_offer: id };
         cx.push(Effect::Record { receipt, line });
         let when = When::At(record.deadline);
-        cx.push(Effect::SetTimer {
-            timer: Timer::InverseOffer(id),
-            when,
-        });
+        cx.push(Effect::SetTimer { timer: Timer::InverseOffer(id), when });
         // What is lent there would only have to be asked back (R18).
         self.rescind_slave(cx, record.slave, Some(record.framework));
         if let Some(view) = self.inverse_view(id, &record) {
@@ -162,21 +138,8 @@ impl Leader {
         let Some(name) = self.slave_name(record.slave).cloned() else {
             return;
         };
-        let InverseOfferRecord {
-            slave,
-            ask,
-            deadline,
-            reason,
-            ..
-        } = record.clone();
-        let message = MasterToFramework::InverseOffer {
-            id,
-            slave,
-            name,
-            ask,
-            deadline,
-            reason,
-        };
+        let InverseOfferRecord { slave, ask, deadline, reason, .. } = record.clone();
+        let message = MasterToFramework::InverseOffer { id, slave, name, ask, deadline, reason };
         cx.tell_framework(session, message);
     }
 
@@ -221,13 +184,7 @@ impl Leader {
             return;
         };
         let receipt = record.drain.map_or(ReceiptId::InverseOffer(id), ReceiptId::Drain);
-        cx.push(Effect::Record {
-            receipt,
-            line: ReceiptLine::Answered {
-                inverse_offer: id,
-                answer,
-            },
-        });
+        cx.push(Effect::Record { receipt, line: ReceiptLine::Answered { inverse_offer: id, answer } });
         if let Some(view) = self.inverse_view(id, record) {
             self.publish(cx, Event::InverseAnswered(view));
         }
@@ -238,17 +195,10 @@ impl Leader {
         let Some(record) = self.registry.inverse_offers().get(&id) else {
             return;
         };
-        let unreachable = self
-            .registry
-            .slaves()
-            .get(&record.slave)
-            .is_some_and(|slave| slave.unreachable);
+        let unreachable = self.registry.slaves().get(&record.slave).is_some_and(|slave| slave.unreachable);
         let seen = self.slaves.get(&record.slave).is_some_and(|state| state.seen);
         let operation = if unreachable {
-            Operation::CloseInverseOffer {
-                id,
-                outcome: InverseOutcome::Void,
-            }
+            Operation::CloseInverseOffer { id, outcome: InverseOutcome::Void }
         } else if record.stage == InverseStage::Revoking && !self.has_returned(record) {
             return;
         } else if seen && self.has_returned(record) {
@@ -258,10 +208,7 @@ impl Leader {
             };
             Operation::CloseInverseOffer { id, outcome }
         } else {
-            Operation::AdvanceInverseOffer {
-                id,
-                stage: InverseStage::Revoking,
-            }
+            Operation::AdvanceInverseOffer { id, stage: InverseStage::Revoking }
         };
         self.store(cx, operation, Then::Nothing);
     }
@@ -276,31 +223,16 @@ impl Leader {
             return;
         }
         if self.has_returned(&record) {
-            let operation = Operation::CloseInverseOffer {
-                id,
-                outcome: InverseOutcome::Revoked,
-            };
+            let operation = Operation::CloseInverseOffer { id, outcome: InverseOutcome::Revoked };
             return self.store(cx, operation, Then::Nothing);
         }
         let victims = self.victims(&record);
         let receipt = record.drain.map_or(ReceiptId::InverseOffer(id), ReceiptId::Drain);
-        self.publish(
-            cx,
-            Event::Revoking {
-                inverse_offer: id,
-                tasks: victims.clone(),
-            },
-        );
+        self.publish(cx, Event::Revoking { inverse_offer: id, tasks: victims.clone() });
         for task in victims {
             let grace = cx.config.revoke_grace.min(self.grace_of(record.slave, task));
-            cx.push(Effect::Record {
-                receipt,
-                line: ReceiptLine::Revoked { task, grace },
-            });
-            let kill = Kill {
-                grace: Some(grace),
-                reason: Reason::Revoked(id),
-            };
+            cx.push(Effect::Record { receipt, line: ReceiptLine::Revoked { task, grace } });
+            let kill = Kill { grace: Some(grace), reason: Reason::Revoked(id) };
             self.kill(cx, record.slave, task, kill);
         }
     }
@@ -313,9 +245,7 @@ impl Leader {
     /// The fewest tasks that cover the rest (R19, S14). Tasks that are being killed anyway go first: they cost
     /// nothing more.
     fn victims(&self, record: &InverseOfferRecord) -> Vec<TaskId> {
-        let live = self
-            .tasks_on(record.slave, record.framework)
-            .filter(|(_, t)| !t.state.is_terminal());
+        let live = self.tasks_on(record.slave, record.framework).filter(|(_, t)| !t.state.is_terminal());
         if record.ask == InverseAsk::Everything {
             return live.map(|(id, _)| id).collect();
         }
@@ -324,9 +254,7 @@ impl Leader {
             Some(InverseAnswer::Decline { .. }) | None => Set::new(),
         };
         let (dying, living): (Vec<_>, Vec<_>) = live.partition(|(_, task)| task.kill.is_some());
-        let returning = dying
-            .iter()
-            .fold(Resources::NONE, |sum, (_, t)| sum.saturating_add(&t.resources));
+        let returning = dying.iter().fold(Resources::NONE, |sum, (_, t)| sum.saturating_add(&t.resources));
         let rest = self.rest(record).saturating_sub(&returning);
         let candidate = |(id, task): (TaskId, &super::tasks::Task)| Candidate {
             id,
@@ -334,10 +262,7 @@ impl Leader {
             named: named.contains_key(&id),
         };
         let mut victims: Vec<TaskId> = dying.iter().map(|(id, _)| *id).collect();
-        victims.extend(victims::choose(
-            living.into_iter().map(candidate).collect(),
-            &rest,
-        ));
+        victims.extend(victims::choose(living.into_iter().map(candidate).collect(), &rest));
         victims
     }
 
@@ -352,11 +277,7 @@ impl Leader {
         let Some(record) = self.registry.slaves().get(&slave) else {
             return;
         };
-        let asked = record
-            .inverse_offers
-            .iter()
-            .filter(|(_, of)| **of == framework)
-            .map(|(id, _)| *id);
+        let asked = record.inverse_offers.iter().filter(|(_, of)| **of == framework).map(|(id, _)| *id);
         let asked: Vec<InverseOfferId> = asked.collect();
         for id in asked {
             let Some(record) = self.registry.inverse_offers().get(&id) else {
@@ -375,10 +296,7 @@ impl Leader {
             match record.stage {
                 InverseStage::Open => self.publish(cx, Event::InverseReturned(id)),
                 InverseStage::Revoking => {
-                    let operation = Operation::CloseInverseOffer {
-                        id,
-                        outcome: InverseOutcome::Revoked,
-                    };
+                    let operation = Operation::CloseInverseOffer { id, outcome: InverseOutcome::Revoked };
                     self.store(cx, operation, Then::Nothing);
                 }
             }
@@ -396,21 +314,12 @@ impl Leader {
         cx.cancel(Timer::InverseOffer(id));
         let receipt = record.drain.map_or(ReceiptId::InverseOffer(id), ReceiptId::Drain);
         if record.drain.is_none() {
-            cx.push(Effect::Record {
-                receipt,
-                line: ReceiptLine::InverseOfferClosed { outcome },
-            });
+            cx.push(Effect::Record { receipt, line: ReceiptLine::InverseOfferClosed { outcome } });
         }
         if let Some(session) = self.frameworks.get(&record.framework).and_then(|f| f.session) {
             cx.tell_framework(session, MasterToFramework::InverseOfferClosed { id, outcome });
         }
-        self.publish(
-            cx,
-            Event::InverseClosed {
-                inverse_offer: id,
-                outcome,
-            },
-        );
+        self.publish(cx, Event::InverseClosed { inverse_offer: id, outcome });
         self.freed(cx, record.slave);
     }
 
@@ -448,17 +357,8 @@ impl Leader {
         }
         if let Some(name) = self.slave_name(slave).cloned() {
             let (by, reason) = (record.by.clone(), record.reason.clone());
-            let line = ReceiptLine::Opened {
-                slave,
-                name,
-                by,
-                reason,
-                deadline: Some(record.deadline),
-            };
-            cx.push(Effect::Record {
-                receipt: ReceiptId::Drain(id),
-                line,
-            });
+            let line = ReceiptLine::Opened { slave, name, by, reason, deadline: Some(record.deadline) };
+            cx.push(Effect::Record { receipt: ReceiptId::Drain(id), line });
         }
         if let Some(view) = self.drain_view(id, &record) {
             self.publish(cx, Event::Draining(view));
@@ -507,50 +407,25 @@ impl Leader {
         let Some(drain) = self.registry.slaves().get(&slave).and_then(|record| record.drain) else {
             return;
         };
-        let in_progress = self
-            .registry
-            .drains()
-            .get(&drain)
-            .is_some_and(|record| record.end.is_none());
-        let Some(state) = self
-            .slaves
-            .get(&slave)
-            .filter(|state| in_progress && state.session.is_some())
+        let in_progress = self.registry.drains().get(&drain).is_some_and(|record| record.end.is_none());
+        let Some(state) = self.slaves.get(&slave).filter(|state| in_progress && state.session.is_some())
         else {
             return;
         };
         if !state.zombies.is_empty() || state.tasks.values().any(|task| !task.state.is_terminal()) {
             return;
         }
-        let waits = |id: &TaskId| {
-            self.frameworks
-                .get(&id.framework)
-                .is_some_and(|f| f.session.is_some())
-        };
+        let waits = |id: &TaskId| self.frameworks.get(&id.framework).is_some_and(|f| f.session.is_some());
         if state.tasks.keys().any(waits) {
             let when = When::After(cx.config.acknowledge_timeout);
-            return cx.push(Effect::SetTimer {
-                timer: Timer::DrainAcknowledge(drain),
-                when,
-            });
+            return cx.push(Effect::SetTimer { timer: Timer::DrainAcknowledge(drain), when });
         }
-        self.store(
-            cx,
-            Operation::EndDrain {
-                drain,
-                end: DrainEnd::Drained,
-            },
-            Then::Nothing,
-        );
+        self.store(cx, Operation::EndDrain { drain, end: DrainEnd::Drained }, Then::Nothing);
     }
 
     /// A framework's session is gone: it holds no drain up any more (R21).
     pub(super) fn check_drains_of(&mut self, cx: &mut Cx<'_>, framework: FrameworkId) {
-        let running = self
-            .registry
-            .drains()
-            .values()
-            .filter(|drain| drain.end.is_none());
+        let running = self.registry.drains().values().filter(|drain| drain.end.is_none());
         let slaves: Vec<SlaveId> = running.map(|drain| drain.slave).collect();
         for slave in slaves {
             let concerned = self.tasks_on(slave, framework).next().is_some();
@@ -585,20 +460,8 @@ impl Leader {
 
     /// A drain's time and its bound are over: it ends, whatever is still unknown (R22).
     pub(super) fn drain_bound_over(&mut self, cx: &mut Cx<'_>, drain: DrainId) {
-        if self
-            .registry
-            .drains()
-            .get(&drain)
-            .is_some_and(|record| record.end.is_none())
-        {
-            self.store(
-                cx,
-                Operation::EndDrain {
-                    drain,
-                    end: DrainEnd::Unseen,
-                },
-                Then::Nothing,
-            );
+        if self.registry.drains().get(&drain).is_some_and(|record| record.end.is_none()) {
+            self.store(cx, Operation::EndDrain { drain, end: DrainEnd::Unseen }, Then::Nothing);
         }
     }
 
@@ -627,20 +490,9 @@ impl Leader {
         let unacknowledged = tasks.filter(|task| task.state.is_terminal()).count() as u32;
         let session = state.and_then(|state| state.session);
         let line = ReceiptLine::DrainEnded { end, unacknowledged };
-        cx.push(Effect::Record {
-            receipt: ReceiptId::Drain(id),
-            line,
-        });
+        cx.push(Effect::Record { receipt: ReceiptId::Drain(id), line });
         if let Some(name) = self.slave_name(slave).cloned() {
-            self.publish(
-                cx,
-                Event::DrainEnded {
-                    drain: id,
-                    slave,
-                    name,
-                    end,
-                },
-            );
+            self.publish(cx, Event::DrainEnded { drain: id, slave, name, end });
         }
         let then = self.registry.drains().get(&id).map(|record| record.then);
         if let (DrainEnd::Drained, Some(After::Unregister), Some(session)) = (end, then, session) {
@@ -661,23 +513,9 @@ impl Leader {
         cx.cancel(Timer::DrainAcknowledge(id));
         if drain.end.is_none() {
             let (end, name) = (DrainEnd::SlaveGone, slave.name.clone());
-            let line = ReceiptLine::DrainEnded {
-                end,
-                unacknowledged: 0,
-            };
-            cx.push(Effect::Record {
-                receipt: ReceiptId::Drain(id),
-                line,
-            });
-            self.publish(
-                cx,
-                Event::DrainEnded {
-                    drain: id,
-                    slave: drain.slave,
-                    name,
-                    end,
-                },
-            );
+            let line = ReceiptLine::DrainEnded { end, unacknowledged: 0 };
+            cx.push(Effect::Record { receipt: ReceiptId::Drain(id), line });
+            self.publish(cx, Event::DrainEnded { drain: id, slave: drain.slave, name, end });
         }
     }
 
@@ -687,13 +525,8 @@ impl Leader {
             return;
         };
         self.arm_bound(cx, id, record.deadline);
-        let line = ReceiptLine::Extended {
-            deadline: record.deadline,
-        };
-        cx.push(Effect::Record {
-            receipt: ReceiptId::Drain(id),
-            line,
-        });
+        let line = ReceiptLine::Extended { deadline: record.deadline };
+        cx.push(Effect::Record { receipt: ReceiptId::Drain(id), line });
         let asked: Vec<InverseOfferId> = self.registry.inverse_offers_of_drain(id).collect();
         for inverse_offer in asked {
             let Some(io) = self.registry.inverse_offers().get(&inverse_offer) else {
@@ -701,10 +534,7 @@ impl Leader {
             };
             if io.stage == InverseStage::Open {
                 let when = When::At(io.deadline);
-                cx.push(Effect::SetTimer {
-                    timer: Timer::InverseOffer(inverse_offer),
-                    when,
-                });
+                cx.push(Effect::SetTimer { timer: Timer::InverseOffer(inverse_offer), when });
                 if let Some(session) = self.frameworks.get(&io.framework).and_then(|f| f.session) {
                     self.tell_inverse_offer(cx, session, inverse_offer, io);
                 }
@@ -721,9 +551,7 @@ impl Leader {
         record: &InverseOfferRecord,
     ) -> Option<InverseOfferView> {
         let framework = self.registry.frameworks().get(&record.framework)?;
-        let left = self
-            .tasks_on(record.slave, record.framework)
-            .filter(|(_, t)| !t.state.is_terminal());
+        let left = self.tasks_on(record.slave, record.framework).filter(|(_, t)| !t.state.is_terminal());
         Some(InverseOfferView {
             id,
             framework: record.framework,
@@ -771,30 +599,14 @@ impl Leader {
         for (id, task) in &state.tasks {
             let framework = id.framework;
             if waits.last().is_none_or(|wait| wait.framework != framework) {
-                let answer = asked
-                    .iter()
-                    .find(|io| io.framework == framework)
-                    .and_then(|io| io.answer.clone());
-                let known = self
-                    .registry
-                    .frameworks()
-                    .get(&framework)
-                    .map(|record| record.name.clone());
-                let connected = self
-                    .frameworks
-                    .get(&framework)
-                    .is_some_and(|f| f.session.is_some());
+                let answer =
+                    asked.iter().find(|io| io.framework == framework).and_then(|io| io.answer.clone());
+                let known = self.registry.frameworks().get(&framework).map(|record| record.name.clone());
+                let connected = self.frameworks.get(&framework).is_some_and(|f| f.session.is_some());
                 let Some(name) = known.or_else(|| Name::new("gone").ok()) else {
                     continue;
                 };
-                waits.push(DrainWait {
-                    framework,
-                    name,
-                    connected,
-                    running: 0,
-                    unacknowledged: 0,
-                    answer,
-                });
+                waits.push(DrainWait { framework, name, connected, running: 0, unacknowledged: 0, answer });
             }
             if let Some(wait) = waits.last_mut() {
                 match task.state.is_terminal() {

@@ -116,11 +116,7 @@ impl Cx<'_> {
 
     /// Ends a session that began before this master led, or that is over for it.
     pub(super) fn unknown(&mut self, session: SessionId) {
-        self.push(close(
-            session,
-            CloseCode::Shutdown,
-            "this session is over for the master: connect again",
-        ));
+        self.push(close(session, CloseCode::Shutdown, "this session is over for the master: connect again"));
     }
 
     pub(super) fn cancel(&mut self, timer: Timer) {
@@ -211,14 +207,8 @@ impl Leader {
     /// Tells everyone who watches, and the node's own log.
     pub(super) fn publish(&self, cx: &mut Cx<'_>, event: Event) {
         for (session, request) in &self.watchers {
-            let message = MasterToOperator::Event {
-                request: *request,
-                event: event.clone(),
-            };
-            cx.push(Effect::ToOperator {
-                session: *session,
-                message,
-            });
+            let message = MasterToOperator::Event { request: *request, event: event.clone() };
+            cx.push(Effect::ToOperator { session: *session, message });
         }
         cx.push(Effect::Publish(event));
     }
@@ -226,11 +216,7 @@ impl Leader {
     fn append(&mut self, operation: Operation, then: Then, out: &mut Outbox<Effect>) {
         self.highest_seq = self.highest_seq.next();
         let seq = self.highest_seq;
-        out.push(Effect::Store {
-            seq,
-            epoch: self.epoch,
-            operation: operation.clone(),
-        });
+        out.push(Effect::Store { seq, epoch: self.epoch, operation: operation.clone() });
         self.pending.push_back(Pending { seq, operation, then });
     }
 
@@ -331,11 +317,7 @@ impl Leader {
 
     /// The store could not write `seq` and what came after it: whoever waits is told, and nothing has changed.
     fn store_failed(&mut self, cx: &mut Cx<'_>, seq: Seq, cause: &Text) {
-        let kept = self
-            .pending
-            .iter()
-            .take_while(|pending| pending.seq < seq)
-            .count();
+        let kept = self.pending.iter().take_while(|pending| pending.seq < seq).count();
         let failed: Vec<Pending> = self.pending.drain(kept..).collect();
         for Pending { operation, then, .. } in failed {
             match then {
@@ -383,30 +365,19 @@ impl Leader {
             | Operation::StartDrain(_)
             | Operation::ExtendDrain { .. } => return,
         };
-        cx.push(Effect::SetTimer {
-            timer,
-            when: crate::time::When::After(cx.config.ping_timeout),
-        });
+        cx.push(Effect::SetTimer { timer, when: crate::time::When::After(cx.config.ping_timeout) });
     }
 
     /// What should hold in every state (S8).
     pub(super) fn check(&self) -> Result<(), String> {
         for (id, slave) in &self.slaves {
-            let tasks = slave
-                .tasks
-                .values()
-                .filter(|task| !task.state.is_terminal())
-                .map(|t| &t.resources);
+            let tasks = slave.tasks.values().filter(|task| !task.state.is_terminal()).map(|t| &t.resources);
             let held = tasks.chain(slave.zombies.values());
             let used = held.fold(Resources::NONE, |sum, r| sum.saturating_add(r));
             let lent = slave.offers.keys().filter_map(|offer| self.offers.get(offer));
             let offered = lent.fold(Resources::NONE, |sum, offer| sum.saturating_add(&offer.resources));
             if used != slave.used || offered != slave.offered {
-                return Err(alloc::format!(
-                    "{id} counts {:?}/{:?}: {slave:?}",
-                    slave.used,
-                    slave.offered
-                ));
+                return Err(alloc::format!("{id} counts {:?}/{:?}: {slave:?}", slave.used, slave.offered));
             }
             let deactivated = self.registry.slaves().get(id).is_none_or(|r| !r.holds.is_empty());
             if deactivated && !slave.offers.is_empty() {
@@ -415,24 +386,12 @@ impl Leader {
         }
         for (id, framework) in &self.frameworks {
             let holds = |task: &u32, slave: &SlaveId| -> Option<&Resources> {
-                let task = self.slaves.get(slave)?.tasks.get(&TaskId {
-                    framework: *id,
-                    number: *task,
-                })?;
+                let task = self.slaves.get(slave)?.tasks.get(&TaskId { framework: *id, number: *task })?;
                 (!task.state.is_terminal()).then_some(&task.resources)
             };
-            let tasks = framework
-                .tasks
-                .iter()
-                .filter_map(|(task, slave)| holds(task, slave));
-            let lent = framework
-                .offers
-                .keys()
-                .filter_map(|o| self.offers.get(o))
-                .map(|o| &o.resources);
-            let sum = tasks
-                .chain(lent)
-                .fold(Resources::NONE, |s, r| s.saturating_add(&r.without_ports()));
+            let tasks = framework.tasks.iter().filter_map(|(task, slave)| holds(task, slave));
+            let lent = framework.offers.keys().filter_map(|o| self.offers.get(o)).map(|o| &o.resources);
+            let sum = tasks.chain(lent).fold(Resources::NONE, |s, r| s.saturating_add(&r.without_ports()));
             if sum != framework.allocated {
                 return Err(alloc::format!("{id} counts {}, has {sum}", framework.allocated));
             }

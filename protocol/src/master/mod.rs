@@ -313,9 +313,7 @@ impl Config {
 impl Master {
     /// A master that stands by and knows of no leader.
     pub const fn new() -> Self {
-        Self {
-            role: Role::Standby { leader: Text::EMPTY },
-        }
+        Self { role: Role::Standby { leader: Text::EMPTY } }
     }
 
     /// Takes one input, and says what is to be done about it.
@@ -399,18 +397,12 @@ fn answer_as_standby(leader: &Text, input: Input, out: &mut Outbox<Effect>) {
             session
         }
         Input::Framework { session, .. } => {
-            out.push(Effect::ToFramework {
-                session,
-                message: MasterToFramework::NotLeading { leader },
-            });
+            out.push(Effect::ToFramework { session, message: MasterToFramework::NotLeading { leader } });
             session
         }
         Input::Operator { session, message, .. } => {
             let answer = Err(Refusal::NotLeading { leader });
-            let message = MasterToOperator::Answer {
-                request: message.request,
-                answer,
-            };
+            let message = MasterToOperator::Answer { request: message.request, answer };
             out.push(Effect::ToOperator { session, message });
             session
         }
@@ -427,11 +419,5 @@ fn answer_as_standby(leader: &Text, input: Input, out: &mut Outbox<Effect>) {
 }
 
 fn close(session: SessionId, code: CloseCode, detail: &str) -> Effect {
-    Effect::Close {
-        session,
-        reason: CloseReason {
-            code,
-            detail: Text::new(detail),
-        },
-    }
+    Effect::Close { session, reason: CloseReason { code, detail: Text::new(detail) } }
 }

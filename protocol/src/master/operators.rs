@@ -70,23 +70,13 @@ impl Leader {
             Command::Deactivate { slave, hold, reason } => {
                 let slave = self.registry.resolve(&slave)?;
                 let by = by.clone();
-                Ok(Reply::Store(Operation::PlaceHold {
-                    slave,
-                    name: hold,
-                    hold: Hold { by, reason, at },
-                }))
+                Ok(Reply::Store(Operation::PlaceHold { slave, name: hold, hold: Hold { by, reason, at } }))
             }
             Command::Activate { slave, hold } => {
                 let slave = self.registry.resolve(&slave)?;
                 Ok(Reply::Store(Operation::LiftHolds { slave, name: hold }))
             }
-            Command::InverseOffer {
-                framework,
-                slave,
-                ask,
-                deadline,
-                reason,
-            } => {
+            Command::InverseOffer { framework, slave, ask, deadline, reason } => {
                 let (by, deadline) = (by.clone(), at.after(deadline));
                 let slave = self.registry.resolve(&slave)?;
                 let keep = self.asked_for(slave, framework, &ask)?;
@@ -116,46 +106,26 @@ impl Leader {
                     }
                 }
             }
-            Command::Drain {
-                slave,
-                deadline,
-                reason,
-                then,
-                if_plan,
-            } => {
+            Command::Drain { slave, deadline, reason, then, if_plan } => {
                 let slave = self.registry.resolve(&slave)?;
                 let digest = self.digest(slave);
                 if if_plan.is_some_and(|wanted| wanted != digest) {
                     return Err(Refusal::PlanChanged { digest });
                 }
                 let (deadline, by) = (at.after(deadline), by.clone());
-                let record = DrainRecord {
-                    slave,
-                    deadline,
-                    reason,
-                    by,
-                    at,
-                    then,
-                    end: None,
-                };
+                let record = DrainRecord { slave, deadline, reason, by, at, then, end: None };
                 Ok(Reply::Store(Operation::StartDrain(record)))
             }
             Command::PlanDrain { slave, deadline, .. } => {
                 let slave = self.registry.resolve(&slave)?;
-                Ok(Reply::Answer(Answer::Plan(self.plan(
-                    cx,
-                    slave,
-                    at.after(deadline),
-                )?)))
+                Ok(Reply::Answer(Answer::Plan(self.plan(cx, slave, at.after(deadline))?)))
             }
-            Command::CancelDrain(drain) => Ok(Reply::Store(Operation::EndDrain {
-                drain,
-                end: DrainEnd::Cancelled,
-            })),
-            Command::ExtendDrain(drain, deadline) => Ok(Reply::Store(Operation::ExtendDrain {
-                drain,
-                deadline: at.after(deadline),
-            })),
+            Command::CancelDrain(drain) => {
+                Ok(Reply::Store(Operation::EndDrain { drain, end: DrainEnd::Cancelled }))
+            }
+            Command::ExtendDrain(drain, deadline) => {
+                Ok(Reply::Store(Operation::ExtendDrain { drain, deadline: at.after(deadline) }))
+            }
             Command::DrainNow { slave } => self.drain_now(cx, &slave),
             Command::Kill(task) => self.kill_commanded(cx, task),
             Command::ResumeRemovals => {
@@ -180,11 +150,7 @@ impl Leader {
             return Err(Refusal::NothingAsked);
         }
         let seen = self.slaves.get(&slave).is_some_and(|state| state.seen);
-        if seen
-            && self
-                .tasks_on(slave, framework)
-                .all(|(_, task)| task.state.is_terminal())
-        {
+        if seen && self.tasks_on(slave, framework).all(|(_, task)| task.state.is_terminal()) {
             return Err(Refusal::NothingThere);
         }
         Ok(self.kept_after(slave, framework, ask))
@@ -205,22 +171,11 @@ impl Leader {
     }
 
     fn kill_commanded(&mut self, cx: &mut Cx<'_>, task: TaskId) -> Result<Reply, Refusal> {
-        let on = self
-            .frameworks
-            .get(&task.framework)
-            .and_then(|state| state.tasks.get(&task.number));
+        let on = self.frameworks.get(&task.framework).and_then(|state| state.tasks.get(&task.number));
         let slave = *on.ok_or(Refusal::UnknownTask(task))?;
         let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&task));
         let changed = known.is_some_and(|task| !task.state.is_terminal() && task.kill.is_none());
-        self.kill(
-            cx,
-            slave,
-            task,
-            Kill {
-                grace: None,
-                reason: Reason::KilledByOperator,
-            },
-        );
+        self.kill(cx, slave, task, Kill { grace: None, reason: Reason::KilledByOperator });
         Ok(Reply::Answer(Answer::Done { changed }))
     }
 
@@ -277,21 +232,9 @@ impl Leader {
     /// A hold is durable: from here on nothing of the slave is offered, and no launch is accepted (R16, S4).
     fn hold_placed(&mut self, cx: &mut Cx<'_>, slave: SlaveId, name: Name, hold: Hold) {
         self.rescind_slave(cx, slave, None);
-        let view = HoldView {
-            name,
-            by: hold.by,
-            reason: hold.reason,
-            at: hold.at,
-        };
+        let view = HoldView { name, by: hold.by, reason: hold.reason, at: hold.at };
         if let Some(name) = self.slave_name(slave).cloned() {
-            self.publish(
-                cx,
-                Event::HoldPlaced {
-                    slave,
-                    name,
-                    hold: view,
-                },
-            );
+            self.publish(cx, Event::HoldPlaced { slave, name, hold: view });
         }
     }
 
@@ -300,12 +243,7 @@ impl Leader {
             return;
         };
         for hold in holds {
-            let event = Event::HoldLifted {
-                slave,
-                name: name.clone(),
-                hold,
-                by: by.clone(),
-            };
+            let event = Event::HoldLifted { slave, name: name.clone(), hold, by: by.clone() };
             self.publish(cx, event);
         }
         self.freed(cx, slave);
@@ -322,11 +260,8 @@ impl Leader {
         let answer = match query {
             Query::Status => Answer::Status(self.status()),
             Query::Slaves { after } => {
-                let views = self
-                    .registry
-                    .slaves()
-                    .iter_after(after)
-                    .filter_map(|(id, _)| self.slave_view(*id));
+                let views =
+                    self.registry.slaves().iter_after(after).filter_map(|(id, _)| self.slave_view(*id));
                 Answer::Slaves(page(views, max))
             }
             Query::Slave(slave) => {
@@ -337,11 +272,7 @@ impl Leader {
             Query::Task(task) => match self.find_task(task) {
                 Some(view) => Answer::Tasks(page(core::iter::once(view), max)),
                 None => {
-                    cx.push(Effect::AnswerHistory {
-                        session,
-                        request,
-                        task: Some(task),
-                    });
+                    cx.push(Effect::AnswerHistory { session, request, task: Some(task) });
                     return Ok(Reply::Later);
                 }
             },
@@ -371,19 +302,11 @@ impl Leader {
                 Answer::Drain(self.drain_view(id, record).ok_or(Refusal::UnknownDrain(id))?)
             }
             Query::Receipt(receipt) => {
-                cx.push(Effect::AnswerReceipt {
-                    session,
-                    request,
-                    receipt,
-                });
+                cx.push(Effect::AnswerReceipt { session, request, receipt });
                 return Ok(Reply::Later);
             }
             Query::History => {
-                cx.push(Effect::AnswerHistory {
-                    session,
-                    request,
-                    task: None,
-                });
+                cx.push(Effect::AnswerHistory { session, request, task: None });
                 return Ok(Reply::Later);
             }
         };
@@ -392,11 +315,7 @@ impl Leader {
 
     fn status(&self) -> Status {
         let records = self.registry.slaves();
-        let connected = self
-            .slaves
-            .values()
-            .filter(|state| state.session.is_some())
-            .count();
+        let connected = self.slaves.values().filter(|state| state.session.is_some()).count();
         Status {
             epoch: self.epoch,
             slaves: records.len() as u32,
@@ -406,12 +325,7 @@ impl Leader {
             frameworks: self.registry.frameworks().len() as u32,
             tasks: self.slaves.values().map(|state| state.tasks.len() as u32).sum(),
             offers: self.offers.len() as u32,
-            drains: self
-                .registry
-                .drains()
-                .values()
-                .filter(|drain| drain.end.is_none())
-                .count() as u32,
+            drains: self.registry.drains().values().filter(|drain| drain.end.is_none()).count() as u32,
             removals_halted: self.removals.halted,
         }
     }
@@ -425,9 +339,7 @@ impl Leader {
             reason: hold.reason.clone(),
             at: hold.at,
         };
-        let drain = record
-            .drain
-            .and_then(|id| self.drain_view(id, self.registry.drains().get(&id)?));
+        let drain = record.drain.and_then(|id| self.drain_view(id, self.registry.drains().get(&id)?));
         Some(SlaveView {
             id,
             name: record.name.clone(),
@@ -445,16 +357,12 @@ impl Leader {
     fn tasks_after(&self, after: Option<(SlaveId, TaskId)>) -> impl Iterator<Item = TaskView> {
         let on_same = after.and_then(|(slave, task)| Some((slave, self.slaves.get(&slave)?, task)));
         let rest = on_same.into_iter().flat_map(move |(slave, state, after)| {
-            state
-                .tasks
-                .iter_after(Some(after))
-                .map(move |(id, task)| (slave, *id, task))
+            state.tasks.iter_after(Some(after)).map(move |(id, task)| (slave, *id, task))
         });
         let later = self.slaves.iter_after(after.map(|(slave, _)| slave));
         let later =
             later.flat_map(|(slave, state)| state.tasks.iter().map(move |(id, task)| (*slave, *id, task)));
-        rest.chain(later)
-            .filter_map(|(slave, id, task)| self.task_view(slave, id, task))
+        rest.chain(later).filter_map(|(slave, id, task)| self.task_view(slave, id, task))
     }
 
     fn find_task(&self, id: TaskId) -> Option<TaskView> {
@@ -479,11 +387,7 @@ impl Leader {
 
     /// What a drain of a slave would do (R23): read from the same state that the drain itself acts on.
     fn plan(&self, cx: &Cx<'_>, slave: SlaveId, deadline: Moment) -> Result<DrainPlan, Refusal> {
-        let record = self
-            .registry
-            .slaves()
-            .get(&slave)
-            .ok_or(Refusal::RemovedSlave(slave))?;
+        let record = self.registry.slaves().get(&slave).ok_or(Refusal::RemovedSlave(slave))?;
         let state = self.slaves.get(&slave).ok_or(Refusal::RemovedSlave(slave))?;
         let mut tasks = Vec::new();
         for (id, task) in state.tasks.iter().filter(|(_, task)| !task.state.is_terminal()) {
@@ -493,23 +397,14 @@ impl Leader {
                 id: *id,
                 name: task.name.clone(),
                 framework: framework.map_or_else(|| task.name.clone(), |record| record.name.clone()),
-                connected: self
-                    .frameworks
-                    .get(&id.framework)
-                    .is_some_and(|f| f.session.is_some()),
+                connected: self.frameworks.get(&id.framework).is_some_and(|f| f.session.is_some()),
                 grace,
                 cut_from: (task.kill_grace > grace).then_some(task.kill_grace),
             });
         }
         let longest = tasks.iter().map(|task| task.grace).max().unwrap_or(Millis::ZERO);
-        let tasks_end = if tasks.is_empty() {
-            deadline
-        } else {
-            deadline.after(longest)
-        };
-        let drain = record
-            .drain
-            .filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()));
+        let tasks_end = if tasks.is_empty() { deadline } else { deadline.after(longest) };
+        let drain = record.drain.filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()));
         Ok(DrainPlan {
             slave,
             slave_name: record.name.clone(),
@@ -531,10 +426,7 @@ impl Leader {
             let drain = record.drain.unwrap_or(DrainId(0));
             digest.add(u64::from(drain.0));
             digest.add(
-                self.registry
-                    .drains()
-                    .get(&drain)
-                    .map_or(0, |drain| 1 + u64::from(drain.end.is_some())),
+                self.registry.drains().get(&drain).map_or(0, |drain| 1 + u64::from(drain.end.is_some())),
             );
         }
         digest.add(match self.slave_status(slave) {
@@ -544,17 +436,9 @@ impl Leader {
             SlaveStatus::Unreachable => 3,
             SlaveStatus::Leaving => 4,
         });
-        for (id, task) in self
-            .slaves
-            .get(&slave)
-            .into_iter()
-            .flat_map(|state| state.tasks.iter())
-        {
+        for (id, task) in self.slaves.get(&slave).into_iter().flat_map(|state| state.tasks.iter()) {
             if !task.state.is_terminal() {
-                let connected = self
-                    .frameworks
-                    .get(&id.framework)
-                    .is_some_and(|f| f.session.is_some());
+                let connected = self.frameworks.get(&id.framework).is_some_and(|f| f.session.is_some());
                 digest.add(u64::from(id.framework.0) << 32 | u64::from(id.number));
                 digest.add(task.kill_grace.0 << 1 | u64::from(connected));
             }
@@ -573,10 +457,7 @@ enum Reply {
 
 fn page<T>(mut items: impl Iterator<Item = T>, max: usize) -> Page<T> {
     let page: Vec<T> = items.by_ref().take(max).collect();
-    Page {
-        more: items.next().is_some(),
-        items: page,
-    }
+    Page { more: items.next().is_some(), items: page }
 }
 
 struct Fnv(u64);

@@ -92,25 +92,11 @@ impl Leader {
             (None, _) => return cx.unknown(session),
             (
                 Some(Owner::Peer(peer)),
-                SlaveToMaster::Register {
-                    id,
-                    epoch,
-                    resources,
-                    address,
-                    tasks,
-                    leaving,
-                },
+                SlaveToMaster::Register { id, epoch, resources, address, tasks, leaving },
             ) if peer.role == Role::Slave => {
                 let name = peer.name.clone();
-                let registration = Registration {
-                    session,
-                    name,
-                    resources,
-                    address,
-                    tasks,
-                    leaving,
-                    returns: false,
-                };
+                let registration =
+                    Registration { session, name, resources, address, tasks, leaving, returns: false };
                 return self.register(cx, id, epoch, registration);
             }
             (Some(Owner::Slave(slave)), message) => (*slave, message),
@@ -127,14 +113,7 @@ impl Leader {
             SlaveToMaster::Pong => self.pong(cx, slave),
             SlaveToMaster::Leaving => self.leaving(cx, slave),
             SlaveToMaster::Unregister { finals } => {
-                self.unregister(
-                    cx,
-                    Unregistration {
-                        slave,
-                        session,
-                        finals,
-                    },
-                );
+                self.unregister(cx, Unregistration { slave, session, finals });
             }
         }
     }
@@ -147,10 +126,7 @@ impl Leader {
         self.slaves.insert(slave, Slave::default());
         if !record.unreachable {
             let when = When::After(cx.config.reregister_timeout);
-            cx.push(Effect::SetTimer {
-                timer: Timer::Reregister(slave),
-                when,
-            });
+            cx.push(Effect::SetTimer { timer: Timer::Reregister(slave), when });
         }
     }
 
@@ -162,13 +138,7 @@ impl Leader {
                 "its tasks are listed twice, or hold more than can be counted: start the slave without its \
                  checkpoint",
             ))),
-            Some(id)
-                if self
-                    .registry
-                    .slaves()
-                    .get(&id)
-                    .is_some_and(|r| r.name != registration.name) =>
-            {
+            Some(id) if self.registry.slaves().get(&id).is_some_and(|r| r.name != registration.name) => {
                 Some(Refused::NotYours)
             }
             // An id that was never given comes from another cluster's checkpoint: it ends as one that was removed.
@@ -273,13 +243,7 @@ impl Leader {
 
     /// The slave is admitted, and takes up work on this session (R2).
     fn registered(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration, new: bool) {
-        let Registration {
-            session,
-            tasks,
-            leaving,
-            returns,
-            ..
-        } = registration;
+        let Registration { session, tasks, leaving, returns, .. } = registration;
         if !self.sessions.contains_key(&session) {
             return;
         }
@@ -298,13 +262,7 @@ impl Leader {
         if self.removals.overdue.remove(&slave).is_some() {
             self.resume_if_few(cx);
         }
-        cx.tell_slave(
-            session,
-            MasterToSlave::Registered {
-                id: slave,
-                epoch: self.epoch,
-            },
-        );
+        cx.tell_slave(session, MasterToSlave::Registered { id: slave, epoch: self.epoch });
         if let Some(name) = self.slave_name(slave).cloned() {
             self.publish(cx, Event::SlaveRegistered { slave, name, new });
         }
@@ -381,14 +339,7 @@ impl Leader {
         let buried = known.is_some_and(|framework| framework.obituaries.contains_key(&id));
         if !returns && !buried && known.is_some() && !state.zombies.contains_key(&id) {
             let kill = state.kills.remove(&id);
-            self.count_in(
-                slave,
-                id,
-                Task {
-                    kill,
-                    ..Task::reported(&report)
-                },
-            );
+            self.count_in(slave, id, Task { kill, ..Task::reported(&report) });
             return;
         }
         if report.state.is_terminal() {
@@ -397,19 +348,8 @@ impl Leader {
         if state.zombies.insert(id, report.resources.clone()).is_none() {
             state.used = state.used.saturating_add(&report.resources);
         }
-        let reason = if known.is_some() {
-            Reason::SlaveUnreachable
-        } else {
-            Reason::FrameworkRemoved
-        };
-        cx.tell_slave(
-            session,
-            MasterToSlave::Kill {
-                task: id,
-                grace: None,
-                reason,
-            },
-        );
+        let reason = if known.is_some() { Reason::SlaveUnreachable } else { Reason::FrameworkRemoved };
+        cx.tell_slave(session, MasterToSlave::Kill { task: id, grace: None, reason });
     }
 
     /// What was decided while the slave was away (R2): kills, revocations, what its drain asks for.
@@ -420,14 +360,7 @@ impl Leader {
         state.kills = Map::new();
         for (task, known) in &state.tasks {
             if let Some(Kill { grace, reason }) = known.kill.filter(|_| !known.state.is_terminal()) {
-                cx.tell_slave(
-                    session,
-                    MasterToSlave::Kill {
-                        task: *task,
-                        grace,
-                        reason,
-                    },
-                );
+                cx.tell_slave(session, MasterToSlave::Kill { task: *task, grace, reason });
             }
         }
         self.resume_inverse_offers(cx, slave);
@@ -453,11 +386,7 @@ impl Leader {
     }
 
     pub(super) fn slave_disconnected(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId) {
-        let Some(state) = self
-            .slaves
-            .get_mut(&slave)
-            .filter(|state| state.session == Some(session))
-        else {
+        let Some(state) = self.slaves.get_mut(&slave).filter(|state| state.session == Some(session)) else {
             return;
         };
         state.session = None;
@@ -470,11 +399,7 @@ impl Leader {
     /// Ends a session in whose place a newer one of the same slave came.
     fn replace(&mut self, cx: &mut Cx<'_>, session: SessionId) {
         self.sessions.remove(&session);
-        cx.push(super::close(
-            session,
-            CloseCode::Replaced,
-            "a newer session of the same slave registered",
-        ));
+        cx.push(super::close(session, CloseCode::Replaced, "a newer session of the same slave registered"));
     }
 
     fn ping(&mut self, cx: &mut Cx<'_>, slave: SlaveId, missed: u8) {
@@ -486,10 +411,7 @@ impl Leader {
             cx.tell_slave(session, MasterToSlave::Ping);
         }
         let when = When::After(cx.config.ping_timeout);
-        cx.push(Effect::SetTimer {
-            timer: Timer::Ping(slave),
-            when,
-        });
+        cx.push(Effect::SetTimer { timer: Timer::Ping(slave), when });
     }
 
     fn pong(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
@@ -514,12 +436,7 @@ impl Leader {
 
     /// A slave's time is over (R6); whether it is given up depends on how many others are (R7).
     pub(super) fn overdue(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
-        if self
-            .registry
-            .slaves()
-            .get(&slave)
-            .is_none_or(|record| record.unreachable)
-        {
+        if self.registry.slaves().get(&slave).is_none_or(|record| record.unreachable) {
             return;
         }
         self.removals.overdue.insert(slave, ());
@@ -538,13 +455,7 @@ impl Leader {
             }
             self.give_up(cx);
         } else if !core::mem::replace(&mut self.removals.halted, true) {
-            self.publish(
-                cx,
-                Event::RemovalsHalted {
-                    silent: silent as u32,
-                    of: of as u32,
-                },
-            );
+            self.publish(cx, Event::RemovalsHalted { silent: silent as u32, of: of as u32 });
         }
     }
 
@@ -553,10 +464,7 @@ impl Leader {
         let overdue = core::mem::take(&mut self.removals.overdue);
         if !overdue.is_empty() && self.removals.taken == 0 {
             let when = When::After(cx.config.removal_window);
-            cx.push(Effect::SetTimer {
-                timer: Timer::RemovalWindow,
-                when,
-            });
+            cx.push(Effect::SetTimer { timer: Timer::RemovalWindow, when });
         }
         for slave in overdue.keys().copied() {
             self.removals.taken = self.removals.taken.saturating_add(1);
@@ -597,11 +505,8 @@ impl Leader {
         let Some(state) = self.slaves.get(&slave) else {
             return;
         };
-        let tasks: Vec<(TaskId, u32, TaskState, Reason)> = state
-            .tasks
-            .iter()
-            .map(|(id, task)| (*id, task.number, task.state, task.reason))
-            .collect();
+        let tasks: Vec<(TaskId, u32, TaskState, Reason)> =
+            state.tasks.iter().map(|(id, task)| (*id, task.number, task.state, task.reason)).collect();
         for (id, number, state, known) in tasks {
             let update = match state.is_terminal() {
                 true => ended(id, number, state, known),
@@ -621,17 +526,9 @@ impl Leader {
             return;
         };
         let revoking = |id: &crate::ids::InverseOfferId| {
-            self.registry
-                .inverse_offers()
-                .get(id)
-                .is_some_and(|io| io.stage == InverseStage::Revoking)
+            self.registry.inverse_offers().get(id).is_some_and(|io| io.stage == InverseStage::Revoking)
         };
-        let void: Vec<_> = record
-            .inverse_offers
-            .keys()
-            .copied()
-            .filter(|id| revoking(id))
-            .collect();
+        let void: Vec<_> = record.inverse_offers.keys().copied().filter(|id| revoking(id)).collect();
         for id in void {
             let outcome = crate::message::InverseOutcome::Void;
             self.store(cx, Operation::CloseInverseOffer { id, outcome }, Then::Nothing);
@@ -668,11 +565,7 @@ impl Leader {
             return;
         }
         state.writing = true;
-        self.store(
-            cx,
-            Operation::RemoveSlave { slave },
-            Then::Unregister(unregistration),
-        );
+        self.store(cx, Operation::RemoveSlave { slave }, Then::Unregister(unregistration));
     }
 
     /// The removal is durable (R25): frameworks are told at once, then the slave, which may go.
@@ -682,17 +575,8 @@ impl Leader {
         unregistration: Unregistration,
         applied: Result<Applied, Refusal>,
     ) {
-        let Unregistration {
-            slave,
-            session,
-            finals,
-        } = unregistration;
-        if let Ok(Applied::Removed {
-            record,
-            drain,
-            closed,
-        }) = applied
-        {
+        let Unregistration { slave, session, finals } = unregistration;
+        if let Ok(Applied::Removed { record, drain, closed }) = applied {
             self.rescind_slave(cx, slave, None);
             self.bury_removed(cx, slave, &record, finals);
             for (id, record) in closed {
@@ -704,13 +588,7 @@ impl Leader {
             cx.cancel(Timer::Ping(slave));
             self.slaves.remove(&slave);
             self.removals.overdue.remove(&slave);
-            self.publish(
-                cx,
-                Event::SlaveUnregistered {
-                    slave,
-                    name: record.name,
-                },
-            );
+            self.publish(cx, Event::SlaveUnregistered { slave, name: record.name });
         }
         cx.tell_slave(session, MasterToSlave::Unregistered);
         // What it may still say is of no slave any more; it closes the session itself.
@@ -727,24 +605,15 @@ impl Leader {
             reason: Text::EMPTY,
             deadline: None,
         };
-        cx.push(Effect::Record {
-            receipt,
-            line: opened,
-        });
+        cx.push(Effect::Record { receipt, line: opened });
         for Final { update, ending } in finals {
-            let known = self
-                .slaves
-                .get(&slave)
-                .and_then(|state| state.tasks.get(&update.task));
+            let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&update.task));
             if update.state.is_terminal() && known.is_some_and(|task| !task.state.is_terminal()) {
                 self.bury(cx, slave, update, ending, Some(receipt));
             }
         }
         self.bury_all(cx, slave, Reason::SlaveUnregistered, Some(receipt));
-        cx.push(Effect::Record {
-            receipt,
-            line: ReceiptLine::Unregistered,
-        });
+        cx.push(Effect::Record { receipt, line: ReceiptLine::Unregistered });
     }
 
     /// The removal could not be written: the slave asks again, or goes after its own time-out (R26).
@@ -767,11 +636,7 @@ impl Leader {
 
     /// How a slave is.
     pub(super) fn slave_status(&self, slave: SlaveId) -> SlaveStatus {
-        let unreachable = self
-            .registry
-            .slaves()
-            .get(&slave)
-            .is_some_and(|record| record.unreachable);
+        let unreachable = self.registry.slaves().get(&slave).is_some_and(|record| record.unreachable);
         match self.slaves.get(&slave) {
             _ if unreachable => SlaveStatus::Unreachable,
             Some(state) if state.session.is_some() && state.leaving => SlaveStatus::Leaving,
@@ -784,15 +649,7 @@ impl Leader {
     /// Tells a framework of a task that was never launched (R11).
     pub(super) fn dropped(&mut self, cx: &mut Cx<'_>, slave: SlaveId, task: TaskId, reason: Reason) {
         let update = ended(task, 1, TaskState::Dropped, reason);
-        self.mourn(
-            cx,
-            task.framework,
-            Obituary {
-                slave,
-                update,
-                receipt: None,
-            },
-        );
+        self.mourn(cx, task.framework, Obituary { slave, update, receipt: None });
     }
 }
 
@@ -800,12 +657,7 @@ impl Leader {
 fn coherent(registration: &Registration) -> bool {
     let mut ids: Vec<TaskId> = registration.tasks.iter().map(|task| task.id).collect();
     ids.sort_unstable();
-    let amounts = registration
-        .tasks
-        .iter()
-        .map(|task| task.resources.without_ports());
-    let held = amounts
-        .into_iter()
-        .try_fold(Resources::NONE, |sum, held| sum.checked_add(&held));
+    let amounts = registration.tasks.iter().map(|task| task.resources.without_ports());
+    let held = amounts.into_iter().try_fold(Resources::NONE, |sum, held| sum.checked_add(&held));
     ids.windows(2).all(|pair| pair[0] != pair[1]) && held.is_some()
 }

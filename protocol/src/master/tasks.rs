@@ -82,17 +82,12 @@ impl Leader {
             slave.offers.insert(id, ());
         }
         if let Some(framework) = self.frameworks.get_mut(&offer.framework) {
-            framework.allocated = framework
-                .allocated
-                .saturating_add(&offer.resources.without_ports());
+            framework.allocated = framework.allocated.saturating_add(&offer.resources.without_ports());
             framework.offers.insert(id, ());
         }
         self.offers.insert(id, offer);
         if let Some(after) = cx.config.offer_timeout {
-            cx.push(Effect::SetTimer {
-                timer: Timer::Offer(id),
-                when: When::After(after),
-            });
+            cx.push(Effect::SetTimer { timer: Timer::Offer(id), when: When::After(after) });
         }
         id
     }
@@ -108,9 +103,7 @@ impl Leader {
             slave.offers.remove(&id);
         }
         if let Some(framework) = self.frameworks.get_mut(&offer.framework) {
-            framework.allocated = framework
-                .allocated
-                .saturating_sub(&offer.resources.without_ports());
+            framework.allocated = framework.allocated.saturating_sub(&offer.resources.without_ports());
             framework.offers.remove(&id);
         }
         self.freed(cx, offer.slave);
@@ -134,12 +127,8 @@ impl Leader {
             return;
         };
         let of = |id: &OfferId| self.offers.get(id).map(|offer| offer.framework);
-        let offers: Vec<OfferId> = state
-            .offers
-            .keys()
-            .copied()
-            .filter(|id| only.is_none() || of(id) == only)
-            .collect();
+        let offers: Vec<OfferId> =
+            state.offers.keys().copied().filter(|id| only.is_none() || of(id) == only).collect();
         self.rescind(cx, &offers);
     }
 
@@ -168,10 +157,7 @@ impl Leader {
 
     fn allocate_soon(&self, cx: &mut Cx<'_>) {
         let when = When::After(cx.config.allocation_delay);
-        cx.push(Effect::SetTimer {
-            timer: Timer::Allocate,
-            when,
-        });
+        cx.push(Effect::SetTimer { timer: Timer::Allocate, when });
     }
 
     /// Counts a task in: launched, or reported by its slave.
@@ -183,9 +169,7 @@ impl Leader {
             framework.tasks.insert(id.number, slave);
             framework.highest_task = framework.highest_task.max(id.number);
             if !task.state.is_terminal() {
-                framework.allocated = framework
-                    .allocated
-                    .saturating_add(&task.resources.without_ports());
+                framework.allocated = framework.allocated.saturating_add(&task.resources.without_ports());
             }
         }
         if !task.state.is_terminal() {
@@ -223,10 +207,7 @@ impl Leader {
         ending: Option<Arc<Ending>>,
     ) {
         let id = update.task;
-        let acknowledge = MasterToSlave::Acknowledge {
-            task: id,
-            number: update.number,
-        };
+        let acknowledge = MasterToSlave::Acknowledge { task: id, number: update.number };
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
@@ -286,11 +267,7 @@ impl Leader {
             }
             return;
         }
-        let Some(&slave) = state
-            .tasks
-            .get(&task.number)
-            .filter(|_| task.framework == framework)
-        else {
+        let Some(&slave) = state.tasks.get(&task.number).filter(|_| task.framework == framework) else {
             return;
         };
         let Some(state) = self.slaves.get(&slave) else {
@@ -299,10 +276,7 @@ impl Leader {
         if let Some(session) = state.session {
             cx.tell_slave(session, MasterToSlave::Acknowledge { task, number });
         }
-        let over = state
-            .tasks
-            .get(&task)
-            .is_some_and(|t| t.state.is_terminal() && number >= t.number);
+        let over = state.tasks.get(&task).is_some_and(|t| t.state.is_terminal() && number >= t.number);
         if over {
             // The slave that is away hears of it when it sends the update again.
             self.forget(slave, task);
@@ -314,10 +288,7 @@ impl Leader {
 
     fn acknowledged(&self, cx: &mut Cx<'_>, task: TaskId, receipt: Option<ReceiptId>) {
         if let Some(receipt) = receipt {
-            cx.push(Effect::Record {
-                receipt,
-                line: ReceiptLine::Acknowledged { task },
-            });
+            cx.push(Effect::Record { receipt, line: ReceiptLine::Acknowledged { task } });
         }
         self.publish(cx, Event::TaskAcknowledged { task });
     }
@@ -333,11 +304,7 @@ impl Leader {
         receipt: Option<ReceiptId>,
     ) {
         let id = update.task;
-        let Some(task) = self
-            .slaves
-            .get_mut(&slave)
-            .and_then(|state| state.tasks.get_mut(&id))
-        else {
+        let Some(task) = self.slaves.get_mut(&slave).and_then(|state| state.tasks.get_mut(&id)) else {
             return;
         };
         let held = (!task.state.is_terminal()).then(|| task.resources.clone());
@@ -351,15 +318,7 @@ impl Leader {
             }
         }
         self.forget(slave, id);
-        self.mourn(
-            cx,
-            id.framework,
-            Obituary {
-                slave,
-                update,
-                receipt,
-            },
-        );
+        self.mourn(cx, id.framework, Obituary { slave, update, receipt });
     }
 
     /// Keeps the end of a task until its framework has acknowledged it, and tells the framework.
@@ -388,25 +347,14 @@ impl Leader {
     /// The receipt that is open for what happens on a slave: that of its drain, or of a lone inverse offer.
     pub(super) fn receipt_of(&self, slave: SlaveId) -> Option<ReceiptId> {
         let record = self.registry.slaves().get(&slave)?;
-        let drain = record
-            .drain
-            .filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()));
-        let alone = || {
-            record
-                .inverse_offers
-                .keys()
-                .next()
-                .map(|id| ReceiptId::InverseOffer(*id))
-        };
+        let drain = record.drain.filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()));
+        let alone = || record.inverse_offers.keys().next().map(|id| ReceiptId::InverseOffer(*id));
         drain.map(ReceiptId::Drain).or_else(alone)
     }
 
     fn record_end(&self, cx: &mut Cx<'_>, slave: SlaveId, update: &Update, ending: Option<Arc<Ending>>) {
         if let Some(receipt) = self.receipt_of(slave) {
-            cx.push(Effect::Record {
-                receipt,
-                line: ended_line(update, ending),
-            });
+            cx.push(Effect::Record { receipt, line: ended_line(update, ending) });
         }
     }
 
@@ -416,11 +364,7 @@ impl Leader {
             return;
         };
         let session = state.session;
-        let Some(known) = state
-            .tasks
-            .get_mut(&task)
-            .filter(|task| !task.state.is_terminal())
-        else {
+        let Some(known) = state.tasks.get_mut(&task).filter(|task| !task.state.is_terminal()) else {
             return;
         };
         let grace = match (known.kill.and_then(|kill| kill.grace), kill.grace) {
@@ -477,21 +421,10 @@ impl Leader {
 }
 
 fn ended_line(update: &Update, ending: Option<Arc<Ending>>) -> ReceiptLine {
-    ReceiptLine::Ended {
-        task: update.task,
-        state: update.state,
-        reason: update.reason,
-        ending,
-    }
+    ReceiptLine::Ended { task: update.task, state: update.state, reason: update.reason, ending }
 }
 
 /// The news that a task is over, when it is the master that says so.
 pub(super) fn ended(task: TaskId, number: u32, state: TaskState, reason: Reason) -> Update {
-    Update {
-        task,
-        number,
-        state,
-        reason,
-        message: Text::new(reason.advice()),
-    }
+    Update { task, number, state, reason, message: Text::new(reason.advice()) }
 }

@@ -21,25 +21,14 @@ pub(super) struct Candidate {
 /// Chooses of `candidates` what covers `rest`: all of them if even all do not.
 pub(super) fn choose(mut candidates: Vec<Candidate>, rest: &Resources) -> Vec<TaskId> {
     candidates.sort_unstable_by_key(|c| (!c.named, core::cmp::Reverse(c.id.number)));
-    let all = candidates
-        .iter()
-        .fold(Resources::NONE, |sum, c| sum.saturating_add(&c.holds));
+    let all = candidates.iter().fold(Resources::NONE, |sum, c| sum.saturating_add(&c.holds));
     if !all.contains(rest) {
         return candidates.into_iter().map(|c| c.id).collect();
     }
-    let mut search = Search {
-        candidates: &candidates,
-        tries: TRIES_MAX,
-        chosen: Vec::new(),
-    };
+    let mut search = Search { candidates: &candidates, tries: TRIES_MAX, chosen: Vec::new() };
     for size in 0..=candidates.len() {
         if search.cover(0, size, rest) {
-            return search
-                .chosen
-                .iter()
-                .filter_map(|&i| candidates.get(i))
-                .map(|c| c.id)
-                .collect();
+            return search.chosen.iter().filter_map(|&i| candidates.get(i)).map(|c| c.id).collect();
         }
         if search.tries == 0 {
             break;
@@ -129,10 +118,7 @@ mod tests {
 
     fn candidates(tasks: &[(u32, u64, u64, bool)]) -> Vec<Candidate> {
         let candidate = |&(number, cpus, mem, named): &(u32, u64, u64, bool)| Candidate {
-            id: TaskId {
-                framework: FrameworkId(1),
-                number,
-            },
+            id: TaskId { framework: FrameworkId(1), number },
             holds: Resources::new(cpus, mem),
             named,
         };
@@ -140,49 +126,25 @@ mod tests {
     }
 
     fn chosen(tasks: &[(u32, u64, u64, bool)], cpus: u64, mem: u64) -> Vec<u32> {
-        let mut numbers: Vec<u32> = choose(candidates(tasks), &Resources::new(cpus, mem))
-            .iter()
-            .map(|id| id.number)
-            .collect();
+        let mut numbers: Vec<u32> =
+            choose(candidates(tasks), &Resources::new(cpus, mem)).iter().map(|id| id.number).collect();
         numbers.sort_unstable();
         numbers
     }
 
     #[test]
     fn r19_the_fewest_then_the_named_then_the_newest() {
-        let tasks = [
-            (1, 1000, 0, false),
-            (2, 1000, 0, true),
-            (3, 1000, 0, false),
-            (4, 3000, 0, false),
-        ];
-        assert_eq!(
-            chosen(&tasks, 3000, 0),
-            [4],
-            "one large task rather than three small ones"
-        );
+        let tasks = [(1, 1000, 0, false), (2, 1000, 0, true), (3, 1000, 0, false), (4, 3000, 0, false)];
+        assert_eq!(chosen(&tasks, 3000, 0), [4], "one large task rather than three small ones");
         assert_eq!(chosen(&tasks[..3], 1000, 0), [2], "the one that was named");
-        assert_eq!(
-            chosen(&tasks[..3], 2000, 0),
-            [2, 3],
-            "the named one, then the newest"
-        );
+        assert_eq!(chosen(&tasks[..3], 2000, 0), [2, 3], "the named one, then the newest");
         assert_eq!(chosen(&tasks, 0, 0), [0u32; 0]);
-        assert_eq!(
-            chosen(&tasks, 9000, 0),
-            [1, 2, 3, 4],
-            "all, where even all are too few"
-        );
+        assert_eq!(chosen(&tasks, 9000, 0), [1, 2, 3, 4], "all, where even all are too few");
     }
 
     #[test]
     fn r19_two_kinds_of_resources_at_once() {
-        let tasks = [
-            (1, 1000, 8, false),
-            (2, 4000, 1, false),
-            (3, 2000, 4, false),
-            (4, 2000, 4, false),
-        ];
+        let tasks = [(1, 1000, 8, false), (2, 4000, 1, false), (3, 2000, 4, false), (4, 2000, 4, false)];
         assert_eq!(chosen(&tasks, 4000, 8), [3, 4]);
         assert_eq!(chosen(&tasks, 5000, 9), [1, 2]);
     }
@@ -198,9 +160,8 @@ mod tests {
         };
         for round in 0..2000 {
             let count = random(12) as u32 + 1;
-            let tasks: Vec<_> = (1..=count)
-                .map(|n| (n, random(4) * 500, random(5), random(2) == 0))
-                .collect();
+            let tasks: Vec<_> =
+                (1..=count).map(|n| (n, random(4) * 500, random(5), random(2) == 0)).collect();
             let rest = Resources::new(random(6000), random(12));
             let all = candidates(&tasks);
             let taken = choose(all.clone(), &rest);
@@ -222,9 +183,7 @@ mod tests {
         let rest = Resources::new(3000, 3100);
         let taken = choose(candidates(&tasks), &rest);
         let holds = |skip: Option<TaskId>| {
-            let kept = candidates(&tasks)
-                .into_iter()
-                .filter(|c| taken.contains(&c.id) && Some(c.id) != skip);
+            let kept = candidates(&tasks).into_iter().filter(|c| taken.contains(&c.id) && Some(c.id) != skip);
             kept.fold(Resources::NONE, |sum, c| sum.saturating_add(&c.holds))
         };
         assert!(holds(None).contains(&rest));

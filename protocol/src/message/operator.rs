@@ -819,10 +819,7 @@ impl fmt::Display for Refusal {
             Self::NothingThere => write!(f, "the framework has nothing on that slave"),
             Self::NothingAsked => write!(f, "the inverse offer asks for nothing"),
             Self::PlanChanged { digest } => {
-                write!(
-                    f,
-                    "the slave has changed since the plan was made: its digest is now {digest:016x}"
-                )
+                write!(f, "the slave has changed since the plan was made: its digest is now {digest:016x}")
             }
             Self::NotConnected(status) => write!(f, "the slave is {status} and cannot be told"),
             Self::UnknownReceipt(id) => write!(f, "there is no receipt {id}"),

@@ -14,8 +14,8 @@ use std::path::Path;
 use neap_protocol::ids::{Epoch, OfferId, Seq, SessionId, SlaveId, TaskId};
 use neap_protocol::master::{Config, Effect, Input, Master, Timer};
 use neap_protocol::message::{
-    Command, Final, FrameworkToMaster, InverseAnswer, InverseAsk, MasterToSlave, OperatorToMaster, Query,
-    SlaveRef, SlaveToMaster, Then,
+    Command, Event, Final, FrameworkToMaster, InverseAnswer, InverseAsk, MasterToSlave, OperatorToMaster,
+    Query, SlaveRef, SlaveToMaster, Then,
 };
 use neap_protocol::outbox::Outbox;
 use neap_protocol::registry::{Operation, Registry};
@@ -29,10 +29,7 @@ use neap_protocol::transport::{Peer, Role};
 fn transcripts_say_what_the_master_does() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts");
     let bless = std::env::var_os("NEAP_BLESS").is_some();
-    let mut files: Vec<_> = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty(), "no transcripts in {}", folder.display());
     for file in files {
@@ -41,11 +38,7 @@ fn transcripts_say_what_the_master_does() {
         if bless {
             std::fs::write(&file, &found).unwrap();
         } else if found != wanted {
-            let line = found
-                .lines()
-                .zip(wanted.lines())
-                .take_while(|(a, b)| a == b)
-                .count();
+            let line = found.lines().zip(wanted.lines()).take_while(|(a, b)| a == b).count();
             let at = |text: &str| text.lines().skip(line).take(6).collect::<Vec<_>>().join("\n");
             panic!(
                 "{} differs from line {}\nwanted:\n{}\nfound:\n{}\nNEAP_BLESS=1 accepts what was found",
@@ -86,7 +79,7 @@ struct World {
     master: Master,
     disk: Registry,
     /// Writes that were asked for and are not durable.
-    writes: Vec<(Seq, Operation)>,
+    writes: Vec<(Epoch, Seq, Operation)>,
     writes_wait: bool,
     sessions: BTreeMap<String, SessionId>,
     opened: u32,
@@ -110,10 +103,7 @@ impl<'a> Words<'a> {
         let (keyed, plain): (Vec<_>, Vec<_>) = words.split_whitespace().partition(|word| word.contains('='));
         Self {
             plain,
-            keyed: keyed
-                .into_iter()
-                .filter_map(|word| word.split_once('='))
-                .collect(),
+            keyed: keyed.into_iter().filter_map(|word| word.split_once('=')).collect(),
             because,
             place,
         }
@@ -121,28 +111,18 @@ impl<'a> Words<'a> {
 
     fn key<T: std::str::FromStr>(&self, key: &str) -> Option<T> {
         let value = self.keyed.get(key)?;
-        Some(
-            value
-                .parse()
-                .unwrap_or_else(|_| panic!("{}: cannot read {key}={value}", self.place)),
-        )
+        Some(value.parse().unwrap_or_else(|_| panic!("{}: cannot read {key}={value}", self.place)))
     }
 
     fn word<T: std::str::FromStr>(&self, at: usize) -> T {
-        let word = self
-            .plain
-            .get(at)
-            .unwrap_or_else(|| panic!("{}: word {at} is missing", self.place));
-        word.parse()
-            .unwrap_or_else(|_| panic!("{}: cannot read {word}", self.place))
+        let word = self.plain.get(at).unwrap_or_else(|| panic!("{}: word {at} is missing", self.place));
+        word.parse().unwrap_or_else(|_| panic!("{}: cannot read {word}", self.place))
     }
 
     fn span(&self, key: &str) -> Option<Millis> {
         self.keyed.get(key).map(|text| {
             let (number, unit) = text.split_at(text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len()));
-            let number: u64 = number
-                .parse()
-                .unwrap_or_else(|_| panic!("{}: cannot read {text}", self.place));
+            let number: u64 = number.parse().unwrap_or_else(|_| panic!("{}: cannot read {text}", self.place));
             Millis(
                 number
                     * match unit {
@@ -169,10 +149,7 @@ impl<'a> Words<'a> {
 impl World {
     fn new() -> Self {
         Self {
-            config: Config {
-                offer_timeout: Some(Millis::from_secs(60)),
-                ..Config::default()
-            },
+            config: Config { offer_timeout: Some(Millis::from_secs(60)), ..Config::default() },
             master: Master::new(),
             disk: Registry::default(),
             writes: Vec::new(),
@@ -195,11 +172,7 @@ impl World {
             "writes" => self.writes_are(&words, &mut log),
             "timer" => {
                 let timer = timer_named(&words);
-                assert!(
-                    self.timers.remove(&timer),
-                    "{place}: {timer:?} is not set: {:?}",
-                    self.timers
-                );
+                assert!(self.timers.remove(&timer), "{place}: {timer:?} is not set: {:?}", self.timers);
                 self.feed(Input::Timer(timer), &mut log);
             }
             "slave" => self.slave_does(&words, &mut log),
@@ -212,12 +185,8 @@ impl World {
 
     fn master_is(&mut self, words: &Words<'_>, log: &mut String) {
         let input = match words.plain[1] {
-            "elected" => Input::Elected {
-                epoch: Epoch(words.key("epoch").unwrap()),
-            },
-            "deposed" => Input::Deposed {
-                leader: Text::new(words.keyed.get("leader").unwrap_or(&"")),
-            },
+            "elected" => Input::Elected { epoch: Epoch(words.key("epoch").unwrap()) },
+            "deposed" => Input::Deposed { leader: Text::new(words.keyed.get("leader").unwrap_or(&"")) },
             other => panic!("{}: a master is not {other}", self.place),
         };
         self.feed(input, log);
@@ -232,14 +201,9 @@ impl World {
             }
             "fail" => {
                 let failed = std::mem::take(&mut self.writes);
-                let seq = failed.first().expect("a write that can fail").0;
-                self.feed(
-                    Input::StoreFailed {
-                        seq,
-                        cause: Text::new("no space left on device"),
-                    },
-                    log,
-                );
+                let &(epoch, seq, _) = failed.first().expect("a write that can fail");
+                let cause = Text::new("no space left on device");
+                self.feed(Input::StoreFailed { epoch, seq, cause }, log);
             }
             other => panic!("{}: writes do not {other}", self.place),
         }
@@ -249,26 +213,18 @@ impl World {
         self.opened += 1;
         let session = SessionId(self.opened);
         self.sessions.insert(name.into(), session);
-        let peer = Peer {
-            role,
-            name: Name::new(name).unwrap(),
-        };
+        let peer = Peer { role, name: Name::new(name).unwrap() };
         self.feed(Input::Opened { session, peer }, log);
         session
     }
 
     fn session(&self, name: &str) -> SessionId {
-        *self
-            .sessions
-            .get(name)
-            .unwrap_or_else(|| panic!("{}: {name} has no session", self.place))
+        *self.sessions.get(name).unwrap_or_else(|| panic!("{}: {name} has no session", self.place))
     }
 
     fn disconnect(&mut self, name: &str, log: &mut String) {
-        let session = self
-            .sessions
-            .remove(name)
-            .unwrap_or_else(|| panic!("{}: {name} has no session", self.place));
+        let session =
+            self.sessions.remove(name).unwrap_or_else(|| panic!("{}: {name} has no session", self.place));
         self.feed(Input::Closed { session }, log);
     }
 
@@ -283,28 +239,16 @@ impl World {
                     epoch: Epoch(words.key("epoch").unwrap_or(0)),
                     resources: words.resources(Resources::new(4000, 4 << 30)),
                     address: Text::EMPTY,
-                    tasks: words.plain[3..]
-                        .iter()
-                        .filter(|w| **w != "leaving")
-                        .map(|w| report(w))
-                        .collect(),
+                    tasks: words.plain[3..].iter().filter(|w| **w != "leaving").map(|w| report(w)).collect(),
                     leaving: words.plain.contains(&"leaving"),
                 }
             }
             "pongs" => SlaveToMaster::Pong,
             "leaves" => SlaveToMaster::Leaving,
-            "updates" => SlaveToMaster::Update {
-                update: update(words.plain[3]),
-                ending: None,
-            },
+            "updates" => SlaveToMaster::Update { update: update(words.plain[3]), ending: None },
             "unregisters" => {
-                let finals = words.plain[3..].iter().map(|word| Final {
-                    update: update(word),
-                    ending: None,
-                });
-                SlaveToMaster::Unregister {
-                    finals: finals.collect(),
-                }
+                let finals = words.plain[3..].iter().map(|word| Final { update: update(word), ending: None });
+                SlaveToMaster::Unregister { finals: finals.collect() }
             }
             other => panic!("{}: a slave does not {other}", self.place),
         };
@@ -335,45 +279,21 @@ impl World {
                     name: Name::new("work").unwrap(),
                     resources: words.resources(Resources::new(1000, 1 << 30)),
                     kill_grace: grace.unwrap_or(Millis::from_secs(3)),
-                    run: Run::Command(
-                        task::Command {
-                            program: "true".into(),
-                            ..Default::default()
-                        }
-                        .into(),
-                    ),
+                    run: Run::Command(task::Command { program: "true".into(), ..Default::default() }.into()),
                 });
                 let (offer, slave) = (words.word(3), words.word(4));
-                FrameworkToMaster::Accept {
-                    offer,
-                    slave,
-                    tasks: tasks.collect(),
-                    filter,
-                }
+                FrameworkToMaster::Accept { offer, slave, tasks: tasks.collect(), filter }
             }
-            "declines" => FrameworkToMaster::Decline {
-                offers: vec![words.word::<OfferId>(3)],
-                filter,
-            },
+            "declines" => FrameworkToMaster::Decline { offers: vec![words.word::<OfferId>(3)], filter },
             "revives" => FrameworkToMaster::Revive,
             "suppresses" => FrameworkToMaster::Suppress,
-            "kills" => FrameworkToMaster::Kill {
-                task: words.word(3),
-                slave: words.word(4),
-                grace,
-            },
-            "acknowledges" => FrameworkToMaster::Acknowledge {
-                task: words.word(3),
-                number: words.word(4),
-            },
+            "kills" => FrameworkToMaster::Kill { task: words.word(3), slave: words.word(4), grace },
+            "acknowledges" => FrameworkToMaster::Acknowledge { task: words.word(3), number: words.word(4) },
             "reconciles" => FrameworkToMaster::Reconcile {
                 tasks: vec![(words.word::<TaskId>(3), words.word::<SlaveId>(4))],
             },
             "accepts-inverse" => {
-                let rather = words.plain[4..]
-                    .iter()
-                    .map(|task| task.parse().unwrap())
-                    .collect();
+                let rather = words.plain[4..].iter().map(|task| task.parse().unwrap()).collect();
                 FrameworkToMaster::AnswerInverse {
                     id: words.word(3),
                     answer: InverseAnswer::Accept { rather },
@@ -381,10 +301,7 @@ impl World {
             }
             "declines-inverse" => {
                 let answer = InverseAnswer::Decline { reason: words.text() };
-                FrameworkToMaster::AnswerInverse {
-                    id: words.word(3),
-                    answer,
-                }
+                FrameworkToMaster::AnswerInverse { id: words.word(3), answer }
             }
             "tears-down" => FrameworkToMaster::Teardown,
             other => panic!("{}: a framework does not {other}", self.place),
@@ -397,30 +314,18 @@ impl World {
         let name = words.plain[1];
         let slave = |at: usize| -> SlaveRef {
             let word: String = words.word(at);
-            word.parse()
-                .map_or_else(|_| SlaveRef::Name(Name::new(&word).unwrap()), SlaveRef::Id)
+            word.parse().map_or_else(|_| SlaveRef::Name(Name::new(&word).unwrap()), SlaveRef::Id)
         };
         let deadline = words.span("deadline").unwrap_or(Millis::from_secs(600));
-        let then = if words.plain.contains(&"unregister") {
-            Then::Unregister
-        } else {
-            Then::Stay
-        };
+        let then = if words.plain.contains(&"unregister") { Then::Unregister } else { Then::Stay };
         let hold = words.keyed.get("hold").map(|hold| Name::new(hold).unwrap());
         let reason = words.text();
         let command = match words.plain[2] {
             "deactivates" => {
                 let hold = hold.unwrap_or_else(|| Name::new(name).unwrap());
-                Command::Deactivate {
-                    slave: slave(3),
-                    hold,
-                    reason,
-                }
+                Command::Deactivate { slave: slave(3), hold, reason }
             }
-            "activates" => Command::Activate {
-                slave: slave(3),
-                hold,
-            },
+            "activates" => Command::Activate { slave: slave(3), hold },
             "asks" => Command::InverseOffer {
                 framework: words.word(3),
                 slave: slave(4),
@@ -436,23 +341,10 @@ impl World {
             "extends" => Command::ExtendDrain(words.word(3), deadline),
             "drains" if words.plain.contains(&"now") => Command::DrainNow { slave: slave(3) },
             "drains" => {
-                let if_plan = words
-                    .keyed
-                    .get("plan")
-                    .map(|hex| u64::from_str_radix(hex, 16).unwrap());
-                Command::Drain {
-                    slave: slave(3),
-                    deadline,
-                    reason,
-                    then,
-                    if_plan,
-                }
+                let if_plan = words.keyed.get("plan").map(|hex| u64::from_str_radix(hex, 16).unwrap());
+                Command::Drain { slave: slave(3), deadline, reason, then, if_plan }
             }
-            "plans" => Command::PlanDrain {
-                slave: slave(3),
-                deadline,
-                then,
-            },
+            "plans" => Command::PlanDrain { slave: slave(3), deadline, then },
             "kills" => Command::Kill(words.word(3)),
             "resumes-removals" => Command::ResumeRemovals,
             "shows" => Command::Show(match words.plain[3] {
@@ -469,19 +361,9 @@ impl World {
             self.open(Role::Operator, name, log);
         }
         self.requests += 1;
-        let message = OperatorToMaster {
-            request: self.requests,
-            command,
-        };
+        let message = OperatorToMaster { request: self.requests, command };
         let session = self.session(name);
-        self.feed(
-            Input::Operator {
-                session,
-                at: self.now,
-                message,
-            },
-            log,
-        );
+        self.feed(Input::Operator { session, at: self.now, message }, log);
     }
 
     fn feed(&mut self, input: Input, log: &mut String) {
@@ -500,18 +382,14 @@ impl World {
 
     fn make_durable(&mut self, log: &mut String) {
         while !self.writes.is_empty() {
-            let (seq, operation) = self.writes.remove(0);
+            let (epoch, seq, operation) = self.writes.remove(0);
             let _ = self.disk.apply(&operation);
             writeln!(log, "-- {seq} is durable").unwrap();
             let waits = std::mem::replace(&mut self.writes_wait, true);
-            self.feed(Input::Stored { seq }, log);
+            self.feed(Input::Stored { epoch, seq }, log);
             self.writes_wait = waits;
             if let Some(registry) = self.master.registry() {
-                assert_eq!(
-                    *registry, self.disk,
-                    "{}: S6: memory equals the registry",
-                    self.place
-                );
+                assert_eq!(*registry, self.disk, "{}: S6: memory equals the registry", self.place);
             }
         }
     }
@@ -525,7 +403,7 @@ impl World {
                 let registry = Box::new(self.disk.clone());
                 self.feed(Input::Recovered { registry }, log);
             }
-            Effect::Store { seq, operation, .. } => self.writes.push((seq, operation)),
+            Effect::Store { seq, epoch, operation } => self.writes.push((epoch, seq, operation)),
             Effect::SetTimer { timer, .. } => {
                 self.timers.insert(timer);
             }
@@ -551,40 +429,25 @@ fn shown(effect: &Effect, sessions: &BTreeMap<String, SessionId>) -> Option<Stri
         named.map_or_else(|| format!("{session}"), |(name, _)| name.clone())
     };
     let line = match effect {
-        Effect::ToSlave {
-            session,
-            message: MasterToSlave::Launch(spec),
-        } => {
-            format!(
-                "{} <- Launch({} {} grace {})",
-                name(session),
-                spec.id,
-                spec.resources,
-                spec.kill_grace
-            )
+        Effect::ToSlave { session, message: MasterToSlave::Launch(spec) } => {
+            format!("{} <- Launch({} {} grace {})", name(session), spec.id, spec.resources, spec.kill_grace)
         }
         Effect::ToSlave { session, message } => format!("{} <- {message:?}", name(session)),
         Effect::ToFramework { session, message } => format!("{} <- {message:?}", name(session)),
         Effect::ToOperator { session, message } => format!("{} <- {message:?}", name(session)),
         Effect::Close { session, reason } => format!("{} closed: {reason}", name(session)),
-        Effect::SetTimer {
-            timer: Timer::Ping(_),
-            ..
-        } => return None,
-        Effect::SetTimer {
-            timer,
-            when: When::After(after),
-        } => format!("timer {timer:?} after {after}"),
-        Effect::SetTimer {
-            timer,
-            when: When::At(at),
-        } => format!("timer {timer:?} at {}", Millis(at.0)),
+        Effect::SetTimer { timer: Timer::Ping(_), .. } => return None,
+        Effect::SetTimer { timer, when: When::After(after) } => format!("timer {timer:?} after {after}"),
+        Effect::SetTimer { timer, when: When::At(at) } => format!("timer {timer:?} at {}", Millis(at.0)),
         Effect::CancelTimer { timer } => format!("no timer {timer:?}"),
         Effect::Recover => "read the registry".into(),
         Effect::Store { seq, operation, .. } => format!("write {seq} {operation:?}"),
         Effect::Record { receipt, line } => format!("receipt {receipt}: {line:?}"),
         Effect::AnswerReceipt { receipt, .. } => format!("answer with receipt {receipt}"),
         Effect::AnswerHistory { .. } => "answer with what ended lately".into(),
+        Effect::Publish(event @ (Event::RemovalsHalted { .. } | Event::RemovalsResumed)) => {
+            format!("event {event:?}")
+        }
         Effect::Publish(_) => return None,
     };
     Some(line)
@@ -621,23 +484,11 @@ fn update(word: &str) -> Update {
         other => panic!("no state {other}"),
     };
     let number = parts.next().map_or(0, |number| number.parse().unwrap());
-    Update {
-        task,
-        number,
-        state,
-        reason: Reason::Normal,
-        message: Text::EMPTY,
-    }
+    Update { task, number, state, reason: Reason::Normal, message: Text::EMPTY }
 }
 
 fn report(word: &str) -> TaskReport {
-    let Update {
-        task,
-        number,
-        state,
-        reason,
-        ..
-    } = update(word);
+    let Update { task, number, state, reason, .. } = update(word);
     TaskReport {
         id: task,
         name: Name::new("work").unwrap(),
