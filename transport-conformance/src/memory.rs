@@ -103,8 +103,7 @@ impl SendHalf for MemorySend {
     async fn send(&mut self, frame: &[u8]) -> Result<(), SendError> {
         SendError::check(frame)?;
         if self.done {
-            let text = "this half has said that it sends no more";
-            return Err(SendError::Closed(Closed::Lost(text.into())));
+            return Err(SendError::Closed(Closed::Finished));
         }
         poll_fn(|context| lock(&self.wire).poll_send(self.side, frame, context)).await
     }

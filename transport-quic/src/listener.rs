@@ -1,0 +1,168 @@
+//! The accepting side: handshakes, bounded in number and in time.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use neap_protocol::transport::{CloseCode, CloseReason, Role};
+use quinn::Incoming;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::credentials::peer_of;
+use crate::session::{self, QuicSession};
+use crate::{Settings, WELCOME};
+
+/// A handshake that is younger than this is not given up for a newer one: an honest one needs a few round trips,
+/// and one that is turned away asks again after about as long.
+const HANDSHAKE_AGE_MIN: Duration = Duration::from_secs(1);
+
+/// Lets peers in. Handshakes go on side by side while [`accept`](Self::accept) is awaited again and again.
+#[derive(Debug)]
+pub struct Listener {
+    endpoint: quinn::Endpoint,
+    roles: Arc<[Role]>,
+    timeout: Duration,
+    handshakes_max: usize,
+    handshakes: JoinSet<Result<QuicSession, Refusal>>,
+    /// The handshakes by age, oldest first; some of them may have ended.
+    by_age: VecDeque<(Instant, AbortHandle)>,
+    end: Arc<OnceLock<CloseReason>>,
+}
+
+impl Listener {
+    pub(crate) fn new(
+        endpoint: quinn::Endpoint,
+        roles: &[Role],
+        settings: &Settings,
+        end: Arc<OnceLock<CloseReason>>,
+    ) -> Self {
+        Self {
+            endpoint,
+            roles: roles.into(),
+            timeout: settings.handshake_timeout,
+            handshakes_max: settings.handshakes_max.max(1),
+            handshakes: JoinSet::new(),
+            by_age: VecDeque::new(),
+            end,
+        }
+    }
+
+    /// The next session, or who was refused and why, for the log; nothing once the endpoint was closed. Cancelling
+    /// the future loses nothing.
+    pub async fn accept(&mut self) -> Option<Result<QuicSession, Refusal>> {
+        loop {
+            tokio::select! {
+                // First what is done, so that what waits to be taken stays within the bound.
+                biased;
+                Some(done) = self.handshakes.join_next() => match done {
+                    Ok(outcome) => return Some(outcome),
+                    // It was given up for a newer one.
+                    Err(error) if error.is_cancelled() => {}
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                incoming = self.endpoint.accept() => self.admit(incoming?),
+            }
+        }
+    }
+
+    fn admit(&mut self, incoming: Incoming) {
+        if self.by_age.len() >= self.handshakes_max {
+            self.by_age.retain(|(_, handshake)| !handshake.is_finished());
+        }
+        // With many under way, an address must show that it is no forgery before it costs anything.
+        if self.by_age.len() >= self.handshakes_max / 4
+            && incoming.may_retry()
+            && !incoming.remote_address_validated()
+        {
+            // It only fails where `may_retry` is false.
+            let _ = incoming.retry();
+            return;
+        }
+        if self.by_age.len() >= self.handshakes_max && !self.give_up_oldest() {
+            incoming.ignore();
+            return;
+        }
+        let handshake = handshake(
+            incoming,
+            Arc::clone(&self.roles),
+            self.timeout,
+            Arc::clone(&self.end),
+        );
+        self.by_age
+            .push_back((Instant::now(), self.handshakes.spawn(handshake)));
+    }
+
+    /// Makes room, unless all are too young.
+    fn give_up_oldest(&mut self) -> bool {
+        let oldest = self
+            .by_age
+            .pop_front_if(|(since, _)| since.elapsed() >= HANDSHAKE_AGE_MIN);
+        oldest.map(|(_, handshake)| handshake.abort()).is_some()
+    }
+}
+
+/// Somebody was not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where it came from.
+    pub address: SocketAddr,
+    /// Why, and what to do.
+    pub cause: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused {}: {}", self.address, self.cause)
+    }
+}
+
+async fn handshake(
+    incoming: Incoming,
+    roles: Arc<[Role]>,
+    timeout: Duration,
+    end: Arc<OnceLock<CloseReason>>,
+) -> Result<QuicSession, Refusal> {
+    let address = incoming.remote_address();
+    let outcome = tokio::time::timeout(timeout, let_in(incoming, &roles, end)).await;
+    let cause = match outcome {
+        Ok(Ok(session)) => return Ok(session),
+        Ok(Err(cause)) => cause,
+        Err(_elapsed) => format!("the handshake was not done within {timeout:?}"),
+    };
+    Err(Refusal { address, cause })
+}
+
+async fn let_in(
+    incoming: Incoming,
+    roles: &[Role],
+    end: Arc<OnceLock<CloseReason>>,
+) -> Result<QuicSession, String> {
+    let connection = incoming.await.map_err(|error| error.to_string())?;
+    let peer = peer_of(&connection).and_then(|peer| match roles.contains(&peer.role) {
+        true => Ok(peer),
+        false => Err(wrong_role(&peer, roles)),
+    });
+    let peer = peer.inspect_err(|cause| {
+        let reason = CloseReason {
+            code: CloseCode::Forbidden,
+            detail: cause.as_str().into(),
+        };
+        session::close(&connection, &reason);
+    })?;
+    let (mut send, receive) = connection.open_bi().await.map_err(|error| error.to_string())?;
+    send.write_all(&[WELCOME])
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(QuicSession::new(peer, connection, (send, receive), end))
+}
+
+fn wrong_role(peer: &neap_protocol::transport::Peer, roles: &[Role]) -> String {
+    let accepted: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+    format!(
+        "the certificate is of {peer}, and this address accepts the role {}: use a certificate of that role, or \
+         another address",
+        accepted.join(" or ")
+    )
+}
