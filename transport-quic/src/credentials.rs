@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use neap_protocol::transport::Peer;
+use quinn::TransportErrorCode;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -272,15 +273,22 @@ pub(crate) fn plain(error: &rustls::Error) -> String {
     }
 }
 
-/// What the peer holds against this side's certificate, by the alert of TLS that says so.
-pub(crate) fn plain_alert(alert: u8) -> Option<&'static str> {
-    match alert {
+/// Why a certificate is not accepted, by the alert of TLS that says so, as its bearer is told.
+pub(crate) fn certificate_refused(code: TransportErrorCode) -> Option<&'static str> {
+    match alert(code)? {
         42 | 43 | 46 => Some("it cannot be used there: issue a new one with `neap pki issue`"),
         45 => Some("it has expired: issue a new one with `neap pki issue`"),
         48 | 51 => Some("it is not of the authority there: both ends need certificates of one `neap pki`"),
         116 => Some("a certificate is required, and there was none"),
         _ => None,
     }
+}
+
+/// The alert of TLS that QUIC carries in an error code (RFC 9001, 4.8).
+pub(crate) fn alert(code: TransportErrorCode) -> Option<u8> {
+    u64::from(code)
+        .checked_sub(0x100)
+        .and_then(|alert| u8::try_from(alert).ok())
 }
 
 fn identity(certificate: &CertificateDer<'_>) -> Result<Peer, String> {

@@ -11,7 +11,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ConnectionError, ReadExactError, TokioRuntime, TransportErrorCode};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
-use crate::credentials::{Credentials, PeerVerifier, peer_of, plain_alert};
+use crate::credentials::{Credentials, PeerVerifier, alert, certificate_refused, peer_of};
 use crate::listener::Listener;
 use crate::session::{self, QuicSession};
 use crate::{Settings, WELCOME};
@@ -311,21 +311,19 @@ fn connect_error(address: SocketAddr, error: &ConnectionError, verifier: &PeerVe
 /// TLS has one number for each cause.
 fn refused_by_tls(address: SocketAddr, code: TransportErrorCode, error: &ConnectionError) -> ConnectError {
     const NO_APPLICATION_PROTOCOL: u8 = 120;
-    let code = u64::from(code);
-    let alert = code.checked_sub(0x100).and_then(|alert| u8::try_from(alert).ok());
-    match alert {
-        Some(NO_APPLICATION_PROTOCOL) => ConnectError::Refused {
+    if alert(code) == Some(NO_APPLICATION_PROTOCOL) {
+        let reason = CloseReason {
+            code: CloseCode::Version,
+            detail: "it speaks another version of neap's sessions, or another protocol".into(),
+        };
+        return ConnectError::Refused { address, reason };
+    }
+    match certificate_refused(code) {
+        Some(cause) => ConnectError::NotTrusted {
             address,
-            reason: CloseReason {
-                code: CloseCode::Version,
-                detail: "it speaks another version of neap's sessions, or another protocol".into(),
-            },
+            detail: cause.to_owned(),
         },
-        Some(alert) if plain_alert(alert).is_some() => ConnectError::NotTrusted {
-            address,
-            detail: plain_alert(alert).unwrap_or_default().to_owned(),
-        },
-        _ => ConnectError::Unreachable {
+        None => ConnectError::Unreachable {
             address,
             detail: error.to_string(),
         },

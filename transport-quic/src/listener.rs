@@ -6,11 +6,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use neap_protocol::transport::{CloseCode, CloseReason, Role};
-use quinn::Incoming;
+use neap_protocol::transport::{CloseCode, CloseReason, Peer, Role};
+use quinn::{ConnectionError, Incoming};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::credentials::peer_of;
+use crate::credentials::{certificate_refused, peer_of};
 use crate::session::{self, QuicSession};
 use crate::{Settings, WELCOME};
 
@@ -139,7 +139,7 @@ async fn let_in(
     roles: &[Role],
     end: Arc<OnceLock<CloseReason>>,
 ) -> Result<QuicSession, String> {
-    let connection = incoming.await.map_err(|error| error.to_string())?;
+    let connection = incoming.await.map_err(|error| handshake_error(&error))?;
     let peer = peer_of(&connection).and_then(|peer| match roles.contains(&peer.role) {
         true => Ok(peer),
         false => Err(wrong_role(&peer, roles)),
@@ -158,7 +158,16 @@ async fn let_in(
     Ok(QuicSession::new(peer, connection, (send, receive), end))
 }
 
-fn wrong_role(peer: &neap_protocol::transport::Peer, roles: &[Role]) -> String {
+fn handshake_error(error: &ConnectionError) -> String {
+    if let ConnectionError::TransportError(wrong) = error
+        && let Some(cause) = certificate_refused(wrong.code)
+    {
+        return format!("its certificate is not accepted: {cause}");
+    }
+    error.to_string()
+}
+
+fn wrong_role(peer: &Peer, roles: &[Role]) -> String {
     let accepted: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
     format!(
         "the certificate is of {peer}, and this address accepts the role {}: use a certificate of that role, or \
