@@ -11,6 +11,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{ConnectionError, ReadExactError, TokioRuntime, TransportErrorCode};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
+use crate::congestion::AllOpen;
 use crate::credentials::{Credentials, PeerVerifier, alert, certificate_refused, peer_of};
 use crate::listener::Listener;
 use crate::session::{self, QuicSession};
@@ -27,6 +28,7 @@ pub struct Endpoint {
     credentials: Credentials,
     settings: Settings,
     end: Arc<OnceLock<CloseReason>>,
+    windows: AllOpen,
 }
 
 /// Whom the connecting side expects to meet.
@@ -91,6 +93,7 @@ impl Endpoint {
             credentials: credentials.clone(),
             settings: settings.clone(),
             end: Arc::default(),
+            windows: AllOpen::default(),
         })
     }
 
@@ -114,7 +117,7 @@ impl Endpoint {
         let tls = QuicServerConfig::try_from(tls).expect("the provider speaks QUIC");
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config
-            .transport_config(self.settings.accepting())
+            .transport_config(self.settings.accepting(&self.windows))
             .migration(false);
         self.inner.set_server_config(Some(config));
         Listener::new(self.inner.clone(), roles, &self.settings, Arc::clone(&self.end))
@@ -161,7 +164,7 @@ impl Endpoint {
             .map_err(|error| start(&error))?;
         let tls = QuicClientConfig::try_from(tls).map_err(|error| start(&error))?;
         let mut config = quinn::ClientConfig::new(Arc::new(tls));
-        config.transport_config(self.settings.connecting());
+        config.transport_config(self.settings.connecting(&self.windows));
         let connecting = self.inner.connect_with(config, address, SERVER_NAME);
         let connection = connecting.map_err(|error| start(&error))?.await?;
         let (send, mut receive) = connection.accept_bi().await?;
@@ -181,6 +184,7 @@ impl Endpoint {
     /// Ends every session with `reason`, and accepts no more.
     pub fn close(&self, reason: &CloseReason) {
         if self.end.set(reason.clone()).is_ok() {
+            self.windows.open();
             self.inner
                 .close(session::code(reason.code), reason.detail.as_str().as_bytes());
         }

@@ -13,12 +13,13 @@
 //!
 //! **Bounds.** A direction holds at most [`Settings::window`] bytes that its reader has not read, and a frame. A
 //! listener has at most [`Settings::handshakes_max`] handshakes going on; when there are many, an address must
-//! first show that it receives (QUIC's Retry), and the oldest make room.
+//! first show that it receives (QUIC's Retry), and the host that has most of them makes room for the others.
 //!
 //! [`certificates`] makes the authority and the certificates that a cluster needs.
 #![forbid(unsafe_code)]
 
 pub mod certificates;
+mod congestion;
 mod credentials;
 mod endpoint;
 mod frames;

@@ -1,8 +1,8 @@
 //! The accepting side: handshakes, bounded in number and in time.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ use crate::credentials::{certificate_refused, peer_of};
 use crate::session::{self, QuicSession};
 use crate::{Settings, WELCOME};
 
-/// A handshake that is younger than this is not given up for a newer one: an honest one needs a few round trips,
-/// and one that is turned away asks again after about as long.
+/// A handshake that is younger than this is not given up for a newer one of its own host: an honest one needs a few
+/// round trips, and one that is turned away asks again after about as long.
 const HANDSHAKE_AGE_MIN: Duration = Duration::from_secs(1);
 
 /// Lets peers in. Handshakes go on side by side while [`accept`](Self::accept) is awaited again and again.
@@ -26,8 +26,8 @@ pub struct Listener {
     timeout: Duration,
     handshakes_max: usize,
     handshakes: JoinSet<Result<QuicSession, Refusal>>,
-    /// The handshakes by age, oldest first; some of them may have ended.
-    by_age: VecDeque<(Instant, AbortHandle)>,
+    /// The oldest first.
+    half_open: VecDeque<HalfOpen>,
     end: Arc<OnceLock<CloseReason>>,
 }
 
@@ -44,7 +44,7 @@ impl Listener {
             timeout: settings.handshake_timeout,
             handshakes_max: settings.handshakes_max.max(1),
             handshakes: JoinSet::new(),
-            by_age: VecDeque::new(),
+            half_open: VecDeque::new(),
             end,
         }
     }
@@ -68,19 +68,19 @@ impl Listener {
     }
 
     fn admit(&mut self, incoming: Incoming) {
-        if self.by_age.len() >= self.handshakes_max {
-            self.by_age.retain(|(_, handshake)| !handshake.is_finished());
+        let crowded = self.handshakes_max / 4;
+        if self.half_open.len() >= crowded {
+            self.half_open.retain(|one| !one.handshake.is_finished());
         }
         // With many under way, an address must show that it is no forgery before it costs anything.
-        if self.by_age.len() >= self.handshakes_max / 4
-            && incoming.may_retry()
-            && !incoming.remote_address_validated()
-        {
+        let forged = incoming.may_retry() && !incoming.remote_address_validated();
+        if self.half_open.len() >= crowded && forged {
             // It only fails where `may_retry` is false.
             let _ = incoming.retry();
             return;
         }
-        if self.by_age.len() >= self.handshakes_max && !self.give_up_oldest() {
+        let origin = origin(incoming.remote_address());
+        if self.half_open.len() >= self.handshakes_max && !self.make_room(origin) {
             incoming.ignore();
             return;
         }
@@ -90,16 +90,45 @@ impl Listener {
             self.timeout,
             Arc::clone(&self.end),
         );
-        self.by_age
-            .push_back((Instant::now(), self.handshakes.spawn(handshake)));
+        self.half_open.push_back(HalfOpen {
+            origin,
+            since: Instant::now(),
+            handshake: self.handshakes.spawn(handshake),
+        });
     }
 
-    /// Makes room, unless all are too young.
-    fn give_up_oldest(&mut self) -> bool {
-        let oldest = self
-            .by_age
-            .pop_front_if(|(since, _)| since.elapsed() >= HANDSHAKE_AGE_MIN);
-        oldest.map(|(_, handshake)| handshake.abort()).is_some()
+    /// Gives up the oldest handshake of the host that has most of them, if the newcomer's host has fewer or if the
+    /// time of that handshake has come: a flood makes room for others at once, and for its own host in turn.
+    fn make_room(&mut self, newcomer: IpAddr) -> bool {
+        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        for one in &self.half_open {
+            *held.entry(one.origin).or_default() += 1;
+        }
+        let its_own = held.get(&newcomer).copied().unwrap_or(0);
+        let Some((&host, &most)) = held.iter().max_by_key(|&(_, &count)| count) else {
+            return false;
+        };
+        let oldest = self.half_open.iter().position(|one| one.origin == host);
+        let given_up = oldest
+            .filter(|&at| most > its_own + 1 || self.half_open[at].since.elapsed() >= HANDSHAKE_AGE_MIN);
+        let given_up = given_up.and_then(|at| self.half_open.remove(at));
+        given_up.inspect(|one| one.handshake.abort()).is_some()
+    }
+}
+
+/// A handshake that goes on, or has ended since.
+#[derive(Debug)]
+struct HalfOpen {
+    origin: IpAddr,
+    since: Instant,
+    handshake: AbortHandle,
+}
+
+/// What one host has to itself: an address, or in IPv6 a network of 64 bits.
+fn origin(address: SocketAddr) -> IpAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

@@ -10,6 +10,7 @@ use neap_protocol::transport::{
 };
 use quinn::{ConnectionError, ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 
+use crate::congestion;
 use crate::frames::{self, Assembler};
 
 /// How much is taken from the stream at once.
@@ -18,7 +19,7 @@ const CHUNK_SIZE_MAX: usize = 64 * 1024;
 /// The application code of the first [`CloseCode`]; 0 is what QUIC says for a session that was dropped.
 const CLOSE_CODE_BASE: u32 = 0x100;
 
-/// The code of a stream that was given up.
+/// The code of a stream, or of a session, that was given up.
 const GIVEN_UP: VarInt = VarInt::from_u32(0);
 
 /// A session over QUIC.
@@ -251,8 +252,17 @@ impl End {
     }
 }
 
+impl Drop for End {
+    /// quinn would do it by itself, but see [`congestion`].
+    fn drop(&mut self) {
+        congestion::open(&self.connection);
+        self.connection.close(GIVEN_UP, &[]);
+    }
+}
+
 /// Ends a connection with a reason.
 pub(crate) fn close(connection: &quinn::Connection, reason: &CloseReason) {
+    congestion::open(connection);
     connection.close(code(reason.code), reason.detail.as_str().as_bytes());
 }
 

@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 
+use crate::congestion::AllOpen;
+
 /// What an [`Endpoint`](crate::Endpoint) may take of time and memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -36,19 +38,19 @@ impl Default for Settings {
 
 impl Settings {
     /// For the connecting side: it keeps the session alive, and lets the peer open the one stream.
-    pub(crate) fn connecting(&self) -> Arc<TransportConfig> {
-        let mut transport = self.transport();
+    pub(crate) fn connecting(&self, windows: &AllOpen) -> Arc<TransportConfig> {
+        let mut transport = self.transport(windows);
         transport.keep_alive_interval(Some(self.keep_alive));
         transport.max_concurrent_bidi_streams(VarInt::from_u32(1));
         Arc::new(transport)
     }
 
     /// For the accepting side: with many sessions it saves the timer and the packets of keeping alive.
-    pub(crate) fn accepting(&self) -> Arc<TransportConfig> {
-        Arc::new(self.transport())
+    pub(crate) fn accepting(&self, windows: &AllOpen) -> Arc<TransportConfig> {
+        Arc::new(self.transport(windows))
     }
 
-    fn transport(&self) -> TransportConfig {
+    fn transport(&self, windows: &AllOpen) -> TransportConfig {
         let mut transport = TransportConfig::default();
         let window = VarInt::from_u32(self.window);
         let idle_ms = u32::try_from(self.idle_timeout.as_millis()).unwrap_or(u32::MAX);
@@ -59,7 +61,8 @@ impl Settings {
             .send_window(u64::from(self.window))
             .max_concurrent_bidi_streams(VarInt::from_u32(0))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
-            .datagram_receive_buffer_size(None);
+            .datagram_receive_buffer_size(None)
+            .congestion_controller_factory(Arc::new(windows.clone()));
         transport
     }
 }

@@ -97,11 +97,8 @@ impl Harness for Quic {
     }
 
     async fn pair(&self) -> (QuicSession, QuicSession) {
-        let (connected, accepted) = tokio::join!(
-            self.slave.connect(self.address, Expect::role(Role::Master)),
-            self.accept()
-        );
-        (connected.unwrap(), accepted)
+        let connecting = self.slave.connect(self.address, Expect::role(Role::Master));
+        tokio::join!(async { connecting.await.unwrap() }, self.accept())
     }
 
     async fn raw(&self) -> Option<(Self::Raw, QuicSession)> {

@@ -156,8 +156,8 @@ fn an_endpoint_that_closes_tells_every_peer() {
     });
 }
 
-/// Far more handshakes that never end than the listener has room for, from forged addresses and from real ones:
-/// somebody honest is let in all the same.
+/// Far more handshakes that never end than the listener has room for, from a forged address and from a real one:
+/// somebody honest at another address is let in at once all the same.
 #[test]
 fn half_open_handshakes_starve_nobody() {
     run::<Quic>(async |_: &Quic| {
@@ -193,7 +193,7 @@ enum Pass {
     Nothing,
 }
 
-/// Between clients on one address and a server: passes datagrams on, or does not.
+/// Between clients and a server, to which they all seem to be at one other address: passes datagrams on, or does not.
 struct Relay {
     address: SocketAddr,
     dark: Arc<AtomicBool>,
