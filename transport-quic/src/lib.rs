@@ -1,1 +1,40 @@
-//! transport-quic
+//! neap's sessions over QUIC, with mutual TLS 1.3.
+//!
+//! One session is one QUIC connection with one bidirectional stream. The accepting side opens the stream once it
+//! has let the peer in, and writes one byte, [`WELCOME`]; then both send frames, each behind its length in four
+//! bytes, big-endian. [`Endpoint::connect`] waits for that byte, so that a refusal is an error of `connect` and
+//! names its cause.
+//!
+//! **Who is who.** A certificate says `neap://<role>/<name>` in exactly one URI of its subject alternative names;
+//! nothing else in it is an identity, and no host name is checked: what is asked is not *where* a peer is but *who*
+//! it is. Each side verifies the other's chain to its own authority. The connecting side states whom it
+//! [expects](Expect); the [`Listener`] states the roles that it lets in. Sessions are never resumed, so that each
+//! one has looked at a certificate and its expiry.
+//!
+//! **Bounds.** A direction holds at most [`Settings::window`] bytes that its reader has not read, and a frame. A
+//! listener has at most [`Settings::handshakes_max`] handshakes going on; when there are many, an address must
+//! first show that it receives (QUIC's Retry), and the host that has most of them makes room for the others.
+//!
+//! [`certificates`] makes the authority and the certificates that a cluster needs.
+#![forbid(unsafe_code)]
+
+pub mod certificates;
+mod congestion;
+mod credentials;
+mod endpoint;
+mod frames;
+mod listener;
+mod session;
+mod settings;
+
+pub use credentials::{Credentials, CredentialsError};
+pub use endpoint::{BindError, ConnectError, Endpoint, Expect};
+pub use listener::{Listener, Refusal};
+pub use session::{QuicReceive, QuicSend, QuicSession};
+pub use settings::Settings;
+
+/// The protocol's name in TLS (ALPN): another version of it is refused in the handshake.
+pub const ALPN: &[u8] = b"neap/1";
+
+/// The first byte of the stream: the accepting side has let the peer in.
+pub const WELCOME: u8 = b'+';

@@ -1,0 +1,206 @@
+//! The accepting side: handshakes, bounded in number and in time.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use neap_protocol::transport::{CloseCode, CloseReason, Peer, Role};
+use quinn::{ConnectionError, Incoming};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::credentials::{certificate_refused, peer_of};
+use crate::session::{self, QuicSession};
+use crate::{Settings, WELCOME};
+
+/// A handshake that is younger than this is not given up for a newer one of its own host: an honest one needs a few
+/// round trips, and one that is turned away asks again after about as long.
+const HANDSHAKE_AGE_MIN: Duration = Duration::from_secs(1);
+
+/// Lets peers in. Handshakes go on side by side while [`accept`](Self::accept) is awaited again and again.
+#[derive(Debug)]
+pub struct Listener {
+    endpoint: quinn::Endpoint,
+    roles: Arc<[Role]>,
+    timeout: Duration,
+    handshakes_max: usize,
+    handshakes: JoinSet<Result<QuicSession, Refusal>>,
+    /// The oldest first.
+    half_open: VecDeque<HalfOpen>,
+    end: Arc<OnceLock<CloseReason>>,
+}
+
+impl Listener {
+    pub(crate) fn new(
+        endpoint: quinn::Endpoint,
+        roles: &[Role],
+        settings: &Settings,
+        end: Arc<OnceLock<CloseReason>>,
+    ) -> Self {
+        Self {
+            endpoint,
+            roles: roles.into(),
+            timeout: settings.handshake_timeout,
+            handshakes_max: settings.handshakes_max.max(1),
+            handshakes: JoinSet::new(),
+            half_open: VecDeque::new(),
+            end,
+        }
+    }
+
+    /// The next session, or who was refused and why, for the log; nothing once the endpoint was closed. Cancelling
+    /// the future loses nothing.
+    pub async fn accept(&mut self) -> Option<Result<QuicSession, Refusal>> {
+        loop {
+            tokio::select! {
+                // First what is done, so that what waits to be taken stays within the bound.
+                biased;
+                Some(done) = self.handshakes.join_next() => match done {
+                    Ok(outcome) => return Some(outcome),
+                    // It was given up for a newer one.
+                    Err(error) if error.is_cancelled() => {}
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+                incoming = self.endpoint.accept() => self.admit(incoming?),
+            }
+        }
+    }
+
+    fn admit(&mut self, incoming: Incoming) {
+        let crowded = self.handshakes_max / 4;
+        if self.half_open.len() >= crowded {
+            self.half_open.retain(|one| !one.handshake.is_finished());
+        }
+        // With many under way, an address must show that it is no forgery before it costs anything.
+        let forged = incoming.may_retry() && !incoming.remote_address_validated();
+        if self.half_open.len() >= crowded && forged {
+            // It only fails where `may_retry` is false.
+            let _ = incoming.retry();
+            return;
+        }
+        let origin = origin(incoming.remote_address());
+        if self.half_open.len() >= self.handshakes_max && !self.make_room(origin) {
+            incoming.ignore();
+            return;
+        }
+        let handshake = handshake(
+            incoming,
+            Arc::clone(&self.roles),
+            self.timeout,
+            Arc::clone(&self.end),
+        );
+        self.half_open.push_back(HalfOpen {
+            origin,
+            since: Instant::now(),
+            handshake: self.handshakes.spawn(handshake),
+        });
+    }
+
+    /// Gives up the oldest handshake of the host that has most of them, if the newcomer's host has fewer or if the
+    /// time of that handshake has come: a flood makes room for others at once, and for its own host in turn.
+    fn make_room(&mut self, newcomer: IpAddr) -> bool {
+        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        for one in &self.half_open {
+            *held.entry(one.origin).or_default() += 1;
+        }
+        let its_own = held.get(&newcomer).copied().unwrap_or(0);
+        let Some((&host, &most)) = held.iter().max_by_key(|&(_, &count)| count) else {
+            return false;
+        };
+        let oldest = self.half_open.iter().position(|one| one.origin == host);
+        let given_up = oldest
+            .filter(|&at| most > its_own + 1 || self.half_open[at].since.elapsed() >= HANDSHAKE_AGE_MIN);
+        let given_up = given_up.and_then(|at| self.half_open.remove(at));
+        given_up.inspect(|one| one.handshake.abort()).is_some()
+    }
+}
+
+/// A handshake that goes on, or has ended since.
+#[derive(Debug)]
+struct HalfOpen {
+    origin: IpAddr,
+    since: Instant,
+    handshake: AbortHandle,
+}
+
+/// What one host has to itself: an address, or in IPv6 a network of 64 bits.
+fn origin(address: SocketAddr) -> IpAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// Somebody was not let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where it came from.
+    pub address: SocketAddr,
+    /// Why, and what to do.
+    pub cause: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused {}: {}", self.address, self.cause)
+    }
+}
+
+async fn handshake(
+    incoming: Incoming,
+    roles: Arc<[Role]>,
+    timeout: Duration,
+    end: Arc<OnceLock<CloseReason>>,
+) -> Result<QuicSession, Refusal> {
+    let address = incoming.remote_address();
+    let outcome = tokio::time::timeout(timeout, let_in(incoming, &roles, end)).await;
+    let cause = match outcome {
+        Ok(Ok(session)) => return Ok(session),
+        Ok(Err(cause)) => cause,
+        Err(_elapsed) => format!("the handshake was not done within {timeout:?}"),
+    };
+    Err(Refusal { address, cause })
+}
+
+async fn let_in(
+    incoming: Incoming,
+    roles: &[Role],
+    end: Arc<OnceLock<CloseReason>>,
+) -> Result<QuicSession, String> {
+    let connection = incoming.await.map_err(|error| handshake_error(&error))?;
+    let peer = peer_of(&connection).and_then(|peer| match roles.contains(&peer.role) {
+        true => Ok(peer),
+        false => Err(wrong_role(&peer, roles)),
+    });
+    let peer = peer.inspect_err(|cause| {
+        let reason = CloseReason {
+            code: CloseCode::Forbidden,
+            detail: cause.as_str().into(),
+        };
+        session::close(&connection, &reason);
+    })?;
+    let (mut send, receive) = connection.open_bi().await.map_err(|error| error.to_string())?;
+    send.write_all(&[WELCOME])
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(QuicSession::new(peer, connection, (send, receive), end))
+}
+
+fn handshake_error(error: &ConnectionError) -> String {
+    if let ConnectionError::TransportError(wrong) = error
+        && let Some(cause) = certificate_refused(wrong.code)
+    {
+        return format!("its certificate is not accepted: {cause}");
+    }
+    error.to_string()
+}
+
+fn wrong_role(peer: &Peer, roles: &[Role]) -> String {
+    let accepted: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+    format!(
+        "the certificate is of {peer}, and this address accepts the role {}: use a certificate of that role, or \
+         another address",
+        accepted.join(" or ")
+    )
+}
