@@ -28,7 +28,7 @@ use crate::command::{Command, LaunchError, empty_image};
 use crate::ending::{Exit, Log, PROCESSES_MAX, Survivors};
 use crate::lock;
 use crate::means::Means;
-use crate::proc::{self, Process, Stat, descendants};
+use crate::proc::{self, Process, descendants};
 use crate::sys::birth::{self, Image, Keeping, Step, Stillborn, Told};
 use crate::sys::watch::watch;
 
@@ -48,8 +48,8 @@ pub(crate) struct Supervised {
 #[derive(Debug)]
 pub(crate) struct Launched {
     pub(crate) tree: Supervised,
-    pub(crate) leader: Pid,
-    pub(crate) leader_stat: Stat,
+    /// Its number and start time; `None` where it killed its supervisor before that could be asked.
+    pub(crate) leader: Option<(Pid, u64)>,
 }
 
 /// Proves that a supervisor can live here. The error says what failed.
@@ -103,7 +103,6 @@ pub(crate) fn launch(command: &Command, keeping: Keeping, records: &Path) -> Res
     Ok(Launched {
         tree,
         leader: started.leader,
-        leader_stat: started.leader_stat,
     })
 }
 
@@ -269,8 +268,7 @@ pub(crate) fn send(process: &Process, signal: Signal, log: &Mutex<Log>) {
 struct Started {
     supervisor: Process,
     socket: OwnedFd,
-    leader: Pid,
-    leader_stat: Stat,
+    leader: Option<(Pid, u64)>,
 }
 
 enum StartError {
@@ -317,11 +315,10 @@ fn start_recorded(
     let supervisor = Process::unreaped(born.pid, born.pidfd).ok_or(StartError::NoProc)?;
     let launched = introduce(&supervisor, &ours, keeping, file);
     match launched {
-        Ok((leader, leader_stat)) => Ok(Started {
+        Ok(leader) => Ok(Started {
             supervisor,
             socket: ours,
             leader,
-            leader_stat,
         }),
         Err(error) => {
             // Either it has ended, or it ends on seeing its socket closed. A leader is not running: see `introduce`.
@@ -339,7 +336,7 @@ fn introduce(
     socket: &OwnedFd,
     keeping: Keeping,
     file: &mut File,
-) -> Result<(Pid, Stat), StartError> {
+) -> Result<Option<(Pid, u64)>, StartError> {
     let boot = proc::boot_id().map_err(StartError::Record)?;
     let record = Record {
         means: means_of(keeping),
@@ -364,6 +361,8 @@ fn introduce(
     let told = match told {
         Some(Told::Launched(pid)) => pid,
         Some(Told::Failed(stillborn)) => return Err(StartError::Stillborn(stillborn)),
+        // It was killed before it could tell. Where that was the leader's doing, the leader runs: see below.
+        Some(Told::Ended(_)) | None if keeping == Keeping::Subreaper => return Ok(None),
         Some(Told::Ended(_)) | None => {
             return Err(StartError::Stillborn(Stillborn {
                 step: Step::Report,
@@ -376,20 +375,26 @@ fn introduce(
         // It told the number that it sees itself. Nobody is reaped yet, so the leader is its first child.
         Keeping::Namespace { .. } => proc::listed_children(supervisor.pid).into_iter().next(),
     };
-    let found = leader.and_then(|leader| Some((leader, proc::stat(leader)?)));
-    let Some(found) = found else {
-        // It runs, and cannot be followed: its namespace or its group of descendants goes before this returns.
+    let known = leader.and_then(|leader| Some((leader, proc::stat(leader)?.start)));
+    if supervisor.exited() {
+        // The leader killed it, and may itself have been reaped and its number given away. It was launched all the
+        // same; that its tree cannot be seen is for its ending to say.
+        return Ok(None);
+    }
+    if known.is_none() {
+        // It runs and cannot be followed: it goes before this returns.
         let log = Mutex::new(Log::default());
-        while !supervisor.exited() {
+        while !supervisor.exits_within_ms(1) {
             freeze(supervisor, &log)
                 .values()
                 .for_each(|process| send(process, Signal::KILL, &log));
             let _reaping = go_on();
         }
         return Err(StartError::NoProc);
-    };
-    go_on()?;
-    Ok(found)
+    }
+    // Refused only if the leader kills its supervisor just now.
+    let _told = go_on();
+    Ok(known)
 }
 
 /// What a record file says, in one line.

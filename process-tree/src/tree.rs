@@ -13,7 +13,7 @@ use crate::cgroup::Group;
 use crate::ending::{Ending, Exit, Log, Survivors, now_ms};
 use crate::lock;
 use crate::means::Means;
-use crate::proc::{Process, Stat};
+use crate::proc::Process;
 use crate::supervised::{Launched, Supervised, send};
 use crate::sys::watch::watch;
 
@@ -73,7 +73,8 @@ impl Tree {
     }
 
     /// The leader's number, in the slave's namespace. Once the leader has ended it may be another process's: a
-    /// process is `pid` *and* [`start_time`](Tree::start_time). 0 where an earlier incarnation launched it.
+    /// process is `pid` *and* [`start_time`](Tree::start_time). 0 where it is not known: an earlier incarnation
+    /// launched it, or it killed its supervisor at once.
     pub fn pid(&self) -> u32 {
         self.inner
             .leader
@@ -224,12 +225,7 @@ impl Tree {
     }
 
     pub(crate) fn launched(name: String, launched: Launched) -> Tree {
-        let Launched {
-            tree,
-            leader,
-            leader_stat: Stat { start, .. },
-        } = launched;
-        Tree::new(name, Some((leader, start)), Body::Supervised(tree))
+        Tree::new(name, launched.leader, Body::Supervised(launched.tree))
     }
 
     pub(crate) fn left(name: String, supervised: Supervised) -> Tree {

@@ -36,7 +36,7 @@ pub struct Trees {
     state: PathBuf,
     passed_over: Vec<(Means, String)>,
     /// Held for as long as this is: two slaves must not end each other's trees.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// Why trees cannot be kept here.
@@ -252,7 +252,17 @@ fn group_name(slave: &str, state: &Path) -> String {
     format!("neap-{slave}-{hash:016x}")
 }
 
-fn take_lock(state: &Path) -> Result<File, Errno> {
+/// Released when it is dropped, though a child that is just being born may have a copy of the descriptor.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _closed_at_worst = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+fn take_lock(state: &Path) -> Result<Lock, Errno> {
     let opened = File::options()
         .write(true)
         .create(true)
@@ -260,7 +270,7 @@ fn take_lock(state: &Path) -> Result<File, Errno> {
         .open(state.join("lock"));
     let file = opened.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 fn gone(tree: String, means: Means, survivors: Survivors) -> Ending {

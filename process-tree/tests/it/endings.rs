@@ -43,22 +43,17 @@ async fn a_hostile_tree_is_killed_and_the_report_names_it(sandbox: Sandbox) {
         .expect("the leader was seen");
     assert_eq!(
         (leader.start_time, leader.command.as_str()),
-        (tree.start_time(), "sleep")
+        (tree.start_time(), "sh")
     );
-    let asked_then_forced = |signals: &[i32]| signals.first() == Some(&15) && signals.last() == Some(&9);
-    let sleepers = ending.processes.iter().filter(|seen| seen.command == "sleep");
-    let all: Vec<Vec<i32>> = sleepers
-        .map(|seen| seen.signals.iter().map(|sent| sent.signal).collect())
-        .collect();
-    assert_eq!(
-        all.iter().filter(|signals| asked_then_forced(signals)).count(),
-        HOSTILE_PROCESSES,
-        "{ending:?}"
-    );
+    let asked_then_forced = ending.processes.iter().filter(|seen| {
+        let signals = || seen.signals.iter().map(|sent| sent.signal);
+        signals().next() == Some(15) && signals().next_back() == Some(9)
+    });
+    assert!(asked_then_forced.count() >= HOSTILE_PROCESSES, "{ending:?}");
 }
 
 async fn a_polite_tree_ends_within_its_grace(sandbox: Sandbox) {
-    let tree = sandbox.launch("polite", "sleep 1000 & echo ready > ready; exec sleep 1000");
+    let tree = sandbox.launch("polite", "(read x < hold) & echo ready > ready; read x < hold");
     sandbox.ready.times(1).await;
 
     let ending = within("the end", tree.end(Some(Duration::from_secs(3600))))
@@ -95,7 +90,7 @@ async fn a_kill_cuts_the_grace_short(sandbox: Sandbox) {
 async fn a_tree_lives_on_after_its_leader(sandbox: Sandbox) {
     let tree = sandbox.launch(
         "headless",
-        "(setsid sh -c 'echo ready > ready; exec sleep 1000' &); exit 3",
+        "(setsid sh -c 'echo ready > ready; read x < hold' &); exit 3",
     );
     sandbox.ready.times(1).await;
 
@@ -149,7 +144,7 @@ async fn a_tree_that_ended_by_itself_is_seen_dead_and_ends_again_at_once(sandbox
 async fn a_tree_that_forks_faster_than_it_is_listed_dies(sandbox: Sandbox) {
     let script = "trap '' TERM; hop() { hop & exit 0; }
         for line in 1 2 3 4; do hop & done
-        echo ready > ready; exec sleep 1000";
+        echo ready > ready; read x < hold";
     let tree = sandbox.launch("bomb", script);
     sandbox.ready.times(1).await;
 
@@ -215,8 +210,8 @@ async fn what_hides_in_nested_control_groups_dies_too() {
         mount=$(sed -n 's/^[^ ]* \\([^ ]*\\) cgroup2 .*/\\1/p' /proc/mounts | head -n 1)
         group=$mount$(sed -n 's/^0:://p' /proc/self/cgroup)
         mkdir -p $group/a/b && echo $$ > $group/a/b/cgroup.procs
-        (setsid sh -c 'echo ready > ready; exec sleep 1000' &)
-        echo $group >&2; grep '^0::.*/a/b' /proc/self/cgroup && echo ready > ready; exec sleep 1000";
+        (setsid sh -c 'echo ready > ready; read x < hold' &)
+        echo $group >&2; grep '^0::.*/a/b' /proc/self/cgroup && echo ready > ready; read x < hold";
     let tree = sandbox.launch("nested", script);
     sandbox.ready.times(2).await;
     assert_eq!(tree.so_far().survivors, Survivors::Alive(2));
@@ -240,7 +235,7 @@ async fn a_tree_that_kills_its_supervisor_is_not_called_dead() {
     let Some(sandbox) = Sandbox::open(Means::Subreaper) else {
         return;
     };
-    let tree = sandbox.launch("parricide", "kill -9 $PPID; echo ready > ready; exec sleep 1000");
+    let tree = sandbox.launch("parricide", "kill -9 $PPID; echo ready > ready; read x < hold");
     sandbox.ready.times(1).await;
 
     let ending = within("the end", tree.end(None)).await.expect("ended");
@@ -261,7 +256,7 @@ async fn a_tree_cannot_kill_the_first_process_of_its_namespace() {
     };
     let tree = sandbox.launch(
         "parricide",
-        "kill -9 1; kill -15 1; echo ready > ready; exec sleep 1000",
+        "kill -9 1; kill -15 1; echo ready > ready; read x < hold",
     );
     sandbox.ready.times(1).await;
     assert_eq!(tree.so_far().survivors, Survivors::Alive(1));

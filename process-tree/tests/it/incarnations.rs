@@ -63,7 +63,7 @@ async fn the_trees_of_a_killed_incarnation_are_found_and_ended(mut sandbox: Sand
 
 /// Numbers are used again: a record's is believed only with the start time and the boot that belong to it.
 async fn nobody_else_is_taken_for_a_leftover(sandbox: Sandbox) {
-    let bystander = sandbox.launch("bystander", "echo ready > ready; exec sleep 1000");
+    let bystander = sandbox.launch("bystander", "echo ready > ready; read x < hold");
     sandbox.ready.times(1).await;
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("a boot");
     let (pid, start, boot) = (bystander.pid(), bystander.start_time(), boot.trim());

@@ -107,28 +107,31 @@ pub(crate) fn shell(directory: &Path, name: &str, script: &str) -> Command {
 }
 
 /// Three processes that ignore SIGTERM, two of them double-forked and in sessions of their own; each says `ready`
-/// when it is what it is to be. (What a shell ignores, its programs do.)
+/// when it is what it is to be, and then waits at a pipe that nobody writes to: a shell that executed `sleep` would
+/// for a moment have no environment to be known by.
 pub(crate) const HOSTILE: &str = "trap '' TERM
-    (setsid sh -c 'echo ready > ready; exec sleep 1000' &)
-    (setsid sh -c '(setsid sh -c \"echo ready > ready; exec sleep 1000\" &)' &)
+    (setsid sh -c 'echo ready > ready; read x < hold' &)
+    (setsid sh -c '(setsid sh -c \"echo ready > ready; read x < hold\" &)' &)
     echo ready > ready
-    exec sleep 1000";
+    read x < hold";
 pub(crate) const HOSTILE_PROCESSES: usize = 3;
 
-/// A pipe with a name, in which scripts say that they are ready.
+/// A pipe with a name, `ready`, in which scripts say that they are; and another, `hold`, which holds them.
 pub(crate) struct Ready(tokio::sync::Mutex<BufReader<pipe::Receiver>>);
 
 impl Ready {
     pub(crate) fn new(directory: &Path) -> Ready {
         let path = directory.join("ready");
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &path,
-            FileType::Fifo,
-            Mode::from_raw_mode(0o666),
-            0,
-        )
-        .expect("a pipe");
+        for path in [&path, &directory.join("hold")] {
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                path,
+                FileType::Fifo,
+                Mode::from_raw_mode(0o666),
+                0,
+            )
+            .expect("a pipe");
+        }
         Ready(tokio::sync::Mutex::new(BufReader::new(receiver(&path))))
     }
 
