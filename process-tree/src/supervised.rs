@@ -1,0 +1,512 @@
+//! Trees under a supervisor: the first process of a PID namespace, or a subreaper.
+//!
+//! Both are the same small process ([`birth::supervisor`]): it starts the leader, inherits every orphan, reaps, tells
+//! how the leader ended, and exits when no child is left. As the first process of a namespace its death is the
+//! namespace's; as a subreaper its exit is the kernel's word (`ECHILD`) that no descendant lives, since each would be
+//! its child or below one.
+//!
+//! A **record** file is written before the leader starts and goes when the tree is seen dead, so that a later
+//! incarnation of the slave finds what this one left (R5). The supervisor removes it itself when it is alone, which
+//! tells a later incarnation, to whom it is no child, that it was not killed.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, Signal};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::command::{Command, LaunchError, empty_image};
+use crate::ending::{Exit, Log, PROCESSES_MAX, Survivors};
+use crate::lock;
+use crate::means::Means;
+use crate::proc::{self, Process, descendants};
+use crate::sys::birth::{self, Image, Keeping, Step, Stillborn, Told};
+use crate::sys::watch::watch;
+
+/// A tree under its supervisor.
+#[derive(Debug)]
+pub(crate) struct Supervised {
+    means: Means,
+    supervisor: AsyncFd<Process>,
+    /// `None` where an earlier incarnation started it: it is no child of ours, and its socket is closed.
+    socket: Option<AsyncFd<OwnedFd>>,
+    record: PathBuf,
+    /// How the supervisor ended, once it has been reaped.
+    reaped: Mutex<Option<Exit>>,
+}
+
+/// A tree just launched.
+#[derive(Debug)]
+pub(crate) struct Launched {
+    pub(crate) tree: Supervised,
+    /// Its number and start time; `None` where it killed its supervisor before that could be asked.
+    pub(crate) leader: Option<(Pid, u64)>,
+}
+
+/// Proves that a supervisor can live here. The error says what failed.
+pub(crate) fn try_out(keeping: Keeping, records: &Path) -> Result<(), String> {
+    let record = records.join(format!("probe-{}", std::process::id()));
+    let image = empty_image().map_err(|error| error.to_string())?;
+    let tried = start(&image, keeping, &record);
+    let tried = tried.map_err(|error| match error {
+        StartError::Stillborn(Stillborn { step, errno }) => format!("{step:?} failed: {errno}"),
+        StartError::Taken => format!("{} is in the way: remove it", record.display()),
+        StartError::Record(error) => format!("cannot write {}: {error}", record.display()),
+        StartError::System(doing, errno) => format!("{doing} failed: {errno}"),
+        StartError::NoProc => "/proc does not show this process's children".to_owned(),
+    })?;
+    // It exits at once, and its supervisor after it: this reads to the end of what that tells.
+    drop(tried.socket);
+    while !tried.supervisor.exits_within_ms(1000) {}
+    let _code = tried.supervisor.reap();
+    Ok(())
+}
+
+/// Starts `command` under a supervisor of its own. It must be called within a tokio runtime.
+pub(crate) fn launch(command: &Command, keeping: Keeping, records: &Path) -> Result<Launched, LaunchError> {
+    let image = command.prepare()?;
+    let record = record_path(records, &command.name);
+    let started = start(&image, keeping, &record).map_err(|error| match error {
+        StartError::Stillborn(stillborn) => command.explain(stillborn),
+        StartError::Taken => LaunchError::NameTaken(command.name.clone()),
+        StartError::Record(source) => LaunchError::Keeping {
+            path: record.clone(),
+            source,
+        },
+        StartError::System(_, Errno::MFILE | Errno::NFILE) => LaunchError::TooManyFiles,
+        StartError::System(doing, errno) => LaunchError::System {
+            doing,
+            source: errno.into(),
+        },
+        StartError::NoProc => LaunchError::NoProc,
+    })?;
+    let watched = |source| LaunchError::System {
+        doing: "watching its supervisor (epoll)",
+        source,
+    };
+    let tree = Supervised {
+        means: means_of(keeping),
+        supervisor: watch(started.supervisor, Interest::READABLE).map_err(watched)?,
+        socket: Some(watch(started.socket, Interest::READABLE).map_err(watched)?),
+        record,
+        reaped: Mutex::new(None),
+    };
+    Ok(Launched {
+        tree,
+        leader: started.leader,
+    })
+}
+
+/// What an earlier incarnation left under this record.
+#[derive(Debug)]
+pub(crate) enum Left {
+    /// It lives.
+    Alive(Supervised),
+    /// Its supervisor is gone, and this is known of the rest.
+    Gone(Means, Survivors),
+    /// It had not begun, or belongs to an earlier boot of the machine.
+    Nothing,
+}
+
+/// Every record of an earlier incarnation, with what it stands for. Records that stand for nothing are removed.
+pub(crate) fn leftovers(records: &Path) -> io::Result<Vec<(String, Left)>> {
+    let boot = proc::boot_id()?;
+    let mut found = Vec::new();
+    for entry in fs::read_dir(records)? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_suffix(RECORD_SUFFIX));
+        let Some(name) = name.map(str::to_owned) else {
+            continue;
+        };
+        let left = left_under(&path, &boot)?;
+        if !matches!(left, Left::Alive(_)) {
+            remove_record(&path)?;
+        }
+        found.push((name, left));
+    }
+    Ok(found)
+}
+
+impl Supervised {
+    pub(crate) fn means(&self) -> Means {
+        self.means
+    }
+
+    pub(crate) fn members(&self) -> Vec<Process> {
+        descendants(self.supervisor.get_ref())
+    }
+
+    /// Ends the whole namespace, which the kernel does at once and with no race.
+    pub(crate) fn kill_namespace(&self, log: &mut Log) -> Result<(), Errno> {
+        let members = self.members();
+        let named = members.len().min(PROCESSES_MAX);
+        for process in &members[..named] {
+            log.sent(process, Signal::KILL, None);
+        }
+        log.more((members.len() - named) as u64);
+        self.supervisor.get_ref().signal(Signal::KILL).map(|_alive| ())
+    }
+
+    /// Stops and kills whatever is below the supervisor until the supervisor, alone, has exited. It blocks.
+    pub(crate) fn hunt(&self, log: &Mutex<Log>) {
+        let supervisor = self.supervisor.get_ref();
+        let mut wait_ms = 0;
+        let mut killed: HashMap<(Pid, u64), Process> = HashMap::new();
+        while !supervisor.exits_within_ms(wait_ms) {
+            // Somebody in the tree may have stopped its supervisor, which could not reap then.
+            let _sent = supervisor.signal(Signal::CONT);
+            let stopped = freeze(supervisor, log);
+            let new = stopped.keys().any(|key| !killed.contains_key(key));
+            for process in stopped.values() {
+                send(process, Signal::KILL, log);
+            }
+            killed.extend(stopped);
+            killed.retain(|_, process| !process.exited());
+            // Whoever was killed needs a moment to end; whoever cannot be killed is asked again, ever more rarely.
+            wait_ms = if new { 1 } else { (wait_ms * 2).clamp(1, 128) };
+        }
+    }
+
+    /// Waits until the supervisor has ended, and tells what that proves.
+    pub(crate) async fn gone(&self) -> io::Result<Survivors> {
+        let _ended = self.supervisor.readable().await?;
+        let supervisor = self.supervisor.get_ref();
+        let reap = || *lock(&self.reaped).get_or_insert_with(|| supervisor.reap().unwrap_or(Exit::Unknown));
+        let exit = self.socket.is_some().then(reap);
+        let alone = match (self.means, exit) {
+            (Means::PidNamespace, _) => true,
+            (Means::Cgroup | Means::Subreaper, Some(exit)) => exit == Exit::Code(0),
+            (Means::Cgroup | Means::Subreaper, None) => !self.record.exists(),
+        };
+        remove_record(&self.record)?;
+        Ok(if alone {
+            Survivors::None
+        } else {
+            unseen(supervisor.pid)
+        })
+    }
+
+    /// Waits for the leader's end, which the supervisor tells.
+    pub(crate) async fn leader(&self) -> io::Result<Exit> {
+        let Some(socket) = &self.socket else {
+            let _ended = self.supervisor.readable().await?;
+            return Ok(Exit::Unknown);
+        };
+        loop {
+            let mut ready = socket.readable().await?;
+            match self.leader_now() {
+                Some(exit) => return Ok(exit),
+                None => ready.clear_ready(),
+            }
+        }
+    }
+
+    /// How the leader ended, if that is known by now.
+    pub(crate) fn leader_now(&self) -> Option<Exit> {
+        let socket = self.socket.as_ref()?;
+        let mut bytes = [0; Told::BYTES];
+        // Peeked, never taken: whoever asks finds it there.
+        let told = rustix::net::recv(
+            socket.get_ref(),
+            &mut bytes,
+            RecvFlags::PEEK | RecvFlags::DONTWAIT,
+        );
+        match told {
+            Ok((_, Told::BYTES)) => match Told::decode(bytes) {
+                Some(Told::Ended(status)) => Some(Exit::from_status(status)),
+                Some(Told::Launched(_) | Told::Failed(_)) | None => Some(Exit::Unknown),
+            },
+            // A supervisor is silent at its end only when it was killed; a namespace's, and with it the leader, by us.
+            Ok(_) if self.means == Means::PidNamespace => Some(Exit::Signal(libc::SIGKILL)),
+            Ok(_) => Some(Exit::Unknown),
+            Err(_) => None,
+        }
+    }
+}
+
+/// Stops everybody, pass after pass, until a pass finds nobody new: what is stopped does not fork.
+fn freeze(supervisor: &Process, log: &Mutex<Log>) -> HashMap<(Pid, u64), Process> {
+    let mut stopped = HashMap::new();
+    // Bounded: a tree that always has somebody new is killed as far as it is known, which makes it smaller.
+    for _ in 0..FREEZE_PASSES_MAX {
+        let new: Vec<Process> = descendants(supervisor)
+            .into_iter()
+            .filter(|process| !stopped.contains_key(&process.key()))
+            .collect();
+        if new.is_empty() {
+            break;
+        }
+        for process in new {
+            send(&process, Signal::STOP, log);
+            stopped.insert(process.key(), process);
+        }
+    }
+    stopped
+}
+
+/// Signals one process and notes it.
+pub(crate) fn send(process: &Process, signal: Signal, log: &Mutex<Log>) {
+    match process.signal(signal) {
+        Ok(true) => lock(log).sent(process, signal, None),
+        Ok(false) => {}
+        Err(errno) => lock(log).sent(process, signal, Some(errno.to_string())),
+    }
+}
+
+struct Started {
+    supervisor: Process,
+    socket: OwnedFd,
+    leader: Option<(Pid, u64)>,
+}
+
+enum StartError {
+    Stillborn(Stillborn),
+    Taken,
+    Record(io::Error),
+    System(&'static str, Errno),
+    NoProc,
+}
+
+/// Starts a supervisor and, once its record is written, its leader.
+fn start(image: &Image, keeping: Keeping, record: &Path) -> Result<Started, StartError> {
+    let mut file = match OpenOptions::new().write(true).create_new(true).open(record) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(StartError::Taken),
+        Err(error) => return Err(StartError::Record(error)),
+    };
+    let started = start_recorded(image, keeping, record, &mut file);
+    if started.is_err() {
+        // A record without a leader says nothing to a later incarnation, and the name is free again.
+        let _already_gone = fs::remove_file(record);
+    }
+    started
+}
+
+fn start_recorded(
+    image: &Image,
+    keeping: Keeping,
+    record: &Path,
+    file: &mut File,
+) -> Result<Started, StartError> {
+    let pair = socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .and_then(|(ours, theirs)| Ok((birth::above_standard(ours)?, birth::above_standard(theirs)?)));
+    let (ours, theirs) = pair.map_err(|errno| StartError::System("making a socket pair", errno))?;
+    let path = CString::new(record.as_os_str().as_bytes())
+        .map_err(|_| StartError::Record(io::ErrorKind::InvalidFilename.into()))?;
+    let born = birth::supervisor(image, keeping, &theirs, &ours, &path).map_err(StartError::Stillborn)?;
+    drop(theirs);
+    let supervisor = Process::unreaped(born.pid, born.pidfd).ok_or(StartError::NoProc)?;
+    let launched = introduce(&supervisor, &ours, keeping, file);
+    match launched {
+        Ok(leader) => Ok(Started {
+            supervisor,
+            socket: ours,
+            leader,
+        }),
+        Err(error) => {
+            // Either it has ended, or it ends on seeing its socket closed. A leader is not running: see `introduce`.
+            drop(ours);
+            while !supervisor.exits_within_ms(1000) {}
+            let _code = supervisor.reap();
+            Err(error)
+        }
+    }
+}
+
+/// Records the supervisor, lets it launch, and finds out who the leader is before anybody can have reaped it.
+fn introduce(
+    supervisor: &Process,
+    socket: &OwnedFd,
+    keeping: Keeping,
+    file: &mut File,
+) -> Result<Option<(Pid, u64)>, StartError> {
+    let boot = proc::boot_id().map_err(StartError::Record)?;
+    let record = Record {
+        means: means_of(keeping),
+        pid: supervisor.pid,
+        start: supervisor.stat.start,
+        boot,
+    };
+    file.write_all(record.line().as_bytes())
+        .map_err(StartError::Record)?;
+    let go_on = || {
+        rustix::io::write(socket, b"!")
+            .map_err(|errno| StartError::System("speaking to the supervisor", errno))
+    };
+    // Refused if it has already failed, which is what it then tells.
+    let _told = go_on();
+    let mut bytes = [0; Told::BYTES];
+    let read = rustix::io::read(socket, &mut bytes);
+    let told = read
+        .ok()
+        .filter(|read| *read == Told::BYTES)
+        .and_then(|_| Told::decode(bytes));
+    let told = match told {
+        Some(Told::Launched(pid)) => pid,
+        Some(Told::Failed(stillborn)) => return Err(StartError::Stillborn(stillborn)),
+        // It was killed before it could tell. Where that was the leader's doing, the leader runs: see below.
+        Some(Told::Ended(_)) | None if keeping == Keeping::Subreaper => return Ok(None),
+        Some(Told::Ended(_)) | None => {
+            return Err(StartError::Stillborn(Stillborn {
+                step: Step::Report,
+                errno: Errno::PIPE,
+            }));
+        }
+    };
+    let leader = match keeping {
+        Keeping::Subreaper => Pid::from_raw(told),
+        // It told the number that it sees itself. Nobody is reaped yet, so the leader is its first child.
+        Keeping::Namespace { .. } => proc::listed_children(supervisor.pid).into_iter().next(),
+    };
+    let known = leader.and_then(|leader| Some((leader, proc::stat(leader)?.start)));
+    if supervisor.exited() {
+        // The leader killed it, and may itself have been reaped and its number given away. It was launched all the
+        // same; that its tree cannot be seen is for its ending to say.
+        return Ok(None);
+    }
+    if known.is_none() {
+        // It runs and cannot be followed: it goes before this returns.
+        let log = Mutex::new(Log::default());
+        while !supervisor.exits_within_ms(1) {
+            freeze(supervisor, &log)
+                .values()
+                .for_each(|process| send(process, Signal::KILL, &log));
+            let _reaping = go_on();
+        }
+        return Err(StartError::NoProc);
+    }
+    // Refused only if the leader kills its supervisor just now.
+    let _told = go_on();
+    Ok(known)
+}
+
+/// What a record file says, in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record {
+    means: Means,
+    pid: Pid,
+    start: u64,
+    boot: String,
+}
+
+impl Record {
+    fn line(&self) -> String {
+        format!(
+            "{} {} {} {}\n",
+            self.means.word(),
+            self.pid.as_raw_pid(),
+            self.start,
+            self.boot
+        )
+    }
+
+    fn parse(text: &str) -> Option<Record> {
+        let mut words = text.strip_suffix('\n')?.split(' ');
+        let record = Record {
+            means: Means::from_word(words.next()?)?,
+            pid: proc::parse_pid(words.next()?)?,
+            start: words.next()?.parse().ok()?,
+            boot: words.next()?.to_owned(),
+        };
+        words.next().is_none().then_some(record)
+    }
+}
+
+fn left_under(path: &Path, boot: &str) -> io::Result<Left> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(RECORD_BYTES_MAX)
+        .read_to_string(&mut text)?;
+    // Torn: the slave died before it let the supervisor launch, which therefore has not.
+    let Some(record) = Record::parse(&text).filter(|record| record.boot == boot) else {
+        return Ok(Left::Nothing);
+    };
+    let supervisor = Process::open(record.pid).filter(|process| process.stat.start == record.start);
+    let Some(supervisor) = supervisor else {
+        let survivors = match record.means {
+            Means::PidNamespace => Survivors::None,
+            Means::Cgroup | Means::Subreaper if !path.exists() => Survivors::None,
+            Means::Cgroup | Means::Subreaper => unseen(record.pid),
+        };
+        return Ok(Left::Gone(record.means, survivors));
+    };
+    Ok(Left::Alive(Supervised {
+        means: record.means,
+        supervisor: watch(supervisor, Interest::READABLE)?,
+        socket: None,
+        record: path.to_owned(),
+        reaped: Mutex::new(None),
+    }))
+}
+
+fn unseen(supervisor: Pid) -> Survivors {
+    Survivors::Unseen(format!(
+        "its supervisor, process {}, was killed by somebody else, and what it kept together could then go on unseen: \
+         look for processes of this user that belong to no task",
+        supervisor.as_raw_pid()
+    ))
+}
+
+fn record_path(records: &Path, tree: &str) -> PathBuf {
+    records.join(format!("{tree}{RECORD_SUFFIX}"))
+}
+
+fn remove_record(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+fn means_of(keeping: Keeping) -> Means {
+    match keeping {
+        Keeping::Namespace { .. } => Means::PidNamespace,
+        Keeping::Subreaper => Means::Subreaper,
+    }
+}
+
+const RECORD_SUFFIX: &str = ".tree";
+const RECORD_BYTES_MAX: u64 = 512;
+const FREEZE_PASSES_MAX: u32 = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_read_whole_or_not_at_all() {
+        let record = Record {
+            means: Means::Subreaper,
+            pid: Pid::from_raw(4711).expect("a pid"),
+            start: 99,
+            boot: "b-o-o-t".to_owned(),
+        };
+        let line = record.line();
+        assert_eq!(Record::parse(&line), Some(record));
+        for torn in 0..line.len() {
+            assert_eq!(Record::parse(&line[..torn]), None);
+        }
+        assert_eq!(
+            Record::parse("subreaper -1 99 boot\n"),
+            None,
+            "no group is ever signalled"
+        );
+    }
+}

@@ -1,0 +1,4 @@
+//! The only `unsafe` of the crate.
+
+pub(crate) mod birth;
+pub(crate) mod watch;

@@ -1,0 +1,125 @@
+//! What a killed slave leaves, the next one finds and ends (R5, S11).
+
+use std::fs;
+use std::process::{Child, Stdio};
+
+use neap_process_tree::{Means, Survivors, Trees};
+
+use crate::over_all_means;
+use crate::sandbox::{HOSTILE, HOSTILE_PROCESSES, Sandbox, options, shell, within};
+
+over_all_means!(
+    the_trees_of_a_killed_incarnation_are_found_and_ended,
+    nobody_else_is_taken_for_a_leftover
+);
+
+/// The incarnation that is killed: this same test program, asked to by its environment.
+#[tokio::test]
+async fn incarnation() {
+    let Ok(directory) = std::env::var(DIRECTORY) else {
+        return;
+    };
+    let means = Means::from_word(&std::env::var(MEANS).expect("a means")).expect("a means");
+    let directory = std::path::PathBuf::from(directory);
+    let trees = Trees::open(options(&directory, Some(means))).expect("opened");
+    let _one = trees
+        .launch(&shell(&directory, "one", HOSTILE))
+        .expect("launched");
+    let _two = trees
+        .launch(&shell(&directory, "two", HOSTILE))
+        .expect("launched");
+    std::future::pending::<()>().await;
+}
+
+async fn the_trees_of_a_killed_incarnation_are_found_and_ended(mut sandbox: Sandbox) {
+    drop(sandbox.trees.take());
+    let earlier = Incarnation::start(&sandbox);
+    sandbox.ready.times(2 * HOSTILE_PROCESSES).await;
+    drop(earlier);
+    assert!(
+        sandbox.alive().len() >= 2 * HOSTILE_PROCESSES,
+        "trees outlive their slave (R28)"
+    );
+
+    // Whatever means this one prefers: it ends what any left.
+    let trees = Trees::open(options(sandbox.path(), None)).expect("opened");
+    let mut leftovers = within("their end", trees.end_leftovers()).await.expect("listed");
+
+    sandbox.assert_all_dead();
+    leftovers.sort_by(|one, other| one.name.cmp(&other.name));
+    let names: Vec<&str> = leftovers.iter().map(|leftover| leftover.name.as_str()).collect();
+    assert_eq!(names, ["one", "two"]);
+    for leftover in &leftovers {
+        let ending = leftover.ended.as_ref().expect("ended");
+        assert_eq!(
+            (&ending.survivors, ending.means),
+            (&Survivors::None, sandbox.means)
+        );
+        assert!(ending.processes.len() >= HOSTILE_PROCESSES, "{ending:?}");
+    }
+    let again = within("nothing", trees.end_leftovers()).await.expect("listed");
+    assert!(again.is_empty(), "{again:?}");
+}
+
+/// Numbers are used again: a record's is believed only with the start time and the boot that belong to it.
+async fn nobody_else_is_taken_for_a_leftover(sandbox: Sandbox) {
+    let bystander = sandbox.launch("bystander", "echo ready > ready; read x < hold");
+    sandbox.ready.times(1).await;
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("a boot");
+    let (pid, start, boot) = (bystander.pid(), bystander.start_time(), boot.trim());
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let trees = Trees::open(options(elsewhere.path(), Some(sandbox.means))).expect("opened");
+    let records = [
+        ("reused", format!("pid-namespace {pid} {} {boot}\n", start - 1)),
+        ("rebooted", format!("pid-namespace {pid} {start} another-boot\n")),
+        ("torn", format!("pid-namespace {pid} {start}")),
+        ("empty", String::new()),
+        ("escaped", format!("subreaper {pid} {} {boot}\n", start - 1)),
+    ];
+    for (name, line) in &records {
+        fs::write(elsewhere.path().join("state").join(format!("{name}.tree")), line).expect("written");
+    }
+
+    let mut leftovers = within("nothing", trees.end_leftovers()).await.expect("listed");
+
+    assert_eq!(sandbox.alive().len(), 1, "the bystander lives");
+    leftovers.sort_by(|one, other| one.name.cmp(&other.name));
+    let told: Vec<(&str, bool)> = leftovers
+        .iter()
+        .map(|left| {
+            (
+                left.name.as_str(),
+                left.ended.as_ref().expect("known").survivors == Survivors::None,
+            )
+        })
+        .collect();
+    // A namespace is dead with its first process; of what was below a subreaper nothing is known.
+    assert_eq!(told, [("escaped", false), ("reused", true)]);
+    within("the end", bystander.end(None)).await.expect("ended");
+}
+
+/// Killed when dropped, as a slave would be.
+struct Incarnation(Child);
+
+impl Incarnation {
+    fn start(sandbox: &Sandbox) -> Incarnation {
+        let program = std::env::current_exe().expect("this program");
+        let child = std::process::Command::new(program)
+            .args(["--exact", "incarnations::incarnation", "--nocapture"])
+            .env(DIRECTORY, sandbox.path())
+            .env(MEANS, sandbox.means.word())
+            .stdout(Stdio::null())
+            .spawn();
+        Incarnation(child.expect("this program again"))
+    }
+}
+
+impl Drop for Incarnation {
+    fn drop(&mut self) {
+        let _already = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+const DIRECTORY: &str = "NEAP_TEST_INCARNATION";
+const MEANS: &str = "NEAP_TEST_MEANS";
