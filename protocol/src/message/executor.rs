@@ -1,0 +1,59 @@
+//! Between a slave and the executors that it started.
+
+use alloc::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::TaskId;
+use crate::task::{Command, Reason, TaskState};
+use crate::text::Text;
+use crate::time::Millis;
+
+/// What a slave says to an executor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SlaveToExecutor {
+    /// Run this task.
+    Launch {
+        /// Which task.
+        task: TaskId,
+        /// What to run, for the built-in executor.
+        command: Option<Arc<Command>>,
+        /// What the framework sent with it, for the framework's own executor.
+        data: Arc<[u8]>,
+    },
+    /// End this task: ask it to, and end it by force once the grace is over. A second kill can only shorten it.
+    Kill {
+        /// Which task.
+        task: TaskId,
+        /// How long it may take.
+        grace: Millis,
+    },
+    /// The slave has this update of the task.
+    Acknowledge {
+        /// Which task.
+        task: TaskId,
+        /// Up to which of its updates.
+        number: u32,
+    },
+}
+
+/// What an executor says to its slave.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ExecutorToSlave {
+    /// The first message of a session: give me my tasks.
+    Register,
+    /// News of a task. The slave numbers updates for the master itself: an executor's numbers say only which of
+    /// its own were received.
+    Update {
+        /// Which task.
+        task: TaskId,
+        /// Its place among what the executor said of the task, from 1.
+        number: u32,
+        /// The task's state: Starting, Running, Killing, Finished, Failed or Killed.
+        state: TaskState,
+        /// Why.
+        reason: Reason,
+        /// For people.
+        message: Text,
+    },
+}

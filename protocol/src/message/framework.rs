@@ -1,0 +1,185 @@
+//! Between a framework's scheduler and its master.
+
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SlaveId, TaskId};
+use crate::resources::Resources;
+use crate::task::{TaskSpec, Update};
+use crate::text::{Name, Text};
+use crate::time::{Millis, Moment};
+
+/// What a framework says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FrameworkToMaster {
+    /// The first message of a session: here I am.
+    Subscribe {
+        /// Its id, if it was subscribed before (R14).
+        id: Option<FrameworkId>,
+        /// What people call it.
+        name: Name,
+        /// Its share against others', from 1; 1 is usual (R10).
+        weight: u32,
+        /// How long it may be away before its tasks are killed (R14).
+        failover_timeout: Millis,
+        /// The highest epoch that it has heard of (R30).
+        epoch: Epoch,
+        /// The highest task number that it has used; 0 if none (R11).
+        highest_task: u32,
+    },
+    /// Launch these on the offer's slave; what is left of the offer is given back at once (R11).
+    Accept {
+        /// Which offer.
+        offer: OfferId,
+        /// What to launch; none at all declines the offer.
+        tasks: Vec<TaskSpec>,
+        /// For how long what is left need not be offered again.
+        filter: Millis,
+    },
+    /// Not these (R10).
+    Decline {
+        /// Which offers.
+        offers: Vec<OfferId>,
+        /// For how long their slaves need not be offered again.
+        filter: Millis,
+    },
+    /// Forget every filter, and offer again (R10).
+    Revive,
+    /// Offer nothing until revived (R10).
+    Suppress,
+    /// End this task (R13).
+    Kill {
+        /// Which task.
+        task: TaskId,
+        /// On which slave the framework believes it to be: a new leader may not know yet.
+        slave: SlaveId,
+        /// At most this grace; `None` leaves the task's own.
+        grace: Option<Millis>,
+    },
+    /// This update is dealt with, and every one of the task before it (R12).
+    Acknowledge {
+        /// Which task.
+        task: TaskId,
+        /// Up to which of its updates.
+        number: u32,
+    },
+    /// What has become of these (R15)?
+    Reconcile {
+        /// Tasks, and the slaves on which the framework believes them to be.
+        tasks: Vec<(TaskId, SlaveId)>,
+    },
+    /// An answer to an inverse offer (R17). A later one replaces it, until the deadline.
+    AnswerInverse {
+        /// To which.
+        id: InverseOfferId,
+        /// What.
+        answer: InverseAnswer,
+    },
+    /// It is done: kill what is left of it and forget it.
+    Teardown,
+}
+
+/// A framework's answer to an inverse offer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum InverseAnswer {
+    /// It gives the resources back by the deadline.
+    Accept {
+        /// The tasks that it would rather lose, should it come to that (R19).
+        rather: Vec<TaskId>,
+    },
+    /// It will not; the deadline stands.
+    Decline {
+        /// Why.
+        reason: Text,
+    },
+}
+
+/// What a master says to a framework.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MasterToFramework {
+    /// It is subscribed, durably.
+    Subscribed {
+        /// Under this id.
+        id: FrameworkId,
+        /// By this leader (R30).
+        epoch: Epoch,
+        /// The highest task number of it that the master knows.
+        highest_task: u32,
+    },
+    /// This master does not lead; the leader, where it is known, is there (R29, R31).
+    NotLeading {
+        /// The address of the leader; empty if unknown.
+        leader: Text,
+    },
+    /// It is not subscribed: the text says why, and what to do.
+    Refused(Text),
+    /// Resources, lent until accepted, declined, rescinded or timed out.
+    Offers(Vec<Offered>),
+    /// These offers are taken back.
+    Rescind(Vec<OfferId>),
+    /// News of a task, to acknowledge (R12).
+    Update {
+        /// The news.
+        update: Update,
+        /// Where the task is or was.
+        slave: SlaveId,
+    },
+    /// Give these back by the deadline (R17).
+    InverseOffer {
+        /// To name it by in the answer.
+        id: InverseOfferId,
+        /// On which slave.
+        slave: SlaveId,
+        /// That slave's name.
+        name: Name,
+        /// What.
+        ask: InverseAsk,
+        /// By when; what was not returned by then is revoked (R19).
+        deadline: Moment,
+        /// Why.
+        reason: Text,
+    },
+    /// An inverse offer is over.
+    InverseOfferClosed {
+        /// Which.
+        id: InverseOfferId,
+        /// How.
+        outcome: InverseOutcome,
+    },
+}
+
+/// One offer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Offered {
+    /// To name it by in the answer.
+    pub id: OfferId,
+    /// On which slave.
+    pub slave: SlaveId,
+    /// That slave's name.
+    pub name: Name,
+    /// What.
+    pub resources: Resources,
+}
+
+/// What an inverse offer asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum InverseAsk {
+    /// Everything that the framework has on the slave.
+    Everything,
+    /// So much of it.
+    Amount(Resources),
+}
+
+/// How an inverse offer was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum InverseOutcome {
+    /// Everything was returned in time.
+    Returned,
+    /// The rest was revoked at the deadline.
+    Revoked,
+    /// The operator took it back.
+    Cancelled,
+    /// The slave or the framework is gone.
+    Void,
+}

@@ -1,0 +1,872 @@
+//! Between an operator and the master.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, OfferId, SlaveId, TaskId};
+use crate::message::{InverseAnswer, InverseAsk, InverseOutcome};
+use crate::resources::Resources;
+use crate::task::{Ending, Reason, TaskState};
+use crate::text::{Name, Text};
+use crate::time::{Millis, Moment};
+
+/// What an operator says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OperatorToMaster {
+    /// The operator's own number, given back with the answer.
+    pub request: u32,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// What a master says to an operator.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MasterToOperator {
+    /// What became of a request. Of one that changes something, it comes after the change is durable.
+    Answer {
+        /// Which request.
+        request: u32,
+        /// Its answer.
+        answer: Result<Answer, Refusal>,
+    },
+    /// Something that happened, for one who asked to [`Command::Watch`].
+    Event {
+        /// The request that asked for it.
+        request: u32,
+        /// What happened.
+        event: Event,
+    },
+}
+
+/// What an operator may ask for. Asking twice for the same is success.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Command {
+    /// Show something; changes nothing.
+    Show(Query),
+    /// Send every event from here on.
+    Watch,
+    /// Place a hold on a slave: no offers of it (R16).
+    Deactivate {
+        /// Which.
+        slave: SlaveRef,
+        /// The hold's name; one of the same name is left as it is.
+        hold: Name,
+        /// Why.
+        reason: Text,
+    },
+    /// Lift a hold, or all but those of drains in progress (R16).
+    Activate {
+        /// Which slave.
+        slave: SlaveRef,
+        /// Which hold; `None` for all.
+        hold: Option<Name>,
+    },
+    /// Ask a framework to give resources back (R17).
+    InverseOffer {
+        /// Which framework.
+        framework: FrameworkId,
+        /// On which slave.
+        slave: SlaveRef,
+        /// What.
+        ask: InverseAsk,
+        /// By when, from now.
+        deadline: Millis,
+        /// Why.
+        reason: Text,
+    },
+    /// Take an inverse offer back (R20).
+    CancelInverseOffer(InverseOfferId),
+    /// Drain a slave (R21).
+    Drain {
+        /// Which.
+        slave: SlaveRef,
+        /// By when, from now.
+        deadline: Millis,
+        /// Why.
+        reason: Text,
+        /// What after.
+        then: Then,
+        /// Refuse unless a plan made now would have this digest (R23).
+        if_plan: Option<u64>,
+    },
+    /// Say what that drain would do (R23); changes nothing.
+    PlanDrain {
+        /// Which slave.
+        slave: SlaveRef,
+        /// By when, from now.
+        deadline: Millis,
+        /// What after.
+        then: Then,
+    },
+    /// Give up a drain (R22).
+    CancelDrain(DrainId),
+    /// Move the deadline of a drain and of its inverse offers, to so long from now (R22).
+    ExtendDrain(DrainId, Millis),
+    /// Kill everything on a slave, now, and unregister it (R24).
+    DrainNow {
+        /// Which.
+        slave: SlaveRef,
+    },
+    /// End a task, with its grace.
+    Kill(TaskId),
+    /// Go on removing silent slaves although more than the set share of the cluster is silent (R7).
+    ResumeRemovals,
+}
+
+/// What an operator may look at. Listings come in pages: `after` is the last id of the page before.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Query {
+    /// The cluster at a glance.
+    Status,
+    /// Slaves.
+    Slaves {
+        /// After which.
+        after: Option<SlaveId>,
+    },
+    /// One slave.
+    Slave(SlaveRef),
+    /// Tasks that are not over and acknowledged.
+    Tasks {
+        /// After which slave, and which task of it.
+        after: Option<(SlaveId, TaskId)>,
+    },
+    /// One task, those that ended lately included.
+    Task(TaskId),
+    /// Frameworks.
+    Frameworks {
+        /// After which.
+        after: Option<FrameworkId>,
+    },
+    /// Offers.
+    Offers {
+        /// After which.
+        after: Option<OfferId>,
+    },
+    /// Inverse offers that are not over.
+    InverseOffers {
+        /// After which.
+        after: Option<InverseOfferId>,
+    },
+    /// One drain.
+    Drain(DrainId),
+    /// A receipt (R23a).
+    Receipt(ReceiptId),
+    /// Tasks that ended lately, newest first; how many are kept is the master's setting.
+    History,
+}
+
+/// A slave as people name it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SlaveRef {
+    /// By id.
+    Id(SlaveId),
+    /// By its certificate's name.
+    Name(Name),
+}
+
+impl fmt::Display for SlaveRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => write!(f, "{id}"),
+            Self::Name(name) => write!(f, "{name}"),
+        }
+    }
+}
+
+/// What follows a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Then {
+    /// The slave stays, empty and deactivated.
+    Stay,
+    /// The slave unregisters and exits.
+    Unregister,
+}
+
+/// What became of a request that was not refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is so, durably; `changed` is false where it was so before.
+    Done {
+        /// Whether anything had to change.
+        changed: bool,
+    },
+    /// The drain is under way, or was already.
+    Draining {
+        /// Its id.
+        drain: DrainId,
+        /// Whether this request began it.
+        changed: bool,
+    },
+    /// The inverse offer is made.
+    InverseOffered(InverseOfferId),
+    /// What a drain would do.
+    Plan(DrainPlan),
+    /// Events follow.
+    Watching,
+    /// The cluster.
+    Status(Status),
+    /// Slaves.
+    Slaves(Page<SlaveView>),
+    /// Tasks.
+    Tasks(Page<TaskView>),
+    /// Frameworks.
+    Frameworks(Page<FrameworkView>),
+    /// Offers.
+    Offers(Page<OfferView>),
+    /// Inverse offers.
+    InverseOffers(Page<InverseOfferView>),
+    /// A drain.
+    Drain(DrainView),
+    /// A receipt: its lines and when each was written.
+    Receipt(Vec<(Moment, ReceiptLine)>),
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Whether there are more after the last.
+    pub more: bool,
+}
+
+/// The cluster at a glance.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Status {
+    /// The leader's term.
+    pub epoch: Epoch,
+    /// Slaves in the registry.
+    pub slaves: u32,
+    /// Those of them with a session.
+    pub connected: u32,
+    /// Those that are deactivated.
+    pub deactivated: u32,
+    /// Those that are unreachable.
+    pub unreachable: u32,
+    /// Frameworks in the registry.
+    pub frameworks: u32,
+    /// Tasks that are not over and acknowledged.
+    pub tasks: u32,
+    /// Offers outstanding.
+    pub offers: u32,
+    /// Drains in progress.
+    pub drains: u32,
+    /// Whether removals are halted because too much of the cluster is silent (R7).
+    pub removals_halted: bool,
+}
+
+/// A slave.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SlaveView {
+    /// Its id.
+    pub id: SlaveId,
+    /// Its name.
+    pub name: Name,
+    /// Where operators reach it.
+    pub address: Text,
+    /// How it is.
+    pub status: SlaveStatus,
+    /// Everything it has.
+    pub total: Resources,
+    /// What tasks hold.
+    pub used: Resources,
+    /// What is lent out.
+    pub offered: Resources,
+    /// How many tasks are not over and acknowledged.
+    pub tasks: u32,
+    /// What keeps it from being offered.
+    pub holds: Vec<HoldView>,
+    /// Its drain, in progress or done.
+    pub drain: Option<DrainView>,
+}
+
+/// How a slave is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum SlaveStatus {
+    /// It is here.
+    Active,
+    /// It has not come back since this leader was elected.
+    Awaited,
+    /// Its session is gone; the health check is counting.
+    Disconnected,
+    /// It did not answer for too long (R6).
+    Unreachable,
+    /// It is about to unregister.
+    Leaving,
+}
+
+impl fmt::Display for SlaveStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Active => "active",
+            Self::Awaited => "awaited",
+            Self::Disconnected => "disconnected",
+            Self::Unreachable => "unreachable",
+            Self::Leaving => "leaving",
+        })
+    }
+}
+
+/// A hold (R16).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HoldView {
+    /// Its name.
+    pub name: Name,
+    /// Who placed it.
+    pub by: Name,
+    /// Why.
+    pub reason: Text,
+    /// When.
+    pub at: Moment,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TaskView {
+    /// Its id.
+    pub id: TaskId,
+    /// Its name.
+    pub name: Name,
+    /// Its framework's name.
+    pub framework: Name,
+    /// Its slave's id.
+    pub slave: SlaveId,
+    /// Its slave's name.
+    pub slave_name: Name,
+    /// Where operators reach the slave.
+    pub slave_address: Text,
+    /// Its state.
+    pub state: TaskState,
+    /// Why.
+    pub reason: Reason,
+    /// What it holds.
+    pub resources: Resources,
+}
+
+/// A framework.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FrameworkView {
+    /// Its id.
+    pub id: FrameworkId,
+    /// Its name.
+    pub name: Name,
+    /// Its certificate's name.
+    pub principal: Name,
+    /// Whether it has a session.
+    pub connected: bool,
+    /// Whether it asked for no offers.
+    pub suppressed: bool,
+    /// Its share against others'.
+    pub weight: u32,
+    /// What its tasks hold, and what is lent to it; ports left out.
+    pub allocated: Resources,
+    /// How many of its tasks are not over and acknowledged.
+    pub tasks: u32,
+}
+
+/// An offer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OfferView {
+    /// Its id.
+    pub id: OfferId,
+    /// To whom.
+    pub framework: FrameworkId,
+    /// On which slave.
+    pub slave: SlaveId,
+    /// That slave's name.
+    pub slave_name: Name,
+    /// What.
+    pub resources: Resources,
+}
+
+/// An inverse offer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InverseOfferView {
+    /// Its id.
+    pub id: InverseOfferId,
+    /// Of whom.
+    pub framework: FrameworkId,
+    /// That framework's name.
+    pub framework_name: Name,
+    /// On which slave.
+    pub slave: SlaveId,
+    /// That slave's name.
+    pub slave_name: Name,
+    /// What.
+    pub ask: InverseAsk,
+    /// By when.
+    pub deadline: Moment,
+    /// Why.
+    pub reason: Text,
+    /// Who asked.
+    pub by: Name,
+    /// The drain that it is part of.
+    pub drain: Option<DrainId>,
+    /// What the framework said, if it did.
+    pub answer: Option<InverseAnswer>,
+    /// Whether everything asked for has come back.
+    pub returned: bool,
+    /// Whether the deadline has passed and the rest is being revoked.
+    pub revoking: bool,
+    /// The framework's tasks on the slave that are not over and acknowledged.
+    pub tasks: u32,
+}
+
+/// A drain (R22).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DrainView {
+    /// Its id.
+    pub id: DrainId,
+    /// Of which slave.
+    pub slave: SlaveId,
+    /// That slave's name.
+    pub slave_name: Name,
+    /// Who asked.
+    pub by: Name,
+    /// When.
+    pub at: Moment,
+    /// By when.
+    pub deadline: Moment,
+    /// Why.
+    pub reason: Text,
+    /// What after.
+    pub then: Then,
+    /// How it ended, if it has.
+    pub end: Option<DrainEnd>,
+    /// Whether the deadline has passed.
+    pub revoking: bool,
+    /// The frameworks that still hold it up.
+    pub waiting_for: Vec<DrainWait>,
+}
+
+/// What one framework still has on a slave that drains.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DrainWait {
+    /// Which framework.
+    pub framework: FrameworkId,
+    /// Its name.
+    pub name: Name,
+    /// Whether it has a session; one that has none is not waited for once its tasks are over.
+    pub connected: bool,
+    /// Tasks that still run.
+    pub running: u32,
+    /// Tasks that are over and whose end it has not acknowledged.
+    pub unacknowledged: u32,
+    /// What it said to the inverse offer, if it did.
+    pub answer: Option<InverseAnswer>,
+}
+
+/// How a drain ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum DrainEnd {
+    /// Nothing runs there, and everyone concerned knows (S5).
+    Drained,
+    /// Its time and its bound are over, and the slave could not be seen empty; it stays deactivated.
+    Unseen,
+    /// The slave left for good before the drain was through.
+    SlaveGone,
+    /// An operator gave it up.
+    Cancelled,
+}
+
+impl fmt::Display for DrainEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Drained => "drained",
+            Self::Unseen => "ended unseen",
+            Self::SlaveGone => "slave gone",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
+/// What a drain would do (R23).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DrainPlan {
+    /// Of which slave.
+    pub slave: SlaveId,
+    /// That slave's name.
+    pub slave_name: Name,
+    /// How the slave is now: one that is not active cannot be seen empty.
+    pub status: SlaveStatus,
+    /// The drain that is already under way there, if one is.
+    pub drain: Option<DrainId>,
+    /// Every task that would be asked for, and revoked if its framework keeps it past the deadline.
+    pub tasks: Vec<PlannedTask>,
+    /// The latest end of any task: the deadline and the grace that may follow it.
+    pub tasks_end: Moment,
+    /// The latest end of the drain itself, whatever anyone does (R22).
+    pub drain_end: Moment,
+    /// What the plan was made from, in a number: [`Command::Drain`] may demand it.
+    pub digest: u64,
+}
+
+/// A task in a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PlannedTask {
+    /// Which task.
+    pub id: TaskId,
+    /// Its name.
+    pub name: Name,
+    /// Its framework's name.
+    pub framework: Name,
+    /// Whether the framework is there to answer.
+    pub connected: bool,
+    /// The grace that it would have at the deadline.
+    pub grace: Millis,
+    /// Its own grace, if that is longer and would be cut.
+    pub cut_from: Option<Millis>,
+}
+
+/// What a receipt is of (R23a).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ReceiptId {
+    /// A drain.
+    Drain(DrainId),
+    /// An inverse offer of no drain.
+    InverseOffer(InverseOfferId),
+    /// A slave's leaving.
+    Unregistration(SlaveId),
+}
+
+impl fmt::Display for ReceiptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drain(id) => write!(f, "{id}"),
+            Self::InverseOffer(id) => write!(f, "{id}"),
+            Self::Unregistration(id) => write!(f, "{id}"),
+        }
+    }
+}
+
+/// A line of a receipt (R23a). The store adds when it was written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ReceiptLine {
+    /// It begins.
+    Opened {
+        /// On which slave.
+        slave: SlaveId,
+        /// That slave's name.
+        name: Name,
+        /// Who asked; the slave itself for SIGUSR1.
+        by: Name,
+        /// Why.
+        reason: Text,
+        /// By when.
+        deadline: Option<Moment>,
+    },
+    /// A framework was asked for what it has there.
+    Asked {
+        /// Which framework.
+        framework: FrameworkId,
+        /// By which inverse offer.
+        inverse_offer: InverseOfferId,
+    },
+    /// It answered.
+    Answered {
+        /// Which inverse offer.
+        inverse_offer: InverseOfferId,
+        /// What.
+        answer: InverseAnswer,
+    },
+    /// A task was revoked.
+    Revoked {
+        /// Which.
+        task: TaskId,
+        /// With what grace.
+        grace: Millis,
+    },
+    /// A task ended.
+    Ended {
+        /// Which.
+        task: TaskId,
+        /// How.
+        state: TaskState,
+        /// Why.
+        reason: Reason,
+        /// What was done to its processes, where its slave could say.
+        ending: Option<Arc<Ending>>,
+    },
+    /// Its framework acknowledged the end.
+    Acknowledged {
+        /// Of which task.
+        task: TaskId,
+    },
+    /// The deadline was moved.
+    Extended {
+        /// To when.
+        deadline: Moment,
+    },
+    /// The drain ended.
+    DrainEnded {
+        /// How.
+        end: DrainEnd,
+        /// Tasks whose frameworks were not there to acknowledge their end.
+        unacknowledged: u32,
+    },
+    /// The inverse offer is over.
+    InverseOfferClosed {
+        /// How.
+        outcome: InverseOutcome,
+    },
+    /// The slave is removed.
+    Unregistered,
+}
+
+/// Something that happened, for people and their tools. No machine decides anything by it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Event {
+    /// A master leads.
+    Leading(Epoch),
+    /// A slave registered, for the first time or again.
+    SlaveRegistered {
+        /// Which.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+        /// Whether for the first time.
+        new: bool,
+    },
+    /// A slave's session is gone.
+    SlaveDisconnected {
+        /// Which.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+    },
+    /// A slave does not answer and is given up for now.
+    SlaveUnreachable {
+        /// Which.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+    },
+    /// A slave began to leave.
+    SlaveLeaving {
+        /// Which.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+    },
+    /// A slave left for good.
+    SlaveUnregistered {
+        /// Which.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+    },
+    /// A framework subscribed, for the first time or again.
+    FrameworkSubscribed {
+        /// Which.
+        framework: FrameworkId,
+        /// Its name.
+        name: Name,
+        /// Whether for the first time.
+        new: bool,
+    },
+    /// A framework's session is gone.
+    FrameworkDisconnected {
+        /// Which.
+        framework: FrameworkId,
+        /// Its name.
+        name: Name,
+    },
+    /// A framework is gone for good.
+    FrameworkRemoved {
+        /// Which.
+        framework: FrameworkId,
+        /// Its name.
+        name: Name,
+    },
+    /// A task changed its state.
+    Task(TaskView),
+    /// A task's end was acknowledged.
+    TaskAcknowledged {
+        /// Which.
+        task: TaskId,
+    },
+    /// A hold was placed.
+    HoldPlaced {
+        /// On which slave.
+        slave: SlaveId,
+        /// That slave's name.
+        name: Name,
+        /// The hold.
+        hold: HoldView,
+    },
+    /// A hold was lifted.
+    HoldLifted {
+        /// Of which slave.
+        slave: SlaveId,
+        /// That slave's name.
+        name: Name,
+        /// The hold's name.
+        hold: Name,
+        /// Who lifted it.
+        by: Name,
+    },
+    /// An inverse offer was made.
+    InverseOffered(InverseOfferView),
+    /// A framework answered one.
+    InverseAnswered(InverseOfferView),
+    /// The deadline of one passed, and these tasks are revoked.
+    Revoking {
+        /// Which.
+        inverse_offer: InverseOfferId,
+        /// What is revoked.
+        tasks: Vec<TaskId>,
+    },
+    /// Everything that one asked for came back.
+    InverseReturned(InverseOfferId),
+    /// One is over.
+    InverseClosed {
+        /// Which.
+        inverse_offer: InverseOfferId,
+        /// How.
+        outcome: InverseOutcome,
+    },
+    /// A drain began, or its deadline moved.
+    Draining(DrainView),
+    /// A drain ended.
+    DrainEnded {
+        /// Which.
+        drain: DrainId,
+        /// Of which slave.
+        slave: SlaveId,
+        /// That slave's name.
+        name: Name,
+        /// How.
+        end: DrainEnd,
+    },
+    /// More than the set share of the cluster is silent: no slave is removed until that is over (R7).
+    RemovalsHalted {
+        /// How many are silent.
+        silent: u32,
+        /// Of how many.
+        of: u32,
+    },
+    /// Slaves may be removed again.
+    RemovalsResumed,
+}
+
+/// Why a request was refused. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Refusal {
+    /// This master does not lead; the leader, where it is known, is there (R29).
+    NotLeading {
+        /// Its address; empty if unknown.
+        leader: Text,
+    },
+    /// No slave is called so.
+    UnknownSlave(SlaveRef),
+    /// The slave was removed; its id never comes back (R27).
+    RemovedSlave(SlaveId),
+    /// There is no such framework.
+    UnknownFramework(FrameworkId),
+    /// There is no such task, or it is over.
+    UnknownTask(TaskId),
+    /// There is no such inverse offer, or it is over.
+    UnknownInverseOffer(InverseOfferId),
+    /// It belongs to a drain.
+    InverseOfferOfDrain(InverseOfferId, DrainId),
+    /// There is no such drain, or it is over.
+    UnknownDrain(DrainId),
+    /// The drain is through.
+    DrainEnded(DrainId, DrainEnd),
+    /// The slave has no such hold.
+    UnknownHold(Name),
+    /// The hold belongs to a drain in progress.
+    HoldOfDrain(DrainId),
+    /// Names of this form are for drains' own holds.
+    ReservedHold(Name),
+    /// An open inverse offer already asks this framework for resources of this slave.
+    AlreadyAsked(InverseOfferId),
+    /// The framework has nothing there.
+    NothingThere,
+    /// An inverse offer must ask for something.
+    NothingAsked,
+    /// What the plan was made from has changed.
+    PlanChanged {
+        /// The digest that a plan would have now.
+        digest: u64,
+    },
+    /// The slave is not connected, so that it cannot be told.
+    NotConnected(SlaveStatus),
+    /// There is no such receipt.
+    UnknownReceipt(ReceiptId),
+    /// The registry could not be written; the text says why.
+    Storage(Text),
+    /// Too much is waiting already.
+    Overloaded,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotLeading { .. } => write!(f, "this master does not lead"),
+            Self::UnknownSlave(slave) => write!(f, "no slave {slave} is registered"),
+            Self::RemovedSlave(id) => write!(f, "slave {id} has left for good"),
+            Self::UnknownFramework(id) => write!(f, "no framework {id} is subscribed"),
+            Self::UnknownTask(id) => write!(f, "no task {id} is running"),
+            Self::UnknownInverseOffer(id) => write!(f, "no inverse offer {id} is open"),
+            Self::InverseOfferOfDrain(id, drain) => write!(f, "inverse offer {id} is part of drain {drain}"),
+            Self::UnknownDrain(id) => write!(f, "no drain {id} is in progress"),
+            Self::DrainEnded(id, end) => write!(f, "drain {id} is over: {end}"),
+            Self::UnknownHold(name) => write!(f, "the slave has no hold {name}"),
+            Self::HoldOfDrain(id) => write!(f, "that hold belongs to drain {id}, which is in progress"),
+            Self::ReservedHold(name) => write!(f, "{name} is a name for drains' own holds"),
+            Self::AlreadyAsked(id) => write!(f, "inverse offer {id} already asks this framework there"),
+            Self::NothingThere => write!(f, "the framework has nothing on that slave"),
+            Self::NothingAsked => write!(f, "the inverse offer asks for nothing"),
+            Self::PlanChanged { digest } => {
+                write!(
+                    f,
+                    "the slave has changed since the plan was made: its digest is now {digest:016x}"
+                )
+            }
+            Self::NotConnected(status) => write!(f, "the slave is {status} and cannot be told"),
+            Self::UnknownReceipt(id) => write!(f, "there is no receipt {id}"),
+            Self::Storage(cause) => write!(f, "the registry could not be written: {cause}"),
+            Self::Overloaded => write!(f, "the master has too many requests waiting"),
+        }
+    }
+}
+
+impl Refusal {
+    /// What to do instead.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::NotLeading { .. } => "ask the leader; where none is known, wait until one is elected",
+            Self::UnknownSlave(_) => "list slaves with `neap slaves`",
+            Self::RemovedSlave(_) => "the host registers under a new id when its slave is started again",
+            Self::UnknownFramework(_) => "list frameworks with `neap frameworks`",
+            Self::UnknownTask(_) => "list tasks with `neap tasks`",
+            Self::UnknownInverseOffer(_) => "list them with `neap inverse-offers`",
+            Self::InverseOfferOfDrain(..) => "cancel the drain with `neap drain --cancel`",
+            Self::UnknownDrain(_) => "see `neap status`; how it ended is in `neap drain --receipt`",
+            Self::DrainEnded(..) => {
+                "`neap activate` puts the slave back; what happened is in `neap drain --receipt`"
+            }
+            Self::UnknownHold(_) => "see its holds with `neap status`",
+            Self::HoldOfDrain(_) => "cancel the drain with `neap drain --cancel`",
+            Self::ReservedHold(_) => "choose a name that does not begin with `drain-`",
+            Self::AlreadyAsked(_) => "cancel that one first with `neap inverse-offer --cancel`",
+            Self::NothingThere => "see what runs where with `neap tasks`",
+            Self::NothingAsked => "name an amount above zero, or none at all for everything",
+            Self::PlanChanged { .. } => "look at `neap drain --dry-run` again",
+            Self::NotConnected(_) => {
+                "wait until it is back, or `neap drain` it: its tasks are ended when it is"
+            }
+            Self::UnknownReceipt(_) => {
+                "receipts are named like the drain (D1), inverse offer (I1) or slave (S1)"
+            }
+            Self::Storage(_) => "make room on the master's disk, then ask again",
+            Self::Overloaded => "ask again in a moment",
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}
