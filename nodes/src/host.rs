@@ -17,7 +17,7 @@ pub fn cpus() -> io::Result<Cpus> {
 /// The memory to offer: all but 1 GiB for the system, or half of what there is where that is more.
 pub fn mem() -> ByteSize {
     let info = rustix::system::sysinfo();
-    let total = u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit));
+    let total = info.totalram.saturating_mul(u64::from(info.mem_unit));
     ByteSize::saturating_from(total.saturating_sub(1 << 30).max(total / 2))
 }
 
@@ -28,7 +28,9 @@ pub fn mem() -> ByteSize {
 pub fn disk(dir: &Path) -> io::Result<ByteSize> {
     let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
     let stat = rustix::fs::statvfs(existing)?;
-    Ok(ByteSize::saturating_from(stat.f_bavail.saturating_mul(stat.f_frsize)))
+    Ok(ByteSize::saturating_from(
+        stat.f_bavail.saturating_mul(stat.f_frsize),
+    ))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! results and errors ([`output`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod config;
 pub mod exit;
 pub mod host;

@@ -12,6 +12,9 @@ const COMPARED_MAX: usize = 100_000;
 /// How alike two names must be, where 1 is equal. Lower values list names that nobody meant.
 const ALIKE_MIN: f64 = 0.6;
 
+/// How much less alike than the nearest a name may be and still be listed beside it.
+const ALIKE_MARGIN: f64 = 0.1;
+
 /// Those of `known` that `unknown` was probably meant to be, the nearest first, at most three.
 pub fn near<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let unknown = unknown.to_lowercase();
@@ -23,6 +26,8 @@ pub fn near<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<
         .collect();
     alike.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
     alike.dedup_by_key(|(_, name)| *name);
+    let nearest = alike.first().map_or(0.0, |(likeness, _)| *likeness);
+    alike.retain(|(likeness, _)| *likeness >= nearest - ALIKE_MARGIN);
     alike.into_iter().take(LISTED_MAX).map(|(_, name)| name).collect()
 }
 
@@ -64,7 +69,7 @@ mod tests {
 
     #[test]
     fn the_nearest_comes_first() {
-        assert_eq!(near("slvae-1", SLAVES)[0], "slave-1");
+        assert_eq!(near("slvae-1", SLAVES), ["slave-1"]);
         assert_eq!(near("web", SLAVES), ["Web"]);
         assert_eq!(near("zzz", SLAVES), [""; 0]);
         assert_eq!(near("", SLAVES), [""; 0]);
@@ -80,7 +85,10 @@ mod tests {
     fn the_question_reads_as_one() {
         assert_eq!(did_you_mean("wbe", SLAVES).unwrap(), "did you mean Web?");
         let two = ["slave-1", "slave-2"];
-        assert_eq!(did_you_mean("slave", two).unwrap(), "did you mean slave-1 or slave-2?");
+        assert_eq!(
+            did_you_mean("slave", two).unwrap(),
+            "did you mean slave-1 or slave-2?"
+        );
         assert_eq!(did_you_mean("x", two), None);
     }
 
