@@ -111,7 +111,7 @@ pub struct MasterConfig {
     #[arg(long, env = "NEAP_MASTER_DATA", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
-    /// Certificate of masters, instead of [cluster]'s.
+    /// Certificate of masters, instead of `[cluster]`'s.
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
@@ -166,7 +166,7 @@ pub struct SlaveConfig {
     #[arg(long, env = "NEAP_SLAVE_DATA", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
-    /// Certificate of slaves, instead of [cluster]'s.
+    /// Certificate of slaves, instead of `[cluster]`'s.
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
@@ -216,7 +216,7 @@ pub struct SlaveConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FrameworkConfig {
-    /// Certificate of frameworks, instead of [cluster]'s.
+    /// Certificate of frameworks, instead of `[cluster]`'s.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
     /// Its private key.
@@ -229,7 +229,7 @@ pub struct FrameworkConfig {
 #[serde(deny_unknown_fields, default)]
 #[command(next_help_heading = "Connection")]
 pub struct OperatorConfig {
-    /// Certificate of operators, instead of [cluster]'s.
+    /// Certificate of operators, instead of `[cluster]`'s.
     #[arg(skip)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
@@ -342,8 +342,16 @@ pub struct Identity {
 
 impl Config {
     /// The file's text: what [`Loaded::from_file`] reads back equal.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("tables of strings, numbers and lists are TOML")
+    ///
+    /// # Errors
+    /// [`ConfigError`]: a path is not UTF-8, which TOML cannot hold.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        toml::to_string(self).map_err(|error| ConfigError {
+            file: None,
+            line: None,
+            cause: format!("failed to write the config: {error}"),
+            cures: vec!["use paths that are valid UTF-8".into()],
+        })
     }
 
     fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
@@ -927,9 +935,27 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back_equal() {
         for config in [Config::default(), full()] {
-            assert_eq!(parse(&config.to_toml()), Ok(config));
+            assert_eq!(parse(&config.to_toml().unwrap()), Ok(config));
         }
-        assert_eq!(Config::default().to_toml(), "");
+        assert_eq!(Config::default().to_toml().unwrap(), "");
+        let bytes = std::os::unix::ffi::OsStrExt::from_bytes(&[0xff]);
+        let data = Some(Path::new::<std::ffi::OsStr>(bytes).to_owned());
+        let odd = SlaveConfig {
+            data,
+            ..SlaveConfig::default()
+        };
+        let error = Config {
+            slave: odd,
+            ..Config::default()
+        }
+        .to_toml()
+        .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("failed to write the config: path contains invalid UTF-8"),
+            "{error}"
+        );
         let debug = format!("{:?}", full());
         assert!(
             !debug.contains("None"),
@@ -1058,9 +1084,9 @@ mod tests {
 
     #[test]
     fn every_path_of_the_file_is_rebased() {
-        let mut config = parse(&full().to_toml().replace("\"/", "\"rel/")).unwrap();
+        let mut config = parse(&full().to_toml().unwrap().replace("\"/", "\"rel/")).unwrap();
         config.rebase(Path::new("/base"));
-        let text = config.to_toml();
+        let text = config.to_toml().unwrap();
         assert!(!text.contains("\"rel/"), "{text}");
         assert_eq!(text.matches("\"/base/rel/").count(), 13, "{text}");
     }

@@ -225,7 +225,7 @@ impl<W: Write> Printer<W> {
         self.out.flush()
     }
 
-    /// Prints one value: its sentence, or its object.
+    /// Prints one value: its sentence (whose words from peers have gone through [`printable`]), or its object.
     ///
     /// # Errors
     /// The writer's.
@@ -320,9 +320,9 @@ impl Failure {
     /// As lines for eyes: `error: …`, then a `help: …` for each cure.
     pub fn to_text(&self, color: bool) -> String {
         let (error, help) = (Tone::Bad.paint("error:", color), Tone::Good.paint("help:", color));
-        let mut text = format!("{error} {}\n", self.message.trim_end());
+        let mut text = format!("{error} {}\n", printable(&self.message));
         for cure in &self.help {
-            text.push_str(&format!("{help} {cure}\n"));
+            text.push_str(&format!("{help} {}\n", printable(cure)));
         }
         text
     }

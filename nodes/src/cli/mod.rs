@@ -177,7 +177,7 @@ pub fn command() -> clap::Command {
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{}{{options}}{{after-help}}",
         groups(&command)
     );
-    command.help_template(template).after_help(exit_codes())
+    quiet(command).help_template(template).after_help(exit_codes())
 }
 
 /// What the code that carries out a command needs beside its arguments.
@@ -392,6 +392,13 @@ const GROUPS: [(&str, &[&str]); 4] = [
     ),
 ];
 
+/// Help names variables but not what they hold here and now, so that it reads the same everywhere.
+fn quiet(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| arg.hide_env_values(true))
+        .mut_subcommands(quiet)
+}
+
 const GLOBAL: &str = "Global options";
 
 const STYLES: Styles = Styles::styled()
@@ -412,6 +419,7 @@ fn groups(command: &clap::Command) -> String {
         }
         text.push('\n');
     }
+    text.push_str(&format!("{header}{GLOBAL}:{header:#}\n"));
     text
 }
 

@@ -181,9 +181,9 @@ fn in_json_an_error_is_one_object() {
         );
         assert!(!error["help"].as_array().unwrap().is_empty(), "{line}: {error}");
     }
-    let ended = place.neap("-o json stauts");
+    let ended = place.neap("-o json drian");
     assert!(
-        ended.stderr.contains("a similar subcommand exists: 'status'"),
+        ended.stderr.contains("a similar subcommand exists: 'drain'"),
         "{}",
         ended.stderr
     );
