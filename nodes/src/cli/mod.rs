@@ -281,7 +281,6 @@ fn not_built(name: &str) -> Failure {
         Exit::Failed,
         format!("this build of neap reads `neap {name}` but cannot carry it out yet"),
     )
-    .help("use a build that can; CHANGELOG says what each can do")
 }
 
 impl Command {
