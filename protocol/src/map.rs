@@ -153,10 +153,10 @@ impl<K: Ord, V> Map<K, V> {
     }
 
     /// The entries whose keys are greater than `after`, in order: the next page of a listing.
-    pub fn iter_after<'a>(&'a self, after: Option<&'a K>) -> impl Iterator<Item = (&'a K, &'a V)> {
+    pub fn iter_after(&self, after: Option<K>) -> impl Iterator<Item = (&K, &V)> {
         let (small, large) = match &self.0 {
             Repr::Small(entries) => {
-                let from = after.map_or(0, |key| entries.partition_point(|(k, _)| k <= key));
+                let from = after.map_or(0, |key| entries.partition_point(|(k, _)| *k <= key));
                 (Some(entries[from..].iter().map(|(k, v)| (k, v))), None)
             }
             Repr::Large(tree) => {
@@ -349,7 +349,7 @@ mod tests {
             assert_eq!(map.get(&key), tree.get(&key));
             assert!(map.iter().eq(tree.iter()));
             assert!(
-                map.iter_after(Some(&key))
+                map.iter_after(Some(key))
                     .eq(tree.range((Bound::Excluded(key), Bound::Unbounded)))
             );
             assert_eq!(map.last(), tree.last_key_value());

@@ -1,1 +1,882 @@
-//! The registry.
+//! The master's durable state, as data and operations.
+//!
+//! The registry is a log of [`Operation`]s and nothing else: a leader asks the store to append one
+//! (`Effect::Store`), and when it is durable (`Input::Stored`) both the leader and the store
+//! [`apply`](Registry::apply) it. What an operation does is decided there and then, from the registry alone, so
+//! that operations never interleave half-done (R4), memory equals the registry after every write (S6), and a
+//! leader that recovers (R28) is where the last one was. An operation that no longer makes sense when its turn
+//! comes is a [`Refusal`] and changes nothing.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId};
+use crate::map::Map;
+use crate::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Refusal, SlaveRef, Then};
+use crate::resources::Resources;
+use crate::text::{Name, Text};
+use crate::time::{Millis, Moment};
+
+/// The most holds that a slave may have.
+pub const HOLDS_MAX: usize = 32;
+
+/// What holds of drains are called: this and the drain's id.
+pub const DRAIN_HOLD_PREFIX: &str = "drain-";
+
+/// Everything that outlives a leader.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Registry {
+    /// The highest epoch that led (R29).
+    pub epoch: Epoch,
+    highest_slave: SlaveId,
+    highest_framework: FrameworkId,
+    highest_inverse_offer: InverseOfferId,
+    highest_drain: DrainId,
+    slaves: Map<SlaveId, SlaveRecord>,
+    names: Map<Name, SlaveId>,
+    total: Resources,
+    frameworks: Map<FrameworkId, FrameworkRecord>,
+    inverse_offers: Map<InverseOfferId, InverseOfferRecord>,
+    drains: Map<DrainId, DrainRecord>,
+}
+
+/// An admitted slave.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SlaveRecord {
+    /// Its identity: its certificate's name (R1).
+    pub name: Name,
+    /// Where operators reach it.
+    pub address: Text,
+    /// Everything it has.
+    pub resources: Resources,
+    /// Whether it was given up for now (R6).
+    pub unreachable: bool,
+    /// What keeps it from being offered (R16).
+    pub holds: Map<Name, Hold>,
+    /// Its drain, in progress or done and not undone.
+    pub drain: Option<DrainId>,
+    /// Inverse offers of resources of it that are not over.
+    pub inverse_offers: Map<InverseOfferId, FrameworkId>,
+}
+
+/// What keeps a slave from being offered (R16).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Hold {
+    /// Who placed it.
+    pub by: Name,
+    /// Why.
+    pub reason: Text,
+    /// When.
+    pub at: Moment,
+}
+
+/// A subscribed framework.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FrameworkRecord {
+    /// What people call it.
+    pub name: Name,
+    /// Its certificate's name: only that may take it over (R14).
+    pub principal: Name,
+    /// How long it may be away (R14).
+    pub failover_timeout: Millis,
+}
+
+/// An inverse offer that is not over (R17).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct InverseOfferRecord {
+    /// Of whom.
+    pub framework: FrameworkId,
+    /// On which slave.
+    pub slave: SlaveId,
+    /// What.
+    pub ask: InverseAsk,
+    /// How much the framework may keep: what it held there when it was asked, less what was asked.
+    pub keep: Resources,
+    /// By when.
+    pub deadline: Moment,
+    /// Why.
+    pub reason: Text,
+    /// Who asked.
+    pub by: Name,
+    /// The drain that it is part of.
+    pub drain: Option<DrainId>,
+    /// What the framework said.
+    pub answer: Option<InverseAnswer>,
+    /// How far it is.
+    pub stage: InverseStage,
+}
+
+/// How far an inverse offer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum InverseStage {
+    /// Until the deadline: what came back is not offered to the framework again (R18).
+    Open,
+    /// The deadline has passed: the rest is being revoked (R19).
+    Revoking,
+}
+
+/// A drain (R21).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DrainRecord {
+    /// Of which slave.
+    pub slave: SlaveId,
+    /// By when.
+    pub deadline: Moment,
+    /// Why.
+    pub reason: Text,
+    /// Who asked.
+    pub by: Name,
+    /// When.
+    pub at: Moment,
+    /// What after.
+    pub then: Then,
+    /// How it ended; a drained slave keeps its drain until it is activated or leaves.
+    pub end: Option<DrainEnd>,
+}
+
+/// A change of the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operation {
+    /// A master leads (R29).
+    Lead {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// A host registers for the first time (R1).
+    AdmitSlave {
+        /// Its certificate's name.
+        name: Name,
+        /// Where operators reach it.
+        address: Text,
+        /// Everything it has.
+        resources: Resources,
+    },
+    /// A slave that was unreachable, moved or changed is back (R2, R8).
+    ReadmitSlave {
+        /// Which.
+        slave: SlaveId,
+        /// Where operators reach it.
+        address: Text,
+        /// Everything it has.
+        resources: Resources,
+    },
+    /// A slave does not answer (R6).
+    MarkUnreachable {
+        /// Which.
+        slave: SlaveId,
+    },
+    /// A slave leaves for good (R25).
+    RemoveSlave {
+        /// Which.
+        slave: SlaveId,
+    },
+    /// Place a hold (R16).
+    PlaceHold {
+        /// On which slave.
+        slave: SlaveId,
+        /// Under which name.
+        name: Name,
+        /// The hold.
+        hold: Hold,
+    },
+    /// Lift a hold, or all that drains in progress do not need (R16).
+    LiftHolds {
+        /// Of which slave.
+        slave: SlaveId,
+        /// Which; `None` for all.
+        name: Option<Name>,
+    },
+    /// A framework subscribes for the first time.
+    AddFramework(FrameworkRecord),
+    /// A framework changed what it is to be remembered by.
+    ChangeFramework {
+        /// Which.
+        framework: FrameworkId,
+        /// What it is now; the principal stays.
+        record: FrameworkRecord,
+    },
+    /// A framework is gone for good (R14).
+    RemoveFramework {
+        /// Which.
+        framework: FrameworkId,
+    },
+    /// Ask for resources back (R17).
+    OpenInverseOffer(InverseOfferRecord),
+    /// A framework answers (R17).
+    AnswerInverseOffer {
+        /// Which.
+        id: InverseOfferId,
+        /// What.
+        answer: InverseAnswer,
+    },
+    /// Everything came back, or the deadline passed.
+    AdvanceInverseOffer {
+        /// Which.
+        id: InverseOfferId,
+        /// To where.
+        stage: InverseStage,
+    },
+    /// It is over.
+    CloseInverseOffer {
+        /// Which.
+        id: InverseOfferId,
+        /// How.
+        outcome: InverseOutcome,
+    },
+    /// Begin a drain (R21): its hold is placed in the same write.
+    StartDrain(DrainRecord),
+    /// Move the deadline of a drain and of its inverse offers (R22).
+    ExtendDrain {
+        /// Which.
+        drain: DrainId,
+        /// To when.
+        deadline: Moment,
+    },
+    /// End a drain. Cancelled, it lifts its hold and closes its inverse offers; otherwise the hold stays.
+    EndDrain {
+        /// Which.
+        drain: DrainId,
+        /// How.
+        end: DrainEnd,
+    },
+}
+
+/// What an operation did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is so; `changed` is false where it was so before.
+    Done {
+        /// Whether anything changed.
+        changed: bool,
+    },
+    /// A slave has this id: a new one if `changed`.
+    Slave {
+        /// Its id.
+        id: SlaveId,
+        /// Whether it was admitted by this operation.
+        changed: bool,
+    },
+    /// A framework has this new id.
+    Framework(FrameworkId),
+    /// An inverse offer has this new id.
+    InverseOffer(InverseOfferId),
+    /// A drain has this id: a new one if `changed`.
+    Drain {
+        /// Its id.
+        id: DrainId,
+        /// Whether it was begun by this operation.
+        changed: bool,
+    },
+    /// These holds were lifted, and this drain, which was over, forgotten with its own.
+    Lifted {
+        /// The holds' names.
+        holds: Vec<Name>,
+    },
+    /// A slave is removed, and with it its drain and what was asked for there.
+    Removed {
+        /// What it was.
+        record: SlaveRecord,
+        /// Its drain, in progress or done.
+        drain: Option<(DrainId, DrainRecord)>,
+        /// Inverse offers that were not over.
+        closed: Vec<(InverseOfferId, InverseOfferRecord)>,
+    },
+    /// A framework is removed, and with it what it was asked for.
+    FrameworkRemoved {
+        /// What it was.
+        record: FrameworkRecord,
+        /// Inverse offers that were not over.
+        closed: Vec<(InverseOfferId, InverseOfferRecord)>,
+    },
+    /// A drain ended, and with it its inverse offers.
+    DrainEnded {
+        /// Of which slave.
+        slave: SlaveId,
+        /// The inverse offers that were not over.
+        closed: Vec<(InverseOfferId, InverseOfferRecord)>,
+    },
+    /// These inverse offers are closed.
+    Closed(Vec<(InverseOfferId, InverseOfferRecord)>),
+}
+
+impl Registry {
+    /// Does `operation`, whole or not at all.
+    ///
+    /// # Errors
+    /// The [`Refusal`] of an operation that does not fit the registry; the registry is as before.
+    pub fn apply(&mut self, operation: &Operation) -> Result<Applied, Refusal> {
+        match operation {
+            Operation::Lead { epoch } => {
+                let changed = *epoch > self.epoch;
+                self.epoch = self.epoch.max(*epoch);
+                Ok(Applied::Done { changed })
+            }
+            Operation::AdmitSlave {
+                name,
+                address,
+                resources,
+            } => Ok(self.admit(name, address, resources)),
+            Operation::ReadmitSlave {
+                slave,
+                address,
+                resources,
+            } => self.readmit(*slave, address, resources),
+            Operation::MarkUnreachable { slave } => {
+                let record = self.slave_mut(*slave)?;
+                let changed = !core::mem::replace(&mut record.unreachable, true);
+                Ok(Applied::Done { changed })
+            }
+            Operation::RemoveSlave { slave } => self.remove_slave(*slave),
+            Operation::PlaceHold { slave, name, hold } => self.place_hold(*slave, name, hold),
+            Operation::LiftHolds { slave, name } => self.lift_holds(*slave, name.as_ref()),
+            Operation::AddFramework(record) => {
+                self.highest_framework = self.highest_framework.next();
+                self.frameworks.insert(self.highest_framework, record.clone());
+                Ok(Applied::Framework(self.highest_framework))
+            }
+            Operation::ChangeFramework { framework, record } => {
+                let old = self
+                    .frameworks
+                    .get_mut(framework)
+                    .filter(|old| old.principal == record.principal)
+                    .ok_or(Refusal::UnknownFramework(*framework))?;
+                let changed = *old != *record;
+                *old = record.clone();
+                Ok(Applied::Done { changed })
+            }
+            Operation::RemoveFramework { framework } => self.remove_framework(*framework),
+            Operation::OpenInverseOffer(record) => self.open_inverse_offer(record),
+            Operation::AnswerInverseOffer { id, answer } => {
+                let record = self.inverse_offer_mut(*id)?;
+                let changed = record.answer.as_ref() != Some(answer);
+                record.answer = Some(answer.clone());
+                Ok(Applied::Done { changed })
+            }
+            Operation::AdvanceInverseOffer { id, stage } => {
+                let record = self.inverse_offer_mut(*id)?;
+                let changed = record.stage < *stage;
+                record.stage = record.stage.max(*stage);
+                Ok(Applied::Done { changed })
+            }
+            Operation::CloseInverseOffer { id, .. } => {
+                self.inverse_offer_mut(*id)?;
+                Ok(Applied::Closed(self.close(*id).into_iter().collect()))
+            }
+            Operation::StartDrain(record) => self.start_drain(record),
+            Operation::ExtendDrain { drain, deadline } => self.extend_drain(*drain, *deadline),
+            Operation::EndDrain { drain, end } => self.end_drain(*drain, *end),
+        }
+    }
+
+    /// Every admitted slave.
+    pub fn slaves(&self) -> &Map<SlaveId, SlaveRecord> {
+        &self.slaves
+    }
+
+    /// Every subscribed framework.
+    pub fn frameworks(&self) -> &Map<FrameworkId, FrameworkRecord> {
+        &self.frameworks
+    }
+
+    /// Every inverse offer that is not over.
+    pub fn inverse_offers(&self) -> &Map<InverseOfferId, InverseOfferRecord> {
+        &self.inverse_offers
+    }
+
+    /// Every drain that is in progress, or done and not undone.
+    pub fn drains(&self) -> &Map<DrainId, DrainRecord> {
+        &self.drains
+    }
+
+    /// What all admitted slaves have together, ports left out.
+    pub fn total(&self) -> &Resources {
+        &self.total
+    }
+
+    /// The slave of that name.
+    pub fn slave_named(&self, name: &Name) -> Option<SlaveId> {
+        self.names.get(name).copied()
+    }
+
+    /// Whether the id was given to a slave that has left for good (R27).
+    pub fn was_removed(&self, slave: SlaveId) -> bool {
+        slave > SlaveId(0) && slave <= self.highest_slave && !self.slaves.contains_key(&slave)
+    }
+
+    /// The slave that an operator means.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownSlave`] or [`Refusal::RemovedSlave`].
+    pub fn resolve(&self, slave: &SlaveRef) -> Result<SlaveId, Refusal> {
+        match slave {
+            SlaveRef::Id(id) if self.slaves.contains_key(id) => Ok(*id),
+            SlaveRef::Id(id) if self.was_removed(*id) => Err(Refusal::RemovedSlave(*id)),
+            SlaveRef::Id(_) => Err(Refusal::UnknownSlave(slave.clone())),
+            SlaveRef::Name(name) => self
+                .slave_named(name)
+                .ok_or_else(|| Refusal::UnknownSlave(slave.clone())),
+        }
+    }
+
+    /// The inverse offers of a drain that are not over.
+    pub fn inverse_offers_of_drain(&self, drain: DrainId) -> impl Iterator<Item = InverseOfferId> {
+        self.drains
+            .get(&drain)
+            .and_then(|record| self.slaves.get(&record.slave))
+            .into_iter()
+            .flat_map(|slave| slave.inverse_offers.keys())
+            .copied()
+            .filter(move |id| {
+                self.inverse_offers
+                    .get(id)
+                    .is_some_and(|io| io.drain == Some(drain))
+            })
+    }
+
+    fn slave_mut(&mut self, slave: SlaveId) -> Result<&mut SlaveRecord, Refusal> {
+        if self.was_removed(slave) {
+            return Err(Refusal::RemovedSlave(slave));
+        }
+        self.slaves
+            .get_mut(&slave)
+            .ok_or(Refusal::UnknownSlave(SlaveRef::Id(slave)))
+    }
+
+    fn inverse_offer_mut(&mut self, id: InverseOfferId) -> Result<&mut InverseOfferRecord, Refusal> {
+        self.inverse_offers
+            .get_mut(&id)
+            .ok_or(Refusal::UnknownInverseOffer(id))
+    }
+
+    fn admit(&mut self, name: &Name, address: &Text, resources: &Resources) -> Applied {
+        if let Some(id) = self.slave_named(name) {
+            return Applied::Slave { id, changed: false };
+        }
+        let id = self.highest_slave.next();
+        self.highest_slave = id;
+        let record = SlaveRecord {
+            name: name.clone(),
+            address: address.clone(),
+            resources: resources.clone(),
+            unreachable: false,
+            holds: Map::new(),
+            drain: None,
+            inverse_offers: Map::new(),
+        };
+        self.total = self.total.saturating_add(&resources.without_ports());
+        self.slaves.insert(id, record);
+        self.names.insert(name.clone(), id);
+        Applied::Slave { id, changed: true }
+    }
+
+    fn readmit(&mut self, slave: SlaveId, address: &Text, resources: &Resources) -> Result<Applied, Refusal> {
+        let record = self.slave_mut(slave)?;
+        record.address = address.clone();
+        let before = core::mem::replace(&mut record.resources, resources.clone());
+        record.unreachable = false;
+        let others = self.total.saturating_sub(&before.without_ports());
+        self.total = others.saturating_add(&resources.without_ports());
+        Ok(Applied::Slave {
+            id: slave,
+            changed: false,
+        })
+    }
+
+    fn remove_slave(&mut self, slave: SlaveId) -> Result<Applied, Refusal> {
+        self.slave_mut(slave)?;
+        let Some(record) = self.slaves.remove(&slave) else {
+            return Err(Refusal::RemovedSlave(slave));
+        };
+        self.names.remove(&record.name);
+        self.total = self.total.saturating_sub(&record.resources.without_ports());
+        let drain = record.drain.and_then(|id| Some((id, self.drains.remove(&id)?)));
+        let offers = record.inverse_offers.keys();
+        let closed = offers
+            .filter_map(|id| Some((*id, self.inverse_offers.remove(id)?)))
+            .collect();
+        Ok(Applied::Removed {
+            record,
+            drain,
+            closed,
+        })
+    }
+
+    fn place_hold(&mut self, slave: SlaveId, name: &Name, hold: &Hold) -> Result<Applied, Refusal> {
+        if name.as_str().starts_with(DRAIN_HOLD_PREFIX) {
+            return Err(Refusal::ReservedHold(name.clone()));
+        }
+        let record = self.slave_mut(slave)?;
+        if record.holds.contains_key(name) {
+            return Ok(Applied::Done { changed: false });
+        }
+        if record.holds.len() >= HOLDS_MAX {
+            return Err(Refusal::Overloaded);
+        }
+        record.holds.insert(name.clone(), hold.clone());
+        Ok(Applied::Done { changed: true })
+    }
+
+    fn lift_holds(&mut self, slave: SlaveId, name: Option<&Name>) -> Result<Applied, Refusal> {
+        self.slave_mut(slave)?;
+        let Some(record) = self.slaves.get(&slave) else {
+            return Err(Refusal::RemovedSlave(slave));
+        };
+        let in_progress = record
+            .drain
+            .filter(|id| self.drains.get(id).is_some_and(|d| d.end.is_none()));
+        let kept = in_progress.and_then(drain_hold);
+        let lifted: Vec<Name> = match name {
+            Some(name) if !record.holds.contains_key(name) => {
+                // A drain that is over has a hold of this name no more: lifting it twice is success.
+                return match name.as_str().starts_with(DRAIN_HOLD_PREFIX) {
+                    true => Ok(Applied::Lifted { holds: Vec::new() }),
+                    false => Err(Refusal::UnknownHold(name.clone())),
+                };
+            }
+            Some(name) => match in_progress {
+                Some(drain) if kept.as_ref() == Some(name) => return Err(Refusal::HoldOfDrain(drain)),
+                Some(_) | None => alloc::vec![name.clone()],
+            },
+            None => record
+                .holds
+                .keys()
+                .filter(|hold| kept.as_ref() != Some(hold))
+                .cloned()
+                .collect(),
+        };
+        let ended = record
+            .drain
+            .filter(|id| drain_hold(*id).is_some_and(|hold| lifted.contains(&hold)));
+        if let Some(drain) = ended {
+            self.drains.remove(&drain);
+        }
+        if let Some(record) = self.slaves.get_mut(&slave) {
+            record.holds.retain(|hold, _| !lifted.contains(hold));
+            if ended.is_some() {
+                record.drain = None;
+            }
+        }
+        Ok(Applied::Lifted { holds: lifted })
+    }
+
+    fn remove_framework(&mut self, framework: FrameworkId) -> Result<Applied, Refusal> {
+        let Some(record) = self.frameworks.remove(&framework) else {
+            return Err(Refusal::UnknownFramework(framework));
+        };
+        // Rare, and inverse offers are few: a pass over them beats an index that every machine would carry.
+        let its: Vec<InverseOfferId> = self
+            .inverse_offers
+            .iter()
+            .filter(|(_, io)| io.framework == framework)
+            .map(|(id, _)| *id)
+            .collect();
+        let closed = its.into_iter().filter_map(|id| self.close(id)).collect();
+        Ok(Applied::FrameworkRemoved { record, closed })
+    }
+
+    fn open_inverse_offer(&mut self, record: &InverseOfferRecord) -> Result<Applied, Refusal> {
+        if !self.frameworks.contains_key(&record.framework) {
+            return Err(Refusal::UnknownFramework(record.framework));
+        }
+        if let Some(drain) = record.drain
+            && self.drains.get(&drain).is_none_or(|d| d.end.is_some())
+        {
+            return Err(Refusal::UnknownDrain(drain));
+        }
+        let slave = self.slave_mut(record.slave)?;
+        // One at a time for each framework and slave; a drain asks for everything, and comes on top.
+        let asked = slave
+            .inverse_offers
+            .iter()
+            .filter(|(_, f)| **f == record.framework)
+            .map(|(id, _)| *id);
+        let asked: Vec<InverseOfferId> = asked.collect();
+        for id in asked {
+            let same_kind = self
+                .inverse_offers
+                .get(&id)
+                .is_some_and(|io| io.drain.is_some() == record.drain.is_some());
+            if same_kind {
+                return Err(Refusal::AlreadyAsked(id));
+            }
+        }
+        self.highest_inverse_offer = self.highest_inverse_offer.next();
+        let id = self.highest_inverse_offer;
+        if let Some(slave) = self.slaves.get_mut(&record.slave) {
+            slave.inverse_offers.insert(id, record.framework);
+        }
+        self.inverse_offers.insert(id, record.clone());
+        Ok(Applied::InverseOffer(id))
+    }
+
+    fn close(&mut self, id: InverseOfferId) -> Option<(InverseOfferId, InverseOfferRecord)> {
+        let record = self.inverse_offers.remove(&id)?;
+        if let Some(slave) = self.slaves.get_mut(&record.slave) {
+            slave.inverse_offers.remove(&id);
+        }
+        Some((id, record))
+    }
+
+    fn start_drain(&mut self, record: &DrainRecord) -> Result<Applied, Refusal> {
+        let current = self.slave_mut(record.slave)?.drain;
+        if let Some(id) = current
+            && let Some(drain) = self.drains.get_mut(&id)
+        {
+            // Asking again for the same is success (R22). `unregister` after a drain that stayed goes on from there.
+            let more = record.then == Then::Unregister && drain.then == Then::Stay;
+            if drain.end != Some(DrainEnd::Unseen) {
+                drain.then = drain.then.max(record.then);
+                return Ok(Applied::Drain { id, changed: more });
+            }
+            self.drains.remove(&id);
+            self.drop_drain_hold(record.slave, id);
+        }
+        self.highest_drain = self.highest_drain.next();
+        let id = self.highest_drain;
+        self.drains.insert(id, record.clone());
+        if let (Some(slave), Some(name)) = (self.slaves.get_mut(&record.slave), drain_hold(id)) {
+            slave.drain = Some(id);
+            let hold = Hold {
+                by: record.by.clone(),
+                reason: record.reason.clone(),
+                at: record.at,
+            };
+            slave.holds.insert(name, hold);
+        }
+        Ok(Applied::Drain { id, changed: true })
+    }
+
+    fn extend_drain(&mut self, drain: DrainId, deadline: Moment) -> Result<Applied, Refusal> {
+        let record = self.drain_in_progress(drain)?;
+        let changed = record.deadline != deadline;
+        record.deadline = deadline;
+        let offers: Vec<InverseOfferId> = self.inverse_offers_of_drain(drain).collect();
+        for id in offers {
+            if let Some(io) = self.inverse_offers.get_mut(&id)
+                && io.stage == InverseStage::Open
+            {
+                io.deadline = deadline;
+            }
+        }
+        Ok(Applied::Done { changed })
+    }
+
+    fn end_drain(&mut self, drain: DrainId, end: DrainEnd) -> Result<Applied, Refusal> {
+        let record = self.drain_in_progress(drain)?;
+        record.end = Some(end);
+        let slave = record.slave;
+        let offers: Vec<InverseOfferId> = self.inverse_offers_of_drain(drain).collect();
+        let closed = offers.into_iter().filter_map(|id| self.close(id)).collect();
+        if end == DrainEnd::Cancelled {
+            self.drains.remove(&drain);
+            self.drop_drain_hold(slave, drain);
+        }
+        Ok(Applied::DrainEnded { slave, closed })
+    }
+
+    fn drain_in_progress(&mut self, drain: DrainId) -> Result<&mut DrainRecord, Refusal> {
+        let record = self.drains.get_mut(&drain).ok_or(Refusal::UnknownDrain(drain))?;
+        match record.end {
+            Some(end) => Err(Refusal::DrainEnded(drain, end)),
+            None => Ok(record),
+        }
+    }
+
+    fn drop_drain_hold(&mut self, slave: SlaveId, drain: DrainId) {
+        if let (Some(record), Some(name)) = (self.slaves.get_mut(&slave), drain_hold(drain)) {
+            record.holds.remove(&name);
+            record.drain = None;
+        }
+    }
+}
+
+/// The name of a drain's own hold.
+pub fn drain_hold(drain: DrainId) -> Option<Name> {
+    Name::new(&format!("{DRAIN_HOLD_PREFIX}{drain}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).unwrap()
+    }
+
+    fn with_slave() -> (Registry, SlaveId) {
+        let mut registry = Registry::default();
+        let admit = Operation::AdmitSlave {
+            name: name("a"),
+            address: Text::EMPTY,
+            resources: Resources::new(1000, 1 << 30),
+        };
+        assert_eq!(
+            registry.apply(&admit),
+            Ok(Applied::Slave {
+                id: SlaveId(1),
+                changed: true
+            })
+        );
+        // R1: a repeated request gets the same answer.
+        assert_eq!(
+            registry.apply(&admit),
+            Ok(Applied::Slave {
+                id: SlaveId(1),
+                changed: false
+            })
+        );
+        (registry, SlaveId(1))
+    }
+
+    fn drain(slave: SlaveId, then: Then) -> Operation {
+        Operation::StartDrain(DrainRecord {
+            slave,
+            deadline: Moment(9),
+            reason: Text::EMPTY,
+            by: name("ann"),
+            at: Moment(1),
+            then,
+            end: None,
+        })
+    }
+
+    fn hold(slave: SlaveId, text: &str) -> Operation {
+        let hold = Hold {
+            by: name("ann"),
+            reason: Text::EMPTY,
+            at: Moment(1),
+        };
+        Operation::PlaceHold {
+            slave,
+            name: name(text),
+            hold,
+        }
+    }
+
+    #[test]
+    fn r27_a_removed_id_never_comes_back() {
+        let (mut registry, slave) = with_slave();
+        assert!(matches!(
+            registry.apply(&Operation::RemoveSlave { slave }),
+            Ok(Applied::Removed { .. })
+        ));
+        assert!(registry.total().is_empty());
+        let again = registry.apply(&Operation::RemoveSlave { slave });
+        assert_eq!(again, Err(Refusal::RemovedSlave(slave)));
+        let readmit = Operation::ReadmitSlave {
+            slave,
+            address: Text::EMPTY,
+            resources: Resources::NONE,
+        };
+        assert_eq!(registry.apply(&readmit), Err(Refusal::RemovedSlave(slave)));
+        let admit = Operation::AdmitSlave {
+            name: name("a"),
+            address: Text::EMPTY,
+            resources: Resources::NONE,
+        };
+        assert_eq!(
+            registry.apply(&admit),
+            Ok(Applied::Slave {
+                id: SlaveId(2),
+                changed: true
+            })
+        );
+    }
+
+    #[test]
+    fn r16_holds_of_several_hands_do_not_undo_each_other() {
+        let (mut registry, slave) = with_slave();
+        assert_eq!(
+            registry.apply(&hold(slave, "ann")),
+            Ok(Applied::Done { changed: true })
+        );
+        assert_eq!(
+            registry.apply(&hold(slave, "ann")),
+            Ok(Applied::Done { changed: false })
+        );
+        assert_eq!(
+            registry.apply(&hold(slave, "bob")),
+            Ok(Applied::Done { changed: true })
+        );
+        let drained = registry.apply(&drain(slave, Then::Stay));
+        assert_eq!(
+            drained,
+            Ok(Applied::Drain {
+                id: DrainId(1),
+                changed: true
+            })
+        );
+        let lift = |text: &str| Operation::LiftHolds {
+            slave,
+            name: Some(name(text)),
+        };
+        assert_eq!(
+            registry.apply(&lift("drain-D1")),
+            Err(Refusal::HoldOfDrain(DrainId(1)))
+        );
+        assert_eq!(
+            registry.apply(&lift("ann")),
+            Ok(Applied::Lifted {
+                holds: alloc::vec![name("ann")]
+            })
+        );
+        let all = Operation::LiftHolds { slave, name: None };
+        assert_eq!(
+            registry.apply(&all),
+            Ok(Applied::Lifted {
+                holds: alloc::vec![name("bob")]
+            })
+        );
+        assert_eq!(registry.slaves().get(&slave).map(|s| s.holds.len()), Some(1));
+        registry
+            .apply(&Operation::EndDrain {
+                drain: DrainId(1),
+                end: DrainEnd::Drained,
+            })
+            .unwrap();
+        assert_eq!(
+            registry.apply(&all),
+            Ok(Applied::Lifted {
+                holds: alloc::vec![name("drain-D1")]
+            })
+        );
+        assert!(registry.drains().is_empty());
+        assert_eq!(
+            registry.apply(&hold(slave, "drain-x")),
+            Err(Refusal::ReservedHold(name("drain-x")))
+        );
+    }
+
+    #[test]
+    fn r22_draining_twice_is_success_and_cancelling_a_drained_one_is_not() {
+        let (mut registry, slave) = with_slave();
+        registry.apply(&drain(slave, Then::Stay)).unwrap();
+        let again = registry.apply(&drain(slave, Then::Stay));
+        assert_eq!(
+            again,
+            Ok(Applied::Drain {
+                id: DrainId(1),
+                changed: false
+            })
+        );
+        let end = |end| Operation::EndDrain {
+            drain: DrainId(1),
+            end,
+        };
+        registry.apply(&end(DrainEnd::Drained)).unwrap();
+        assert_eq!(
+            registry.apply(&end(DrainEnd::Cancelled)),
+            Err(Refusal::DrainEnded(DrainId(1), DrainEnd::Drained))
+        );
+        let more = registry.apply(&drain(slave, Then::Unregister));
+        assert_eq!(
+            more,
+            Ok(Applied::Drain {
+                id: DrainId(1),
+                changed: true
+            })
+        );
+    }
+}

@@ -54,7 +54,7 @@ impl Moment {
 }
 
 /// When a timer is to fire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum When {
     /// So long after the effect was taken.
     After(Millis),

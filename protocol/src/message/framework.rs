@@ -32,6 +32,8 @@ pub enum FrameworkToMaster {
     Accept {
         /// Which offer.
         offer: OfferId,
+        /// The offer's slave: should the offer be gone, the slave's state says why.
+        slave: SlaveId,
         /// What to launch; none at all declines the offer.
         tasks: Vec<TaskSpec>,
         /// For how long what is left need not be offered again.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, FrameworkId, SlaveId, TaskId};
 use crate::resources::Resources;
-use crate::task::{Ending, Reason, TaskReport, TaskSpec, TaskState, Update};
+use crate::task::{Ending, Reason, TaskReport, TaskSpec, Update};
 use crate::text::Text;
 use crate::time::Millis;
 

@@ -1,0 +1,807 @@
+//! Inverse offers, revocation, drains (R17–R23).
+//!
+//! Resources count as returned when the tasks that held them are over; whether everything came back is therefore
+//! never stored, but read from what the framework still holds. A deadline is a timer at a durable moment; when it
+//! fires, that it has passed is written before anything is revoked, so that a new leader goes on from there.
+
+use alloc::vec::Vec;
+
+use crate::ids::{DrainId, FrameworkId, InverseOfferId, SessionId, SlaveId, TaskId};
+use crate::map::Set;
+use crate::message::{
+    DrainEnd, DrainView, DrainWait, Event, InverseAnswer, InverseAsk, InverseOfferView, InverseOutcome,
+    MasterToFramework, MasterToSlave, ReceiptId, ReceiptLine, Then as After,
+};
+use crate::registry::{DrainRecord, InverseOfferRecord, InverseStage, Operation, SlaveRecord};
+use crate::resources::Resources;
+use crate::task::Reason;
+use crate::text::Name;
+use crate::time::{Moment, When};
+use crate::transport::CloseCode;
+
+use super::leader::{Cx, Leader, Then};
+use super::tasks::Kill;
+use super::victims::{self, Candidate};
+use super::{Effect, Timer};
+
+/// The most tasks that a framework may name in an answer.
+const NAMED_MAX: usize = 4096;
+
+impl Leader {
+    /// Every deadline of the registry, once more (R20).
+    pub(super) fn rearm_deadlines(&mut self, cx: &mut Cx<'_>) {
+        for (id, record) in self.registry.inverse_offers() {
+            if record.stage == InverseStage::Open {
+                let when = When::At(record.deadline);
+                cx.push(Effect::SetTimer {
+                    timer: Timer::InverseOffer(*id),
+                    when,
+                });
+            }
+        }
+        let running: Vec<(DrainId, Moment)> = self
+            .registry
+            .drains()
+            .iter()
+            .filter(|(_, d)| d.end.is_none())
+            .map(|(id, d)| (*id, d.deadline))
+            .collect();
+        for (id, deadline) in running {
+            self.arm_bound(cx, id, deadline);
+        }
+    }
+
+    fn arm_bound(&self, cx: &mut Cx<'_>, drain: DrainId, deadline: Moment) {
+        let when = When::At(self.drain_end(cx, deadline));
+        cx.push(Effect::SetTimer {
+            timer: Timer::DrainBound(drain),
+            when,
+        });
+    }
+
+    /// When a drain is over at the latest (R22).
+    pub(super) fn drain_end(&self, cx: &Cx<'_>, deadline: Moment) -> Moment {
+        deadline
+            .after(cx.config.revoke_grace)
+            .after(cx.config.drain_bound)
+    }
+
+    /// What a framework may keep on a slave if it is asked for so much now.
+    pub(super) fn kept_after(&self, slave: SlaveId, framework: FrameworkId, ask: &InverseAsk) -> Resources {
+        match ask {
+            InverseAsk::Everything => Resources::NONE,
+            InverseAsk::Amount(amount) => self.held(slave, framework).saturating_sub(amount),
+        }
+    }
+
+    /// What a framework's tasks hold on a slave.
+    fn held(&self, slave: SlaveId, framework: FrameworkId) -> Resources {
+        let live = self
+            .tasks_on(slave, framework)
+            .filter(|(_, task)| !task.state.is_terminal());
+        live.fold(Resources::NONE, |sum, (_, task)| {
+            sum.saturating_add(&task.resources)
+        })
+    }
+
+    /// What an inverse offer asked for and has not got back yet.
+    fn rest(&self, record: &InverseOfferRecord) -> Resources {
+        let held = self.held(record.slave, record.framework);
+        match &record.ask {
+            InverseAsk::Everything => held,
+            InverseAsk::Amount(amount) => {
+                let over = held.saturating_sub(&record.keep);
+                // What was not asked for may be kept, whatever else came and went.
+                Resources {
+                    cpus: over.cpus.min(amount.cpus),
+                    mem: over.mem.min(amount.mem),
+                    disk: over.disk.min(amount.disk),
+                    ports: over.ports.without(&over.ports.without(&amount.ports)),
+                }
+            }
+        }
+    }
+
+    pub(super) fn has_returned(&self, record: &InverseOfferRecord) -> bool {
+        match &record.ask {
+            // A task that holds nothing is a task all the same.
+            InverseAsk::Everything => self
+                .tasks_on(record.slave, record.framework)
+                .all(|(_, task)| task.state.is_terminal()),
+            InverseAsk::Amount(_) => self.rest(record).is_empty(),
+        }
+    }
+
+    /// An inverse offer is durable: the framework is asked.
+    pub(super) fn inverse_opened(&mut self, cx: &mut Cx<'_>, id: InverseOfferId) {
+        let Some(record) = self.registry.inverse_offers().get(&id).cloned() else {
+            return;
+        };
+        let receipt = record.drain.map_or(ReceiptId::InverseOffer(id), ReceiptId::Drain);
+        if record.drain.is_none()
+            && let Some(name) = self.slave_name(record.slave).cloned()
+        {
+            let (by, reason) = (record.by.clone(), record.reason.clone());
+            let deadline = Some(record.deadline);
+            let line = ReceiptLine::Opened {
+                slave: record.slave,
+                name,
+                by,
+                reason,
+                deadline,
+            };
+            cx.push(Effect::Record { receipt, line });
+        }
+        let line = ReceiptLine::Asked {
+            framework: record.framework,
+            inverse_offer: id,
+        };
+        cx.push(Effect::Record { receipt, line });
+        let when = When::At(record.deadline);
+        cx.push(Effect::SetTimer {
+            timer: Timer::InverseOffer(id),
+            when,
+        });
+        // What is lent there would only have to be asked back (R18).
+        self.rescind_slave(cx, record.slave, Some(record.framework));
+        if let Some(view) = self.inverse_view(id, &record) {
+            self.publish(cx, Event::InverseOffered(view));
+        }
+        if let Some(session) = self.frameworks.get(&record.framework).and_then(|f| f.session) {
+            self.tell_inverse_offer(cx, session, id, &record);
+        }
+    }
+
+    fn tell_inverse_offer(
+        &self,
+        cx: &mut Cx<'_>,
+        session: SessionId,
+        id: InverseOfferId,
+        record: &InverseOfferRecord,
+    ) {
+        let Some(name) = self.slave_name(record.slave).cloned() else {
+            return;
+        };
+        let InverseOfferRecord {
+            slave,
+            ask,
+            deadline,
+            reason,
+            ..
+        } = record.clone();
+        let message = MasterToFramework::InverseOffer {
+            id,
+            slave,
+            name,
+            ask,
+            deadline,
+            reason,
+        };
+        cx.to_framework(session, message);
+    }
+
+    /// What a framework that has come back is still asked for.
+    pub(super) fn tell_inverse_offers(&self, cx: &mut Cx<'_>, framework: FrameworkId, session: SessionId) {
+        let open = self.registry.inverse_offers().iter();
+        for (id, record) in open.filter(|(_, io)| io.framework == framework && io.stage == InverseStage::Open)
+        {
+            self.tell_inverse_offer(cx, session, *id, record);
+        }
+    }
+
+    /// A framework answers (R17); after the deadline nothing is changed by it any more.
+    pub(super) fn inverse_answered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        framework: FrameworkId,
+        id: InverseOfferId,
+        mut answer: InverseAnswer,
+    ) {
+        let Some(record) = self.registry.inverse_offers().get(&id) else {
+            return;
+        };
+        if record.framework != framework || record.stage != InverseStage::Open {
+            return;
+        }
+        if let InverseAnswer::Accept { rather } = &mut answer {
+            rather.truncate(NAMED_MAX);
+            rather.retain(|task| task.framework == framework);
+            rather.sort_unstable();
+            rather.dedup();
+        }
+        self.store(cx, Operation::AnswerInverseOffer { id, answer }, Then::Nothing);
+    }
+
+    /// An answer is durable.
+    pub(super) fn inverse_answer_kept(&mut self, cx: &mut Cx<'_>, id: InverseOfferId) {
+        let Some(record) = self.registry.inverse_offers().get(&id) else {
+            return;
+        };
+        let Some(answer) = record.answer.clone() else {
+            return;
+        };
+        let receipt = record.drain.map_or(ReceiptId::InverseOffer(id), ReceiptId::Drain);
+        cx.push(Effect::Record {
+            receipt,
+            line: ReceiptLine::Answered {
+                inverse_offer: id,
+                answer,
+            },
+        });
+        if let Some(view) = self.inverse_view(id, record) {
+            self.publish(cx, Event::InverseAnswered(view));
+        }
+    }
+
+    /// A deadline has passed (R19).
+    pub(super) fn inverse_deadline(&mut self, cx: &mut Cx<'_>, id: InverseOfferId) {
+        let Some(record) = self.registry.inverse_offers().get(&id) else {
+            return;
+        };
+        let unreachable = self
+            .registry
+            .slaves()
+            .get(&record.slave)
+            .is_some_and(|slave| slave.unreachable);
+        let seen = self.slaves.get(&record.slave).is_some_and(|state| state.seen);
+        let operation = if unreachable {
+            Operation::CloseInverseOffer {
+                id,
+                outcome: InverseOutcome::Void,
+            }
+        } else if record.stage == InverseStage::Revoking && !self.has_returned(record) {
+            return;
+        } else if seen && self.has_returned(record) {
+            let outcome = match record.stage {
+                InverseStage::Open => InverseOutcome::Returned,
+                InverseStage::Revoking => InverseOutcome::Revoked,
+            };
+            Operation::CloseInverseOffer { id, outcome }
+        } else {
+            Operation::AdvanceInverseOffer {
+                id,
+                stage: InverseStage::Revoking,
+            }
+        };
+        self.store(cx, operation, Then::Nothing);
+    }
+
+    /// That a deadline has passed is durable: what was not returned is revoked.
+    pub(super) fn revoke(&mut self, cx: &mut Cx<'_>, id: InverseOfferId) {
+        let Some(record) = self.registry.inverse_offers().get(&id).cloned() else {
+            return;
+        };
+        let seen = self.slaves.get(&record.slave).is_some_and(|state| state.seen);
+        if record.stage != InverseStage::Revoking || !seen {
+            return;
+        }
+        if self.has_returned(&record) {
+            let operation = Operation::CloseInverseOffer {
+                id,
+                outcome: InverseOutcome::Revoked,
+            };
+            return self.store(cx, operation, Then::Nothing);
+        }
+        let victims = self.victims(&record);
+        let receipt = record.drain.map_or(ReceiptId::InverseOffer(id), ReceiptId::Drain);
+        self.publish(
+            cx,
+            Event::Revoking {
+                inverse_offer: id,
+                tasks: victims.clone(),
+            },
+        );
+        for task in victims {
+            let grace = cx.config.revoke_grace.min(self.grace_of(record.slave, task));
+            cx.push(Effect::Record {
+                receipt,
+                line: ReceiptLine::Revoked { task, grace },
+            });
+            let kill = Kill {
+                grace: Some(grace),
+                reason: Reason::Revoked(id),
+            };
+            self.kill(cx, record.slave, task, kill);
+        }
+    }
+
+    fn grace_of(&self, slave: SlaveId, task: TaskId) -> crate::time::Millis {
+        let task = self.slaves.get(&slave).and_then(|state| state.tasks.get(&task));
+        task.map_or(crate::time::Millis::ZERO, |task| task.kill_grace)
+    }
+
+    /// The fewest tasks that cover the rest (R19, S14). Tasks that are being killed anyway go first: they cost
+    /// nothing more.
+    fn victims(&self, record: &InverseOfferRecord) -> Vec<TaskId> {
+        let live = self
+            .tasks_on(record.slave, record.framework)
+            .filter(|(_, t)| !t.state.is_terminal());
+        if record.ask == InverseAsk::Everything {
+            return live.map(|(id, _)| id).collect();
+        }
+        let named: Set<TaskId> = match &record.answer {
+            Some(InverseAnswer::Accept { rather }) => rather.iter().map(|id| (*id, ())).collect(),
+            Some(InverseAnswer::Decline { .. }) | None => Set::new(),
+        };
+        let (dying, living): (Vec<_>, Vec<_>) = live.partition(|(_, task)| task.kill.is_some());
+        let returning = dying
+            .iter()
+            .fold(Resources::NONE, |sum, (_, t)| sum.saturating_add(&t.resources));
+        let rest = self.rest(record).saturating_sub(&returning);
+        let candidate = |(id, task): (TaskId, &super::tasks::Task)| Candidate {
+            id,
+            holds: task.resources.clone(),
+            named: named.contains_key(&id),
+        };
+        let mut victims: Vec<TaskId> = dying.iter().map(|(id, _)| *id).collect();
+        victims.extend(victims::choose(
+            living.into_iter().map(candidate).collect(),
+            &rest,
+        ));
+        victims
+    }
+
+    /// A task gave back what it held: perhaps the last of what was asked for.
+    pub(super) fn came_back(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        framework: FrameworkId,
+        held: &Resources,
+    ) {
+        let Some(record) = self.registry.slaves().get(&slave) else {
+            return;
+        };
+        let asked = record
+            .inverse_offers
+            .iter()
+            .filter(|(_, of)| **of == framework)
+            .map(|(id, _)| *id);
+        let asked: Vec<InverseOfferId> = asked.collect();
+        for id in asked {
+            let Some(record) = self.registry.inverse_offers().get(&id) else {
+                continue;
+            };
+            let before = match &record.ask {
+                InverseAsk::Everything => true,
+                InverseAsk::Amount(_) => {
+                    let before = self.held(slave, framework).saturating_add(held);
+                    !record.keep.saturating_sub(&Resources::NONE).contains(&before)
+                }
+            };
+            if !before || !self.has_returned(record) {
+                continue;
+            }
+            match record.stage {
+                InverseStage::Open => self.publish(cx, Event::InverseReturned(id)),
+                InverseStage::Revoking => {
+                    let operation = Operation::CloseInverseOffer {
+                        id,
+                        outcome: InverseOutcome::Revoked,
+                    };
+                    self.store(cx, operation, Then::Nothing);
+                }
+            }
+        }
+    }
+
+    /// An inverse offer is over, durably.
+    pub(super) fn inverse_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: InverseOfferId,
+        record: &InverseOfferRecord,
+        outcome: InverseOutcome,
+    ) {
+        cx.cancel(Timer::InverseOffer(id));
+        let receipt = record.drain.map_or(ReceiptId::InverseOffer(id), ReceiptId::Drain);
+        if record.drain.is_none() {
+            cx.push(Effect::Record {
+                receipt,
+                line: ReceiptLine::InverseOfferClosed { outcome },
+            });
+        }
+        if let Some(session) = self.frameworks.get(&record.framework).and_then(|f| f.session) {
+            cx.to_framework(session, MasterToFramework::InverseOfferClosed { id, outcome });
+        }
+        self.publish(
+            cx,
+            Event::InverseClosed {
+                inverse_offer: id,
+                outcome,
+            },
+        );
+        self.freed(cx, record.slave);
+    }
+
+    /// A slave is back: what its deadlines and its drain ask for goes on (R19, R20).
+    pub(super) fn resume_inverse_offers(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let Some(record) = self.registry.slaves().get(&slave) else {
+            return;
+        };
+        let asked: Vec<InverseOfferId> = record.inverse_offers.keys().copied().collect();
+        let drain = record.drain;
+        for id in asked {
+            self.revoke(cx, id);
+        }
+        if let Some(drain) =
+            drain.filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()))
+        {
+            self.ask_everyone(cx, drain, slave);
+            self.check_drained(cx, slave);
+        }
+    }
+
+    /// A drain is durable: nothing is offered there any more, and everyone is asked for what they have.
+    pub(super) fn drain_started(&mut self, cx: &mut Cx<'_>, id: DrainId) {
+        let Some(record) = self.registry.drains().get(&id).cloned() else {
+            return;
+        };
+        let slave = record.slave;
+        self.rescind_slave(cx, slave, None);
+        if record.end == Some(DrainEnd::Drained) {
+            // It was drained to stay, and is now to go.
+            if let Some(session) = self.slaves.get(&slave).and_then(|state| state.session) {
+                cx.to_slave(session, MasterToSlave::Leave);
+            }
+            return;
+        }
+        if let Some(name) = self.slave_name(slave).cloned() {
+            let (by, reason) = (record.by.clone(), record.reason.clone());
+            let line = ReceiptLine::Opened {
+                slave,
+                name,
+                by,
+                reason,
+                deadline: Some(record.deadline),
+            };
+            cx.push(Effect::Record {
+                receipt: ReceiptId::Drain(id),
+                line,
+            });
+        }
+        if let Some(view) = self.drain_view(id, &record) {
+            self.publish(cx, Event::Draining(view));
+        }
+        self.arm_bound(cx, id, record.deadline);
+        self.ask_everyone(cx, id, slave);
+        self.check_drained(cx, slave);
+    }
+
+    /// Asks every framework for what it has there and was not asked for by this drain.
+    fn ask_everyone(&mut self, cx: &mut Cx<'_>, drain: DrainId, slave: SlaveId) {
+        let Some(record) = self.registry.drains().get(&drain).cloned() else {
+            return;
+        };
+        let asked: Vec<InverseOfferId> = self.registry.inverse_offers_of_drain(drain).collect();
+        let of = |id: &InverseOfferId| self.registry.inverse_offers().get(id).map(|io| io.framework);
+        let asked: Vec<FrameworkId> = asked.iter().filter_map(of).collect();
+        let Some(state) = self.slaves.get(&slave) else {
+            return;
+        };
+        let live = state.tasks.iter().filter(|(_, task)| !task.state.is_terminal());
+        let mut frameworks: Vec<FrameworkId> = live.map(|(id, _)| id.framework).collect();
+        frameworks.dedup();
+        for framework in frameworks {
+            if asked.contains(&framework) || !self.registry.frameworks().contains_key(&framework) {
+                continue;
+            }
+            let inverse_offer = InverseOfferRecord {
+                framework,
+                slave,
+                ask: InverseAsk::Everything,
+                keep: Resources::NONE,
+                deadline: record.deadline,
+                reason: record.reason.clone(),
+                by: record.by.clone(),
+                drain: Some(drain),
+                answer: None,
+                stage: InverseStage::Open,
+            };
+            self.store(cx, Operation::OpenInverseOffer(inverse_offer), Then::Nothing);
+        }
+    }
+
+    /// Whether a drain is through: nothing runs there, and everyone concerned knows (S5).
+    pub(super) fn check_drained(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let Some(drain) = self.registry.slaves().get(&slave).and_then(|record| record.drain) else {
+            return;
+        };
+        let in_progress = self
+            .registry
+            .drains()
+            .get(&drain)
+            .is_some_and(|record| record.end.is_none());
+        let Some(state) = self
+            .slaves
+            .get(&slave)
+            .filter(|state| in_progress && state.session.is_some())
+        else {
+            return;
+        };
+        if !state.zombies.is_empty() || state.tasks.values().any(|task| !task.state.is_terminal()) {
+            return;
+        }
+        let waits = |id: &TaskId| {
+            self.frameworks
+                .get(&id.framework)
+                .is_some_and(|f| f.session.is_some())
+        };
+        if state.tasks.keys().any(waits) {
+            let when = When::After(cx.config.acknowledge_timeout);
+            return cx.push(Effect::SetTimer {
+                timer: Timer::DrainAcknowledge(drain),
+                when,
+            });
+        }
+        self.store(
+            cx,
+            Operation::EndDrain {
+                drain,
+                end: DrainEnd::Drained,
+            },
+            Then::Nothing,
+        );
+    }
+
+    /// A framework's session is gone: it holds no drain up any more (R21).
+    pub(super) fn check_drains_of(&mut self, cx: &mut Cx<'_>, framework: FrameworkId) {
+        let running = self
+            .registry
+            .drains()
+            .values()
+            .filter(|drain| drain.end.is_none());
+        let slaves: Vec<SlaveId> = running.map(|drain| drain.slave).collect();
+        for slave in slaves {
+            let concerned = self.tasks_on(slave, framework).next().is_some();
+            if concerned {
+                self.check_drained(cx, slave);
+            }
+        }
+    }
+
+    /// Frameworks that keep a drain waiting for acknowledgements, and answer nothing, are cut off (R22).
+    pub(super) fn drain_acknowledge_over(&mut self, cx: &mut Cx<'_>, drain: DrainId) {
+        let Some(slave) = self.registry.drains().get(&drain).map(|record| record.slave) else {
+            return;
+        };
+        let Some(state) = self.slaves.get(&slave) else {
+            return;
+        };
+        if state.tasks.values().any(|task| !task.state.is_terminal()) {
+            return;
+        }
+        let mut frameworks: Vec<FrameworkId> = state.tasks.keys().map(|id| id.framework).collect();
+        frameworks.dedup();
+        for framework in frameworks {
+            if let Some(session) = self.frameworks.get(&framework).and_then(|f| f.session) {
+                let detail = "it did not acknowledge the ends of tasks that a drain waits for; \
+                              acknowledge every update, then subscribe again";
+                self.expel(cx, session, CloseCode::Misbehaved, detail);
+            }
+        }
+        self.check_drained(cx, slave);
+    }
+
+    /// A drain's time and its bound are over: it ends, whatever is still unknown (R22).
+    pub(super) fn drain_bound_over(&mut self, cx: &mut Cx<'_>, drain: DrainId) {
+        if self
+            .registry
+            .drains()
+            .get(&drain)
+            .is_some_and(|record| record.end.is_none())
+        {
+            self.store(
+                cx,
+                Operation::EndDrain {
+                    drain,
+                    end: DrainEnd::Unseen,
+                },
+                Then::Nothing,
+            );
+        }
+    }
+
+    /// The end of a drain is durable.
+    pub(super) fn drain_over(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: DrainId,
+        slave: SlaveId,
+        end: DrainEnd,
+        closed: Vec<(InverseOfferId, InverseOfferRecord)>,
+    ) {
+        cx.cancel(Timer::DrainBound(id));
+        cx.cancel(Timer::DrainAcknowledge(id));
+        for (inverse_offer, record) in closed {
+            let outcome = match (end, record.stage) {
+                (DrainEnd::Cancelled, _) => InverseOutcome::Cancelled,
+                (DrainEnd::Drained, InverseStage::Open) => InverseOutcome::Returned,
+                (DrainEnd::Drained, InverseStage::Revoking) => InverseOutcome::Revoked,
+                (DrainEnd::Unseen | DrainEnd::SlaveGone, _) => InverseOutcome::Void,
+            };
+            self.inverse_over(cx, inverse_offer, &record, outcome);
+        }
+        let state = self.slaves.get(&slave);
+        let unacknowledged = state.map_or(0, |state| state.tasks.len() as u32);
+        let session = state.and_then(|state| state.session);
+        let line = ReceiptLine::DrainEnded { end, unacknowledged };
+        cx.push(Effect::Record {
+            receipt: ReceiptId::Drain(id),
+            line,
+        });
+        if let Some(name) = self.slave_name(slave).cloned() {
+            self.publish(
+                cx,
+                Event::DrainEnded {
+                    drain: id,
+                    slave,
+                    name,
+                    end,
+                },
+            );
+        }
+        let then = self.registry.drains().get(&id).map(|record| record.then);
+        if let (DrainEnd::Drained, Some(After::Unregister), Some(session)) = (end, then, session) {
+            cx.to_slave(session, MasterToSlave::Leave);
+        }
+        self.freed(cx, slave);
+    }
+
+    /// A slave left for good in the middle of its drain, or after it.
+    pub(super) fn drain_left(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: DrainId,
+        drain: &DrainRecord,
+        slave: &SlaveRecord,
+    ) {
+        cx.cancel(Timer::DrainBound(id));
+        cx.cancel(Timer::DrainAcknowledge(id));
+        if drain.end.is_none() {
+            let (end, name) = (DrainEnd::SlaveGone, slave.name.clone());
+            let line = ReceiptLine::DrainEnded {
+                end,
+                unacknowledged: 0,
+            };
+            cx.push(Effect::Record {
+                receipt: ReceiptId::Drain(id),
+                line,
+            });
+            self.publish(
+                cx,
+                Event::DrainEnded {
+                    drain: id,
+                    slave: drain.slave,
+                    name,
+                    end,
+                },
+            );
+        }
+    }
+
+    /// The deadline of a drain is moved, durably (R22).
+    pub(super) fn drain_extended(&mut self, cx: &mut Cx<'_>, id: DrainId) {
+        let Some(record) = self.registry.drains().get(&id).cloned() else {
+            return;
+        };
+        self.arm_bound(cx, id, record.deadline);
+        let line = ReceiptLine::Extended {
+            deadline: record.deadline,
+        };
+        cx.push(Effect::Record {
+            receipt: ReceiptId::Drain(id),
+            line,
+        });
+        let asked: Vec<InverseOfferId> = self.registry.inverse_offers_of_drain(id).collect();
+        for inverse_offer in asked {
+            let Some(io) = self.registry.inverse_offers().get(&inverse_offer) else {
+                continue;
+            };
+            if io.stage == InverseStage::Open {
+                let when = When::At(io.deadline);
+                cx.push(Effect::SetTimer {
+                    timer: Timer::InverseOffer(inverse_offer),
+                    when,
+                });
+                if let Some(session) = self.frameworks.get(&io.framework).and_then(|f| f.session) {
+                    self.tell_inverse_offer(cx, session, inverse_offer, io);
+                }
+            }
+        }
+        if let Some(view) = self.drain_view(id, &record) {
+            self.publish(cx, Event::Draining(view));
+        }
+    }
+
+    pub(super) fn inverse_view(
+        &self,
+        id: InverseOfferId,
+        record: &InverseOfferRecord,
+    ) -> Option<InverseOfferView> {
+        let framework = self.registry.frameworks().get(&record.framework)?;
+        let left = self
+            .tasks_on(record.slave, record.framework)
+            .filter(|(_, t)| !t.state.is_terminal());
+        Some(InverseOfferView {
+            id,
+            framework: record.framework,
+            framework_name: framework.name.clone(),
+            slave: record.slave,
+            slave_name: self.slave_name(record.slave)?.clone(),
+            ask: record.ask.clone(),
+            deadline: record.deadline,
+            reason: record.reason.clone(),
+            by: record.by.clone(),
+            drain: record.drain,
+            answer: record.answer.clone(),
+            returned: self.has_returned(record),
+            revoking: record.stage == InverseStage::Revoking,
+            tasks: left.count() as u32,
+        })
+    }
+
+    pub(super) fn drain_view(&self, id: DrainId, record: &DrainRecord) -> Option<DrainView> {
+        let asked: Vec<&InverseOfferRecord> = self
+            .registry
+            .inverse_offers_of_drain(id)
+            .filter_map(|id| self.registry.inverse_offers().get(&id))
+            .collect();
+        Some(DrainView {
+            id,
+            slave: record.slave,
+            slave_name: self.slave_name(record.slave)?.clone(),
+            by: record.by.clone(),
+            at: record.at,
+            deadline: record.deadline,
+            reason: record.reason.clone(),
+            then: record.then,
+            end: record.end,
+            revoking: asked.iter().any(|io| io.stage == InverseStage::Revoking),
+            waiting_for: self.drain_waits(record.slave, &asked),
+        })
+    }
+
+    fn drain_waits(&self, slave: SlaveId, asked: &[&InverseOfferRecord]) -> Vec<DrainWait> {
+        let Some(state) = self.slaves.get(&slave) else {
+            return Vec::new();
+        };
+        let mut waits: Vec<DrainWait> = Vec::new();
+        for (id, task) in &state.tasks {
+            let framework = id.framework;
+            if waits.last().is_none_or(|wait| wait.framework != framework) {
+                let answer = asked
+                    .iter()
+                    .find(|io| io.framework == framework)
+                    .and_then(|io| io.answer.clone());
+                let known = self
+                    .registry
+                    .frameworks()
+                    .get(&framework)
+                    .map(|record| record.name.clone());
+                let connected = self
+                    .frameworks
+                    .get(&framework)
+                    .is_some_and(|f| f.session.is_some());
+                let Some(name) = known.or_else(|| Name::new("gone").ok()) else {
+                    continue;
+                };
+                waits.push(DrainWait {
+                    framework,
+                    name,
+                    connected,
+                    running: 0,
+                    unacknowledged: 0,
+                    answer,
+                });
+            }
+            if let Some(wait) = waits.last_mut() {
+                match task.state.is_terminal() {
+                    true => wait.unacknowledged += 1,
+                    false => wait.running += 1,
+                }
+            }
+        }
+        waits
+    }
+}

@@ -1,0 +1,811 @@
+//! Slaves: registration, health, leaving.
+//!
+//! A slave's lifecycle changes one at a time (R4): while one is being written, the next waits in
+//! [`Slave::waiting`]; a later one of the same slave takes the place of one that waits, because it comes from a
+//! newer session or says more.
+
+use alloc::vec::Vec;
+
+use crate::ids::{Epoch, SessionId, SlaveId, TaskId};
+use crate::map::{Map, Set};
+use crate::message::{
+    Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus, SlaveToMaster,
+    Then as After,
+};
+use crate::registry::{Applied, InverseStage, Operation, SlaveRecord};
+use crate::resources::Resources;
+use crate::task::{Reason, TaskReport, TaskState};
+use crate::text::{Name, Text};
+use crate::time::When;
+use crate::transport::{CloseCode, Role};
+
+use super::leader::{Cx, Leader, Owner, Then};
+use super::tasks::{Kill, Obituary, Task, ended};
+use super::{Effect, Timer};
+
+/// What a leader knows of a slave beside its record in the registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Slave {
+    /// The session on which it is registered.
+    pub(super) session: Option<SessionId>,
+    /// Whether it has registered since this leader was elected.
+    pub(super) seen: bool,
+    /// Whether it is on its way out (R24).
+    pub(super) leaving: bool,
+    /// Pings sent since the last answer.
+    missed: u8,
+    /// What tasks hold that are not over, zombies included.
+    pub(super) used: Resources,
+    /// What is lent.
+    pub(super) offered: Resources,
+    pub(super) tasks: Map<TaskId, Task>,
+    /// Tasks that were reported Lost and may still run: they are killed before the slave is used again (R8).
+    pub(super) zombies: Map<TaskId, Resources>,
+    pub(super) offers: Map<crate::ids::OfferId, ()>,
+    /// Kills of tasks that the slave has yet to report to this leader (R2).
+    pub(super) kills: Map<TaskId, Kill>,
+    /// Whether a change of its lifecycle is being written (R4).
+    writing: bool,
+    waiting: Option<Waiting>,
+}
+
+/// A slave that registers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Registration {
+    session: SessionId,
+    name: Name,
+    resources: Resources,
+    address: Text,
+    tasks: Vec<TaskReport>,
+    leaving: bool,
+    /// Whether it was reported unreachable, and its tasks Lost.
+    returns: bool,
+}
+
+/// A slave that leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Unregistration {
+    slave: SlaveId,
+    session: SessionId,
+    finals: Vec<Final>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Waiting {
+    Register(Registration),
+    Unregister(Unregistration),
+}
+
+/// How many slaves are given up, and whether that is halted (R7).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Removals {
+    /// How many were, within this window.
+    taken: u32,
+    /// Slaves whose time is over, and that were not given up yet.
+    overdue: Set<SlaveId>,
+    pub(super) halted: bool,
+}
+
+impl Leader {
+    pub(super) fn on_slave(&mut self, cx: &mut Cx<'_>, session: SessionId, message: SlaveToMaster) {
+        let (slave, message) = match (self.sessions.get(&session), message) {
+            (None, _) => return,
+            (
+                Some(Owner::Peer(peer)),
+                SlaveToMaster::Register {
+                    id,
+                    epoch,
+                    resources,
+                    address,
+                    tasks,
+                    leaving,
+                },
+            ) if peer.role == Role::Slave => {
+                let name = peer.name.clone();
+                let registration = Registration {
+                    session,
+                    name,
+                    resources,
+                    address,
+                    tasks,
+                    leaving,
+                    returns: false,
+                };
+                return self.register(cx, id, epoch, registration);
+            }
+            (Some(Owner::Slave(slave)), message) => (*slave, message),
+            (Some(Owner::Peer(_) | Owner::Framework(_)), _) => {
+                let detail = "a slave's certificate and a registration come before anything else";
+                return self.expel(cx, session, CloseCode::Misbehaved, detail);
+            }
+        };
+        match message {
+            SlaveToMaster::Register { .. } => {
+                self.expel(cx, session, CloseCode::Misbehaved, "one registration a session");
+            }
+            SlaveToMaster::Update { update, ending } => self.on_update(cx, slave, session, update, ending),
+            SlaveToMaster::Pong => self.pong(cx, slave),
+            SlaveToMaster::Leaving => self.leaving(cx, slave),
+            SlaveToMaster::Unregister { finals } => {
+                self.unregister(
+                    cx,
+                    Unregistration {
+                        slave,
+                        session,
+                        finals,
+                    },
+                );
+            }
+        }
+    }
+
+    /// A host that the registry knows and this leader has not heard of yet.
+    pub(super) fn await_slave(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let Some(record) = self.registry.slaves().get(&slave) else {
+            return;
+        };
+        self.slaves.insert(slave, Slave::default());
+        if !record.unreachable {
+            let when = When::After(cx.config.reregister_timeout);
+            cx.push(Effect::SetTimer {
+                timer: Timer::Reregister(slave),
+                when,
+            });
+        }
+    }
+
+    fn register(&mut self, cx: &mut Cx<'_>, id: Option<SlaveId>, epoch: Epoch, registration: Registration) {
+        let named = self.registry.slave_named(&registration.name);
+        let refused = match id {
+            _ if !self.leads() || epoch > self.epoch => Some(Refused::NotLeading { leader: Text::EMPTY }),
+            _ if !coherent(&registration) => Some(Refused::Invalid(Text::new(
+                "its tasks are listed twice, or hold more than can be counted: start the slave without its \
+                 checkpoint",
+            ))),
+            Some(id)
+                if self
+                    .registry
+                    .slaves()
+                    .get(&id)
+                    .is_some_and(|r| r.name != registration.name) =>
+            {
+                Some(Refused::NotYours)
+            }
+            // An id that was never given comes from another cluster's checkpoint: it ends as one that was removed.
+            Some(id) if named != Some(id) => Some(Refused::Removed),
+            Some(_) | None => None,
+        };
+        if let Some(refused) = refused {
+            cx.to_slave(registration.session, MasterToSlave::Refused(refused));
+            return;
+        }
+        match named {
+            Some(slave) => self.register_known(cx, slave, registration),
+            None => self.admit(cx, registration),
+        }
+    }
+
+    fn admit(&mut self, cx: &mut Cx<'_>, registration: Registration) {
+        let operation = Operation::AdmitSlave {
+            name: registration.name.clone(),
+            address: registration.address.clone(),
+            resources: registration.resources.clone(),
+        };
+        let name = registration.name.clone();
+        // A repeated request rides on the first one's write, and gets its answer (R1).
+        if let Some(before) = self.admitting.insert(name, registration.clone()) {
+            self.replace(cx, before.session);
+        } else {
+            self.store(cx, operation, Then::Register(registration));
+        }
+    }
+
+    fn register_known(&mut self, cx: &mut Cx<'_>, slave: SlaveId, mut registration: Registration) {
+        let Some(record) = self.registry.slaves().get(&slave) else {
+            return;
+        };
+        let unchanged = !record.unreachable
+            && record.address == registration.address
+            && record.resources == registration.resources;
+        registration.returns = record.unreachable;
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        if state.writing {
+            if let Some(Waiting::Register(before)) = state.waiting.replace(Waiting::Register(registration)) {
+                self.replace(cx, before.session);
+            }
+            return;
+        }
+        if unchanged {
+            return self.registered(cx, slave, registration, false);
+        }
+        state.writing = true;
+        let operation = Operation::ReadmitSlave {
+            slave,
+            address: registration.address.clone(),
+            resources: registration.resources.clone(),
+        };
+        self.store(cx, operation, Then::Register(registration));
+    }
+
+    /// The admission of a slave is durable.
+    pub(super) fn admitted(
+        &mut self,
+        cx: &mut Cx<'_>,
+        registration: Registration,
+        applied: Result<Applied, Refusal>,
+    ) {
+        let Ok(Applied::Slave { id, changed }) = applied else {
+            cx.to_slave(registration.session, MasterToSlave::Refused(Refused::Removed));
+            return;
+        };
+        let registration = self.admitting.remove(&registration.name).unwrap_or(registration);
+        if changed {
+            self.slaves.insert(id, Slave::default());
+        }
+        self.registered(cx, id, registration, changed);
+        self.lifecycle_over(cx, id);
+    }
+
+    /// The write of an admission failed: the slave is to try again.
+    pub(super) fn admission_failed(&mut self, cx: &mut Cx<'_>, registration: Registration) {
+        let latest = self.admitting.remove(&registration.name).unwrap_or(registration);
+        let detail = "the registry could not be written; try again";
+        self.expel(cx, latest.session, CloseCode::Shutdown, detail);
+        if let Some(slave) = self.registry.slave_named(&latest.name) {
+            self.lifecycle_over(cx, slave);
+        }
+    }
+
+    /// A change of a slave's lifecycle is written: the next may begin (R4).
+    pub(super) fn lifecycle_over(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        state.writing = false;
+        match state.waiting.take() {
+            Some(Waiting::Register(registration)) => self.register_known(cx, slave, registration),
+            Some(Waiting::Unregister(unregistration)) => self.unregister(cx, unregistration),
+            None => {}
+        }
+    }
+
+    /// The slave is admitted, and takes up work on this session (R2).
+    fn registered(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration, new: bool) {
+        let Registration {
+            session,
+            tasks,
+            leaving,
+            returns,
+            ..
+        } = registration;
+        if !self.sessions.contains_key(&session) {
+            return;
+        }
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        let before = state.session.replace(session);
+        state.seen = true;
+        state.leaving = leaving;
+        self.sessions.insert(session, Owner::Slave(slave));
+        if let Some(before) = before.filter(|before| *before != session) {
+            self.replace(cx, before);
+            self.rescind_slave(cx, slave, None);
+        }
+        cx.cancel(Timer::Reregister(slave));
+        if self.removals.overdue.remove(&slave).is_some() {
+            self.resume_if_few(cx);
+        }
+        cx.to_slave(
+            session,
+            MasterToSlave::Registered {
+                id: slave,
+                epoch: self.epoch,
+            },
+        );
+        if let Some(name) = self.slave_name(slave).cloned() {
+            self.publish(cx, Event::SlaveRegistered { slave, name, new });
+        }
+        self.reconcile_slave(cx, slave, session, tasks, returns);
+        self.send_again(cx, slave, session);
+        self.ping(cx, slave, 0);
+        self.freed(cx, slave);
+    }
+
+    /// Brings what the slave says and what this leader knows together (R2).
+    fn reconcile_slave(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        session: SessionId,
+        reports: Vec<TaskReport>,
+        returns: bool,
+    ) {
+        let reported: Set<TaskId> = reports.iter().map(|report| (report.id, ())).collect();
+        let missing: Vec<(TaskId, Task)> = self.slaves.get(&slave).map_or_else(Vec::new, |state| {
+            let missing = state.tasks.iter().filter(|(id, _)| !reported.contains_key(id));
+            missing.map(|(id, task)| (*id, task.clone())).collect()
+        });
+        for (id, task) in missing {
+            let update = if task.state.is_terminal() {
+                ended(id, task.number, task.state, task.reason)
+            } else if task.number == 0 {
+                ended(id, u32::MAX, TaskState::Dropped, Reason::SlaveForgot)
+            } else {
+                ended(id, u32::MAX, TaskState::Lost, Reason::SlaveForgot)
+            };
+            let receipt = self.receipt_of(slave);
+            self.bury(cx, slave, update, None, receipt);
+        }
+        self.drop_zombies(slave, &reported);
+        for report in reports {
+            self.adopt(cx, slave, session, report, returns);
+        }
+    }
+
+    /// A zombie that the slave does not report any more is dead.
+    fn drop_zombies(&mut self, slave: SlaveId, reported: &Set<TaskId>) {
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        let mut used = core::mem::take(&mut state.used);
+        state.zombies.retain(|id, held| {
+            let kept = reported.contains_key(id);
+            if !kept {
+                used = used.saturating_sub(held);
+            }
+            kept
+        });
+        state.used = used;
+    }
+
+    /// Takes a task that a slave reports: as it is, or as one that must not live.
+    fn adopt(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        session: SessionId,
+        report: TaskReport,
+        returns: bool,
+    ) {
+        let id = report.id;
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        if state.tasks.contains_key(&id) {
+            return;
+        }
+        let known = self.frameworks.get(&id.framework);
+        let buried = known.is_some_and(|framework| framework.obituaries.contains_key(&id));
+        if !returns && !buried && known.is_some() && !state.zombies.contains_key(&id) {
+            let kill = state.kills.remove(&id);
+            self.count_in(
+                slave,
+                id,
+                Task {
+                    kill,
+                    ..Task::reported(&report)
+                },
+            );
+            return;
+        }
+        if report.state.is_terminal() {
+            return;
+        }
+        if state.zombies.insert(id, report.resources.clone()).is_none() {
+            state.used = state.used.saturating_add(&report.resources);
+        }
+        let reason = if known.is_some() {
+            Reason::SlaveUnreachable
+        } else {
+            Reason::FrameworkRemoved
+        };
+        cx.to_slave(
+            session,
+            MasterToSlave::Kill {
+                task: id,
+                grace: None,
+                reason,
+            },
+        );
+    }
+
+    /// What was decided while the slave was away (R2): kills, revocations, what its drain asks for.
+    fn send_again(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId) {
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        state.kills = Map::new();
+        for (task, known) in &state.tasks {
+            if let Some(Kill { grace, reason }) = known.kill.filter(|_| !known.state.is_terminal()) {
+                cx.to_slave(
+                    session,
+                    MasterToSlave::Kill {
+                        task: *task,
+                        grace,
+                        reason,
+                    },
+                );
+            }
+        }
+        self.resume_inverse_offers(cx, slave);
+        let drain = self.registry.slaves().get(&slave).and_then(|record| record.drain);
+        if let Some(drain) = drain.and_then(|drain| self.registry.drains().get(&drain))
+            && drain.end == Some(crate::message::DrainEnd::Drained)
+            && drain.then == After::Unregister
+        {
+            cx.to_slave(session, MasterToSlave::Leave);
+        }
+    }
+
+    /// A zombie ended; the last one frees its slave.
+    pub(super) fn zombie_over(&mut self, cx: &mut Cx<'_>, slave: SlaveId, task: TaskId) {
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        if let Some(held) = state.zombies.remove(&task) {
+            state.used = state.used.saturating_sub(&held);
+        }
+        self.freed(cx, slave);
+        self.check_drained(cx, slave);
+    }
+
+    pub(super) fn slave_disconnected(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId) {
+        let Some(state) = self
+            .slaves
+            .get_mut(&slave)
+            .filter(|state| state.session == Some(session))
+        else {
+            return;
+        };
+        state.session = None;
+        self.rescind_slave(cx, slave, None);
+        if let Some(name) = self.slave_name(slave).cloned() {
+            self.publish(cx, Event::SlaveDisconnected { slave, name });
+        }
+    }
+
+    /// Ends a session in whose place a newer one of the same slave came.
+    fn replace(&mut self, cx: &mut Cx<'_>, session: SessionId) {
+        self.sessions.remove(&session);
+        cx.push(super::close(
+            session,
+            CloseCode::Replaced,
+            "a newer session of the same slave registered",
+        ));
+    }
+
+    fn ping(&mut self, cx: &mut Cx<'_>, slave: SlaveId, missed: u8) {
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        state.missed = missed.saturating_add(1);
+        if let Some(session) = state.session {
+            cx.to_slave(session, MasterToSlave::Ping);
+        }
+        let when = When::After(cx.config.ping_timeout);
+        cx.push(Effect::SetTimer {
+            timer: Timer::Ping(slave),
+            when,
+        });
+    }
+
+    fn pong(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.missed = 0;
+        }
+        if self.removals.overdue.remove(&slave).is_some() {
+            self.ping(cx, slave, 0);
+            self.resume_if_few(cx);
+        }
+    }
+
+    pub(super) fn ping_due(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let Some(state) = self.slaves.get(&slave) else {
+            return;
+        };
+        match state.missed >= cx.config.ping_timeouts_max {
+            true => self.overdue(cx, slave),
+            false => self.ping(cx, slave, state.missed),
+        }
+    }
+
+    /// A slave's time is over (R6); whether it is given up depends on how many others are (R7).
+    pub(super) fn overdue(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        if !self
+            .registry
+            .slaves()
+            .get(&slave)
+            .is_some_and(|record| !record.unreachable)
+        {
+            return;
+        }
+        self.removals.overdue.insert(slave, ());
+        self.resume_if_few(cx);
+    }
+
+    /// Gives up the slaves whose time is over, unless they are more than the set share of the cluster.
+    fn resume_if_few(&mut self, cx: &mut Cx<'_>) {
+        let of = self.registry.slaves().len() as u64;
+        let share = of * u64::from(cx.config.removal_share) / 1000;
+        let silent = self.removals.overdue.len() as u64;
+        let may = share.max(u64::from(cx.config.removals_min));
+        if silent + u64::from(self.removals.taken) <= may {
+            if core::mem::take(&mut self.removals.halted) {
+                self.publish(cx, Event::RemovalsResumed);
+            }
+            self.give_up(cx);
+        } else if !core::mem::replace(&mut self.removals.halted, true) {
+            self.publish(
+                cx,
+                Event::RemovalsHalted {
+                    silent: silent as u32,
+                    of: of as u32,
+                },
+            );
+        }
+    }
+
+    /// Gives up every slave whose time is over; the command of an operator (R7), or few enough.
+    pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
+        let overdue = core::mem::take(&mut self.removals.overdue);
+        if !overdue.is_empty() && self.removals.taken == 0 {
+            let when = When::After(cx.config.removal_window);
+            cx.push(Effect::SetTimer {
+                timer: Timer::RemovalWindow,
+                when,
+            });
+        }
+        for slave in overdue.keys().copied() {
+            self.removals.taken = self.removals.taken.saturating_add(1);
+            if let Some(state) = self.slaves.get_mut(&slave).filter(|state| !state.writing) {
+                state.writing = true;
+                self.store(cx, Operation::MarkUnreachable { slave }, Then::Nothing);
+            }
+        }
+    }
+
+    pub(super) fn removal_window_over(&mut self, cx: &mut Cx<'_>) {
+        self.removals.taken = 0;
+        self.resume_if_few(cx);
+    }
+
+    /// A slave is given up, durably (R6): its session is closed, its offers are rescinded, its tasks are Lost.
+    pub(super) fn unreachable(&mut self, cx: &mut Cx<'_>, slave: SlaveId, applied: Result<Applied, Refusal>) {
+        if applied == Ok(Applied::Done { changed: true }) {
+            self.rescind_slave(cx, slave, None);
+            if let Some(session) = self.slaves.get_mut(&slave).and_then(|state| state.session.take()) {
+                self.sessions.remove(&session);
+                let detail = "it did not answer the health check; register again";
+                cx.push(super::close(session, CloseCode::Shutdown, detail));
+            }
+            cx.cancel(Timer::Ping(slave));
+            if let Some(name) = self.slave_name(slave).cloned() {
+                self.publish(cx, Event::SlaveUnreachable { slave, name });
+            }
+            let receipt = self.receipt_of(slave);
+            self.bury_all(cx, slave, Reason::SlaveUnreachable, receipt);
+            self.void_revocations(cx, slave);
+        }
+        self.lifecycle_over(cx, slave);
+    }
+
+    /// Every task of a slave is Lost, but for those whose end is known.
+    fn bury_all(&mut self, cx: &mut Cx<'_>, slave: SlaveId, reason: Reason, receipt: Option<ReceiptId>) {
+        let Some(state) = self.slaves.get(&slave) else {
+            return;
+        };
+        let tasks: Vec<(TaskId, u32, TaskState, Reason)> = state
+            .tasks
+            .iter()
+            .map(|(id, task)| (*id, task.number, task.state, task.reason))
+            .collect();
+        for (id, number, state, known) in tasks {
+            let update = match state.is_terminal() {
+                true => ended(id, number, state, known),
+                false => ended(id, u32::MAX, TaskState::Lost, reason),
+            };
+            self.bury(cx, slave, update, None, receipt);
+        }
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            for held in core::mem::take(&mut state.zombies).values() {
+                state.used = state.used.saturating_sub(held);
+            }
+        }
+    }
+
+    fn void_revocations(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let Some(record) = self.registry.slaves().get(&slave) else {
+            return;
+        };
+        let revoking = |id: &crate::ids::InverseOfferId| {
+            self.registry
+                .inverse_offers()
+                .get(id)
+                .is_some_and(|io| io.stage == InverseStage::Revoking)
+        };
+        let void: Vec<_> = record
+            .inverse_offers
+            .keys()
+            .copied()
+            .filter(|id| revoking(id))
+            .collect();
+        for id in void {
+            let outcome = crate::message::InverseOutcome::Void;
+            self.store(cx, Operation::CloseInverseOffer { id, outcome }, Then::Nothing);
+        }
+    }
+
+    /// A slave refuses launches from here on (R24): it is not offered any more.
+    fn leaving(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        if core::mem::replace(&mut state.leaving, true) {
+            return;
+        }
+        self.rescind_slave(cx, slave, None);
+        if let Some(name) = self.slave_name(slave).cloned() {
+            self.publish(cx, Event::SlaveLeaving { slave, name });
+        }
+    }
+
+    /// A slave leaves for good (R25); what it says of its tasks is the last that is said.
+    fn unregister(&mut self, cx: &mut Cx<'_>, unregistration: Unregistration) {
+        let slave = unregistration.slave;
+        self.leaving(cx, slave);
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        if state.writing {
+            if let Some(Waiting::Register(before)) =
+                state.waiting.replace(Waiting::Unregister(unregistration))
+            {
+                self.replace(cx, before.session);
+            }
+            return;
+        }
+        state.writing = true;
+        self.store(
+            cx,
+            Operation::RemoveSlave { slave },
+            Then::Unregister(unregistration),
+        );
+    }
+
+    /// The removal is durable (R25): frameworks are told at once, then the slave, which may go.
+    pub(super) fn unregistered(
+        &mut self,
+        cx: &mut Cx<'_>,
+        unregistration: Unregistration,
+        applied: Result<Applied, Refusal>,
+    ) {
+        let Unregistration {
+            slave,
+            session,
+            finals,
+        } = unregistration;
+        if let Ok(Applied::Removed {
+            record,
+            drain,
+            closed,
+        }) = applied
+        {
+            self.rescind_slave(cx, slave, None);
+            self.bury_removed(cx, slave, &record, finals);
+            for (id, record) in closed {
+                self.inverse_over(cx, id, &record, crate::message::InverseOutcome::Void);
+            }
+            if let Some((id, drain)) = drain {
+                self.drain_left(cx, id, &drain, &record);
+            }
+            cx.cancel(Timer::Ping(slave));
+            self.slaves.remove(&slave);
+            self.removals.overdue.remove(&slave);
+            self.publish(
+                cx,
+                Event::SlaveUnregistered {
+                    slave,
+                    name: record.name,
+                },
+            );
+        }
+        cx.to_slave(session, MasterToSlave::Unregistered);
+        // What it may still say is of no slave any more; it closes the session itself.
+        self.sessions.remove(&session);
+    }
+
+    /// True ends are delivered as such; the rest is Lost (R25).
+    fn bury_removed(&mut self, cx: &mut Cx<'_>, slave: SlaveId, record: &SlaveRecord, finals: Vec<Final>) {
+        let receipt = ReceiptId::Unregistration(slave);
+        let opened = ReceiptLine::Opened {
+            slave,
+            name: record.name.clone(),
+            by: record.name.clone(),
+            reason: Text::EMPTY,
+            deadline: None,
+        };
+        cx.push(Effect::Record {
+            receipt,
+            line: opened,
+        });
+        for Final { update, ending } in finals {
+            let known = self
+                .slaves
+                .get(&slave)
+                .and_then(|state| state.tasks.get(&update.task));
+            if update.state.is_terminal() && known.is_some_and(|task| !task.state.is_terminal()) {
+                self.bury(cx, slave, update, ending, Some(receipt));
+            }
+        }
+        self.bury_all(cx, slave, Reason::SlaveUnregistered, Some(receipt));
+        cx.push(Effect::Record {
+            receipt,
+            line: ReceiptLine::Unregistered,
+        });
+    }
+
+    /// The removal could not be written: the slave asks again, or goes after its own time-out (R26).
+    pub(super) fn unregistration_failed(&mut self, cx: &mut Cx<'_>, unregistration: Unregistration) {
+        self.expel(
+            cx,
+            unregistration.session,
+            CloseCode::Shutdown,
+            "the registry could not be written; try again",
+        );
+        self.lifecycle_over(cx, unregistration.slave);
+    }
+
+    /// Keeps what a framework asked of a task that its slave has yet to report (R2).
+    pub(super) fn kill_when_back(&mut self, slave: SlaveId, task: TaskId, kill: Kill) {
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.kills.insert(task, kill);
+        }
+    }
+
+    /// How a slave is.
+    pub(super) fn slave_status(&self, slave: SlaveId) -> SlaveStatus {
+        let unreachable = self
+            .registry
+            .slaves()
+            .get(&slave)
+            .is_some_and(|record| record.unreachable);
+        match self.slaves.get(&slave) {
+            _ if unreachable => SlaveStatus::Unreachable,
+            Some(state) if state.session.is_some() && state.leaving => SlaveStatus::Leaving,
+            Some(state) if state.session.is_some() => SlaveStatus::Active,
+            Some(state) if state.seen => SlaveStatus::Disconnected,
+            Some(_) | None => SlaveStatus::Awaited,
+        }
+    }
+
+    /// Tells a framework of a task that was never launched (R11).
+    pub(super) fn dropped(&mut self, cx: &mut Cx<'_>, slave: SlaveId, task: TaskId, reason: Reason) {
+        let update = ended(task, 1, TaskState::Dropped, reason);
+        self.mourn(
+            cx,
+            task.framework,
+            Obituary {
+                slave,
+                update,
+                receipt: None,
+            },
+        );
+    }
+}
+
+/// Whether what a slave registers with can be counted.
+fn coherent(registration: &Registration) -> bool {
+    let mut ids: Vec<TaskId> = registration.tasks.iter().map(|task| task.id).collect();
+    ids.sort_unstable();
+    let amounts = registration
+        .tasks
+        .iter()
+        .map(|task| task.resources.without_ports());
+    let held = amounts
+        .into_iter()
+        .try_fold(Resources::NONE, |sum, held| sum.checked_add(&held));
+    ids.windows(2).all(|pair| pair[0] != pair[1]) && held.is_some()
+}
