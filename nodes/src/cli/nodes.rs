@@ -1,0 +1,82 @@
+//! Commands that start nodes.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+
+use crate::config::{ClusterConfig, MasterConfig, SlaveConfig};
+
+/// `neap up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// How many slaves to start
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = RangedU64ValueParser::<u16>::new().range(1..=256))]
+    pub slaves: u16,
+    /// Directory for settings, certificates, logs and data; made where there is none
+    #[arg(long, value_name = "D", default_value = ".neap")]
+    pub dir: PathBuf,
+}
+
+pub(super) const UP_EXAMPLES: &str = examples! {
+    "A master and three slaves, until Ctrl-C; other commands find it from here", "neap up";
+    "Ten slaves, elsewhere", "neap up --slaves 10 --dir /tmp/cluster";
+};
+
+/// `neap demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Directory whose files are indexed [default: neap's own source tree]
+    #[arg(value_name = "DIR")]
+    pub files: Option<PathBuf>,
+}
+
+pub(super) const DEMO_EXAMPLES: &str = examples! {
+    "Index neap's own sources while slaves are drained, revoked from and lost", "neap demo";
+    "The same with files of yours", "neap demo /usr/share/doc";
+};
+
+/// `neap master`.
+#[derive(Debug, Args)]
+pub struct Master {
+    /// `[master]`, from flags and environment.
+    #[command(flatten)]
+    pub settings: MasterConfig,
+    /// `[cluster]`, from flags and environment.
+    #[command(flatten)]
+    pub cluster: ClusterConfig,
+}
+
+pub(super) const MASTER_EXAMPLES: &str = examples! {
+    "With the settings of a file", "neap master --config /etc/neap/neap.toml";
+    "With flags alone",
+    "neap master --data /var/lib/neap --ca ca.pem --cert m1.pem --key m1.key";
+};
+
+/// `neap slave`.
+#[derive(Debug, Args)]
+pub struct Slave {
+    /// `[slave]`, from flags and environment.
+    #[command(flatten)]
+    pub settings: SlaveConfig,
+    /// `[cluster]`, from flags and environment.
+    #[command(flatten)]
+    pub cluster: ClusterConfig,
+}
+
+pub(super) const SLAVE_EXAMPLES: &str = examples! {
+    "With the settings of a file; SIGUSR1 drains it now", "neap slave --config /etc/neap/neap.toml";
+    "Offer half a cpu and 512 MiB, whatever the file says", "neap slave --cpus 0.5 --mem 512M";
+};
+
+/// `neap executor`, which slaves start and people do not.
+#[derive(Debug, Args)]
+pub struct Executor {
+    /// The slave's socket
+    #[arg(long, env = "NEAP_EXECUTOR_SOCKET", value_name = "PATH")]
+    pub socket: PathBuf,
+}
+
+pub(super) const EXECUTOR_EXAMPLES: &str = examples! {
+    "What a slave starts in an executor's sandbox", "neap executor --socket executor.sock";
+};

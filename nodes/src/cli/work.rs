@@ -1,0 +1,118 @@
+//! Commands about tasks.
+
+use std::str::FromStr;
+
+use clap::Args;
+use clap::builder::RangedU64ValueParser;
+use neap_protocol::ids::TaskId;
+use neap_protocol::text::Name;
+
+use super::show::Connect;
+use crate::config::ClusterConfig;
+use crate::units::{ByteSize, Cpus, Period};
+
+/// `neap run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The framework's name
+    #[arg(long, value_name = "N", value_parser = Name::new)]
+    pub name: Name,
+    /// How many tasks run the command
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    #[arg(value_parser = RangedU64ValueParser::<u32>::new().range(1..=1_000_000))]
+    pub instances: u32,
+    /// Cpus of each task: 2, 0.5 or 250m
+    #[arg(long, value_name = "C", default_value = "0.1")]
+    pub cpus: Cpus,
+    /// Memory of each task, in binary units: 64M, 1G, 512Ki
+    #[arg(long, value_name = "M", default_value = "32M")]
+    pub mem: ByteSize,
+    /// Keep every instance running; without it, each runs until it succeeded once
+    #[arg(long)]
+    pub service: bool,
+    /// Time between SIGTERM and SIGKILL when a task is killed
+    #[arg(long, value_name = "D", default_value = "5s")]
+    pub kill_grace: Period,
+    /// Set a variable in the tasks' environment; may be repeated
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<Variable>,
+    /// The command and its arguments; no shell reads them
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<String>,
+    /// `[cluster]`, from flags and environment.
+    #[command(flatten)]
+    pub cluster: ClusterConfig,
+}
+
+pub(super) const RUN_EXAMPLES: &str = examples! {
+    "A batch of ten, until all have succeeded",
+    "neap run --name index --instances 10 --cpus 0.5 --mem 64M -- ./index.sh";
+    "A service that is moved when its slave is drained",
+    "neap run --name web --instances 3 --service -- python3 -m http.server";
+    "A shell where one is wanted; one JSON line for each update",
+    "neap run --name hi --output json -- sh -c 'echo $WHO' --";
+    "With an environment and half a minute to end",
+    "neap run --name job --env MODE=fast --kill-grace 30s -- ./job";
+};
+
+/// A variable of a task's environment: `NAME=VALUE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Neither empty nor with a `=`.
+    pub name: String,
+    /// Anything, nothing included.
+    pub value: String,
+}
+
+impl FromStr for Variable {
+    type Err = VariableError;
+
+    fn from_str(text: &str) -> Result<Self, VariableError> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok(Self {
+                name: name.into(),
+                value: value.into(),
+            }),
+            Some(_) | None => Err(VariableError),
+        }
+    }
+}
+
+/// The text is no `NAME=VALUE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a variable is written NAME=VALUE")]
+pub struct VariableError;
+
+/// `neap logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The task's id, such as F1.7
+    #[arg(value_name = "TASK")]
+    pub task: TaskId,
+    /// Go on with what the task writes, until it ends or Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How to reach the leader.
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+pub(super) const LOGS_EXAMPLES: &str = examples! {
+    "What the task has written, stdout to stdout and stderr to stderr", "neap logs F1.7";
+    "What it writes from here on, too", "neap logs F1.7 --follow";
+};
+
+/// `neap kill`.
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// The task's id, such as F1.7
+    #[arg(value_name = "TASK")]
+    pub task: TaskId,
+    /// How to reach the leader.
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+pub(super) const KILL_EXAMPLES: &str = examples! {
+    "SIGTERM, the task's kill grace, SIGKILL", "neap kill F1.7";
+};

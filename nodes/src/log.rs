@@ -1,0 +1,75 @@
+//! Logs: on stderr, values as fields, filtered by `-v` or `NEAP_LOG`. Set up here and nowhere else.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::Exit;
+use crate::output::{Color, Failure};
+
+/// The environment variable that holds a filter: `info`, or `neap_nodes=debug,quinn=warn`.
+pub const LOG_ENV: &str = "NEAP_LOG";
+
+/// Sets up the process's logging. `verbose` counts `-v`: it wins over [`LOG_ENV`], which wins over `daemon`'s
+/// level (nodes tell what they do, commands only what somebody must know).
+///
+/// # Errors
+/// Exit 2, where [`LOG_ENV`] holds no filter, or where logging has been set up before.
+pub fn init(verbose: u8, daemon: bool, color: Color) -> Result<(), Failure> {
+    let from_env = std::env::var(LOG_ENV).ok();
+    let directives = directives(verbose, from_env.as_deref(), daemon);
+    let filter = EnvFilter::builder().parse(&directives).map_err(|error| {
+        Failure::new(
+            Exit::Usage,
+            format!("{LOG_ENV}={directives:?} is no log filter: {error}"),
+        )
+        .help(format!(
+            "for example {LOG_ENV}=info or {LOG_ENV}=neap=debug,quinn=warn"
+        ))
+    })?;
+    let color = color.enabled(io::stderr().is_terminal());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    subscriber
+        .with_ansi(color)
+        .try_init()
+        .map_err(|error| Failure::new(Exit::Failed, format!("failed to set up logging: {error}")))
+}
+
+/// The filter. A target that begins with `neap` is one of this workspace's crates.
+fn directives(verbose: u8, from_env: Option<&str>, daemon: bool) -> String {
+    match (verbose, from_env) {
+        (0, Some(filter)) if !filter.trim().is_empty() => filter.to_owned(),
+        (0, _) if daemon => "warn,neap=info".into(),
+        (0, _) => "warn".into(),
+        (1, _) if daemon => "warn,neap=debug".into(),
+        (1, _) => "warn,neap=info".into(),
+        (2, _) => "info,neap=debug".into(),
+        (3, _) => "info,neap=trace".into(),
+        _ => "trace".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_environment_over_the_default() {
+        assert_eq!(directives(1, Some("error"), false), "warn,neap=info");
+        assert_eq!(directives(0, Some("error"), true), "error");
+        assert_eq!(directives(0, Some(" "), true), "warn,neap=info");
+        assert_eq!(directives(0, None, false), "warn");
+    }
+
+    #[test]
+    fn every_level_is_a_filter() {
+        for verbose in 0..=5 {
+            for daemon in [false, true] {
+                let text = directives(verbose, None, daemon);
+                assert!(EnvFilter::builder().parse(&text).is_ok(), "{text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The program `neap` from outside: its help, its errors, its settings.
+
+mod config;
+mod errors;
+mod examples;
+mod help;
+mod program;
+mod signals;
