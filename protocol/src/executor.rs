@@ -1,1 +1,533 @@
-//! The executor's machine.
+//! The executor's machine: the built-in executor runs commands with it, and a framework's own can hold its tasks in
+//! it.
+//!
+//! An executor registers with its slave in every session, says each state of a task until the slave has it, and
+//! exits once everything that it was given is over and acknowledged. It outlives its slave's session by
+//! [`Config::recovery_timeout`], and not longer (R28). A task that was killed before it came never starts (R13).
+//!
+//! What it makes of a command's end: exit code 0 is Finished, whatever was asked. After it was asked to end,
+//! any other end is Killed (many programs answer SIGTERM with an exit code of their own, and R19 promises Killed);
+//! before, it is Failed. The slave gives a Killed its reason.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::ids::{SessionId, TaskId};
+use crate::map::{Map, Set};
+use crate::message::{ExecutorToSlave, SlaveToExecutor};
+use crate::outbox::Outbox;
+use crate::task::{Command, Exit, Reason, TaskState};
+use crate::text::Text;
+use crate::time::{Millis, When};
+
+#[cfg(test)]
+mod tests;
+
+/// The exit code of an executor whose tasks are all over and acknowledged.
+pub const EXIT_DONE: u8 = 0;
+
+/// The exit code of an executor whose slave stayed away for longer than [`Config::recovery_timeout`].
+pub const EXIT_ABANDONED: u8 = 3;
+
+/// The most tasks of one executor; another is answered Failed/NotStarted.
+pub const TASKS_MAX: usize = 4096;
+
+/// How many tasks are remembered that were killed before they came. Of more, the lowest are forgotten.
+pub const REFUSED_MAX: usize = 256;
+
+/// What an executor is told once, by its slave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How long it goes on without a session to its slave (R28).
+    pub recovery_timeout: Millis,
+}
+
+/// What happens to an executor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// It begins. From here on the driver dials the slave whenever there is no session.
+    Start,
+    /// A session to the slave.
+    Opened {
+        /// The session.
+        session: SessionId,
+    },
+    /// It ended.
+    Closed {
+        /// The session.
+        session: SessionId,
+    },
+    /// The slave says something.
+    Slave {
+        /// In which session.
+        session: SessionId,
+        /// What.
+        message: SlaveToExecutor,
+    },
+    /// A task's process runs.
+    Started {
+        /// Which task's.
+        task: TaskId,
+    },
+    /// A task's process could not be started.
+    StartFailed {
+        /// Which task's.
+        task: TaskId,
+        /// Why.
+        cause: Text,
+    },
+    /// A task's process ended.
+    Exited {
+        /// Which task's.
+        task: TaskId,
+        /// How.
+        how: Exit,
+    },
+    /// A timer fired.
+    Timer(Timer),
+    /// SIGTERM. The slave sends it to every process of the tree, the tasks' own included, and ends by force what is
+    /// left after its grace; so nothing is signalled here, and from here on a task that ends other than with code 0
+    /// was Killed. A driver takes it before the end of a process that came at the same time.
+    Terminate,
+}
+
+/// What an executor asks of its driver.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Say this to the slave.
+    ToSlave {
+        /// In which session.
+        session: SessionId,
+        /// What.
+        message: ExecutorToSlave,
+    },
+    /// Start a task's process; answered by [`Input::Started`] or [`Input::StartFailed`].
+    Start {
+        /// Which task's.
+        task: TaskId,
+        /// What to run; `None` for a framework's own executor, which goes by `data`.
+        command: Option<Arc<Command>>,
+        /// What the framework sent with it.
+        data: Arc<[u8]>,
+    },
+    /// Send a signal to a task's process.
+    Signal {
+        /// Which task's.
+        task: TaskId,
+        /// Which signal.
+        signal: Signal,
+    },
+    /// Set a timer; one of the same name is replaced.
+    SetTimer {
+        /// Which.
+        timer: Timer,
+        /// When it is to fire.
+        when: When,
+    },
+    /// Set a timer, unless it is set already and would fire sooner.
+    ShortenTimer {
+        /// Which.
+        timer: Timer,
+        /// When it is to fire at the latest.
+        when: When,
+    },
+    /// Forget a timer: from here on it does not fire.
+    CancelTimer {
+        /// Which.
+        timer: Timer,
+    },
+    /// Exit.
+    Exit {
+        /// [`EXIT_DONE`] or [`EXIT_ABANDONED`].
+        code: u8,
+    },
+}
+
+/// What an executor sends to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signal {
+    /// SIGTERM: please end.
+    Term,
+    /// SIGKILL.
+    Kill,
+}
+
+/// The timers of an executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// The task's grace is over.
+    Kill(TaskId),
+    /// The slave stayed away for too long.
+    Recovery,
+}
+
+/// An executor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Executor {
+    session: Option<SessionId>,
+    phase: Phase,
+    tasks: Map<TaskId, Task>,
+    /// Tasks that were killed before they came: should they come yet, they do not start.
+    refused: Set<TaskId>,
+}
+
+impl Executor {
+    /// An executor that has no session yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes one input, and adds to `out` what is to be done.
+    pub fn handle(&mut self, config: &Config, input: Input, out: &mut Outbox<Effect>) {
+        if self.phase == Phase::Exited {
+            return;
+        }
+        match input {
+            Input::Start => self.wait_for_slave(config, out),
+            Input::Opened { session } => self.opened(session, out),
+            Input::Closed { session } => self.closed(config, session, out),
+            Input::Slave { session, message } if self.session == Some(session) => {
+                self.slave_says(message, out)
+            }
+            Input::Slave { .. } => {}
+            Input::Started { task } => self.started(task, out),
+            Input::StartFailed { task, cause } => self.over(task, Outcome::NotStarted(cause), out),
+            Input::Exited { task, how } => self.over(task, Outcome::Exited(how), out),
+            Input::Timer(Timer::Kill(task)) => self.grace_over(task, out),
+            Input::Timer(Timer::Recovery) => self.abandoned(out),
+            Input::Terminate => self.terminated(),
+        }
+    }
+
+    fn wait_for_slave(&mut self, config: &Config, out: &mut Outbox<Effect>) {
+        if self.session.is_none() {
+            out.push(Effect::SetTimer {
+                timer: Timer::Recovery,
+                when: When::After(config.recovery_timeout),
+            });
+        }
+    }
+
+    fn opened(&mut self, session: SessionId, out: &mut Outbox<Effect>) {
+        if self.session == Some(session) {
+            return;
+        }
+        if self.session.replace(session).is_none() {
+            out.push(Effect::CancelTimer {
+                timer: Timer::Recovery,
+            });
+        }
+        let message = ExecutorToSlave::Register;
+        out.push(Effect::ToSlave { session, message });
+        for (id, task) in &self.tasks {
+            for said in &task.said {
+                let message = said.message(*id);
+                out.push(Effect::ToSlave { session, message });
+            }
+        }
+    }
+
+    fn closed(&mut self, config: &Config, session: SessionId, out: &mut Outbox<Effect>) {
+        if self.session == Some(session) {
+            self.session = None;
+            self.wait_for_slave(config, out);
+        }
+    }
+
+    fn slave_says(&mut self, message: SlaveToExecutor, out: &mut Outbox<Effect>) {
+        match message {
+            SlaveToExecutor::Launch { task, command, data } => self.launch(task, command, data, out),
+            SlaveToExecutor::Kill { task, grace } => self.kill(task, grace, out),
+            SlaveToExecutor::Acknowledge { task, number } => self.acknowledged(task, number, out),
+        }
+    }
+
+    fn launch(
+        &mut self,
+        task: TaskId,
+        command: Option<Arc<Command>>,
+        data: Arc<[u8]>,
+        out: &mut Outbox<Effect>,
+    ) {
+        if self.tasks.contains_key(&task) || self.refused.contains_key(&task) {
+            return;
+        }
+        if self.tasks.len() >= TASKS_MAX {
+            return self.turn_away(task, out);
+        }
+        self.tasks.insert(task, Task::new(Stage::Starting));
+        out.push(Effect::Start { task, command, data });
+    }
+
+    /// Too many tasks: said once and not kept, for the slave will ask again if it is lost.
+    fn turn_away(&self, task: TaskId, out: &mut Outbox<Effect>) {
+        let said = Said {
+            number: 1,
+            state: TaskState::Failed,
+            reason: Reason::NotStarted,
+            message: Text::new("the executor has as many tasks as it can have"),
+        };
+        if let Some(session) = self.session {
+            let message = said.message(task);
+            out.push(Effect::ToSlave { session, message });
+        }
+    }
+
+    /// R13. A second kill can only shorten the grace.
+    fn kill(&mut self, id: TaskId, grace: Millis, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return self.refuse(id, out);
+        };
+        let earlier = task.grace;
+        if task.stage == Stage::Over || earlier.is_some_and(|earlier| earlier <= grace) {
+            return;
+        }
+        task.grace = Some(grace);
+        match task.stage {
+            // It is asked as soon as it runs.
+            Stage::Starting | Stage::Over => {}
+            Stage::Running => ask(id, earlier, grace, out),
+        }
+    }
+
+    /// The kill of a task that never came: it is over before it began.
+    fn refuse(&mut self, id: TaskId, out: &mut Outbox<Effect>) {
+        if self.refused.contains_key(&id) || self.tasks.len() >= TASKS_MAX {
+            return;
+        }
+        if self.refused.len() >= REFUSED_MAX
+            && let Some((&lowest, ())) = self.refused.first()
+        {
+            self.refused.remove(&lowest);
+        }
+        self.refused.insert(id, ());
+        self.tasks.insert(id, Task::new(Stage::Over));
+        self.say(id, TaskState::Killed, Reason::Normal, Text::EMPTY, out);
+    }
+
+    fn started(&mut self, id: TaskId, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        if task.stage != Stage::Starting {
+            return;
+        }
+        task.stage = Stage::Running;
+        match task.grace {
+            Some(grace) => ask(id, None, grace, out),
+            None => self.say(id, TaskState::Running, Reason::Normal, Text::EMPTY, out),
+        }
+    }
+
+    fn over(&mut self, id: TaskId, outcome: Outcome, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        match (task.stage, &outcome) {
+            (Stage::Over, _) | (Stage::Running, Outcome::NotStarted(_)) => return,
+            (Stage::Starting, _) | (Stage::Running, Outcome::Exited(_)) => {}
+        }
+        if task.stage == Stage::Running && task.grace.is_some_and(|grace| grace > Millis::ZERO) {
+            out.push(Effect::CancelTimer {
+                timer: Timer::Kill(id),
+            });
+        }
+        let asked = task.grace.is_some() || self.phase != Phase::Serving;
+        task.stage = Stage::Over;
+        task.grace = None;
+        let (state, reason, message) = outcome.verdict(asked);
+        self.say(id, state, reason, message, out);
+        self.end_if_abandoned(out);
+    }
+
+    fn grace_over(&mut self, id: TaskId, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        if task.stage == Stage::Running && task.grace.is_some_and(|grace| grace > Millis::ZERO) {
+            task.grace = Some(Millis::ZERO);
+            let signal = Signal::Kill;
+            out.push(Effect::Signal { task: id, signal });
+        }
+    }
+
+    fn acknowledged(&mut self, id: TaskId, number: u32, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        task.said.retain(|said| said.number > number);
+        if task.stage == Stage::Over && task.said.is_empty() {
+            self.tasks.remove(&id);
+            if self.tasks.is_empty() {
+                self.exit(EXIT_DONE, out);
+            }
+        }
+    }
+
+    fn terminated(&mut self) {
+        match self.phase {
+            Phase::Serving => self.phase = Phase::Terminated,
+            Phase::Terminated | Phase::Abandoned | Phase::Exited => {}
+        }
+    }
+
+    /// R28: the slave is gone for good, and with it whoever would end the tasks.
+    fn abandoned(&mut self, out: &mut Outbox<Effect>) {
+        if self.session.is_some() {
+            return;
+        }
+        self.phase = Phase::Abandoned;
+        let all: Vec<TaskId> = self.tasks.keys().copied().collect();
+        for id in all {
+            self.kill(id, Millis::ZERO, out);
+        }
+        self.end_if_abandoned(out);
+    }
+
+    fn end_if_abandoned(&mut self, out: &mut Outbox<Effect>) {
+        let over = self.tasks.values().all(|task| task.stage == Stage::Over);
+        if self.phase == Phase::Abandoned && self.session.is_none() && over {
+            self.exit(EXIT_ABANDONED, out);
+        }
+    }
+
+    fn say(&mut self, id: TaskId, state: TaskState, reason: Reason, message: Text, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        task.number = task.number.saturating_add(1);
+        let said = Said {
+            number: task.number,
+            state,
+            reason,
+            message,
+        };
+        if let Some(session) = self.session {
+            let message = said.message(id);
+            out.push(Effect::ToSlave { session, message });
+        }
+        task.said.push(said);
+    }
+
+    fn exit(&mut self, code: u8, out: &mut Outbox<Effect>) {
+        *self = Self {
+            phase: Phase::Exited,
+            ..Self::default()
+        };
+        out.push(Effect::Exit { code });
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Phase {
+    #[default]
+    Serving,
+    /// SIGTERM came: what ends from here on was ended.
+    Terminated,
+    /// The slave stayed away too long: everything is ended.
+    Abandoned,
+    Exited,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Task {
+    stage: Stage,
+    /// The shortest grace that it was given to end; zero once it is ended by force.
+    grace: Option<Millis>,
+    /// The number of the last thing that was said of it.
+    number: u32,
+    /// What the slave has not acknowledged: at most that it runs, and its end.
+    said: Vec<Said>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stage {
+    Starting,
+    /// While it has a grace above zero, `Timer::Kill` is set.
+    Running,
+    Over,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Said {
+    number: u32,
+    state: TaskState,
+    reason: Reason,
+    message: Text,
+}
+
+enum Outcome {
+    NotStarted(Text),
+    Exited(Exit),
+}
+
+impl Task {
+    fn new(stage: Stage) -> Self {
+        Self {
+            stage,
+            grace: None,
+            number: 0,
+            said: Vec::new(),
+        }
+    }
+}
+
+impl Said {
+    fn message(&self, task: TaskId) -> ExecutorToSlave {
+        ExecutorToSlave::Update {
+            task,
+            number: self.number,
+            state: self.state,
+            reason: self.reason,
+            message: self.message.clone(),
+        }
+    }
+}
+
+impl Outcome {
+    fn verdict(self, asked: bool) -> (TaskState, Reason, Text) {
+        match (self, asked) {
+            (Self::Exited(Exit::Code(0)), _) => (TaskState::Finished, Reason::Exited(0), Text::EMPTY),
+            (Self::Exited(Exit::Code(code)), true) => {
+                let message = Text::from(alloc::format!("exited with {code} after it was asked to end"));
+                (TaskState::Killed, Reason::Exited(code), message)
+            }
+            (Self::Exited(Exit::Signal(signal)), true) => {
+                (TaskState::Killed, Reason::Signalled(signal), Text::EMPTY)
+            }
+            (Self::Exited(Exit::Code(code)), false) => (TaskState::Failed, Reason::Exited(code), Text::EMPTY),
+            (Self::Exited(Exit::Signal(signal)), false) => {
+                (TaskState::Failed, Reason::Signalled(signal), Text::EMPTY)
+            }
+            (Self::NotStarted(cause), true) => (TaskState::Killed, Reason::NotStarted, cause),
+            (Self::NotStarted(cause), false) => (TaskState::Failed, Reason::NotStarted, cause),
+        }
+    }
+}
+
+/// Asks a running task to end within a grace, or ends it at once if there is none.
+fn ask(task: TaskId, earlier: Option<Millis>, grace: Millis, out: &mut Outbox<Effect>) {
+    let timer = Timer::Kill(task);
+    let when = When::After(grace);
+    match (grace, earlier) {
+        (Millis::ZERO, None) => out.push(Effect::Signal {
+            task,
+            signal: Signal::Kill,
+        }),
+        (Millis::ZERO, Some(_)) => {
+            out.push(Effect::CancelTimer { timer });
+            out.push(Effect::Signal {
+                task,
+                signal: Signal::Kill,
+            });
+        }
+        (_, Some(_)) => out.push(Effect::ShortenTimer { timer, when }),
+        (_, None) => {
+            out.push(Effect::Signal {
+                task,
+                signal: Signal::Term,
+            });
+            out.push(Effect::SetTimer { timer, when });
+        }
+    }
+}

@@ -1,0 +1,493 @@
+//! Executors: their sessions, what they say, and how they end.
+
+use alloc::sync::Arc;
+
+use super::state::{Life, Phase, Stage, Task};
+use super::{Config, Effect, Event, News, Program, Slave, Timer, close};
+use crate::ids::{ExecutorId, SessionId, TaskId};
+use crate::message::{ExecutorToSlave, SlaveToExecutor};
+use crate::outbox::Outbox;
+use crate::task::{Ending, Exit, Reason, TaskState};
+use crate::text::Text;
+use crate::time::When;
+use crate::transport::CloseCode;
+
+impl Slave {
+    pub(super) fn executor_opened(
+        &mut self,
+        config: &Config,
+        session: SessionId,
+        id: ExecutorId,
+        out: &mut Outbox<Effect>,
+    ) {
+        if self.sessions.contains_key(&session) {
+            return;
+        }
+        let Some(executor) = self.executors.get_mut(&id) else {
+            return out.push(close(session, CloseCode::Forbidden, "no such executor runs here"));
+        };
+        if let Some(old) = executor.session.replace(session) {
+            self.sessions.remove(&old);
+            out.push(close(old, CloseCode::Replaced, ""));
+        }
+        self.sessions.insert(session, id);
+        self.await_executor(config, id, out);
+    }
+
+    /// An executor may lose its session and come back (R28); one that stays away is ended, so that no kill and no
+    /// drain waits for it (R22).
+    pub(super) fn executor_closed(&mut self, config: &Config, session: SessionId, out: &mut Outbox<Effect>) {
+        let Some(id) = self.sessions.remove(&session) else {
+            return;
+        };
+        let Some(executor) = self.executors.get_mut(&id) else {
+            return;
+        };
+        executor.session = None;
+        self.await_executor(config, id, out);
+    }
+
+    /// The session in which an executor was registered is gone.
+    fn await_executor(&mut self, config: &Config, id: ExecutorId, out: &mut Outbox<Effect>) {
+        let Some(executor) = self.executors.get_mut(&id) else {
+            return;
+        };
+        match executor.life {
+            Life::Registered(_) => {
+                executor.life = Life::Awaited;
+                out.push(Effect::SetTimer {
+                    timer: Timer::ExecutorRegister(id),
+                    when: When::After(config.executor_register_timeout),
+                });
+            }
+            Life::Awaited | Life::Ending(_) => {}
+        }
+    }
+
+    pub(super) fn executor_says(
+        &mut self,
+        config: &Config,
+        session: SessionId,
+        message: ExecutorToSlave,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some(&id) = self.sessions.get(&session) else {
+            return;
+        };
+        match message {
+            ExecutorToSlave::Register => self.executor_registered(id, session, out),
+            ExecutorToSlave::Update {
+                task,
+                number,
+                state,
+                reason,
+                message,
+            } => {
+                if self.must_register(id) {
+                    return;
+                }
+                let news = News {
+                    state,
+                    reason,
+                    message,
+                };
+                self.executor_update(config, id, session, (task, number), news, out);
+            }
+        }
+    }
+
+    /// Whether an executor speaks before it has registered in this session.
+    fn must_register(&self, id: ExecutorId) -> bool {
+        match self.executors.get(&id).map(|executor| executor.life) {
+            Some(Life::Registered(_) | Life::Ending(_)) => false,
+            Some(Life::Awaited) | None => true,
+        }
+    }
+
+    fn executor_registered(&mut self, id: ExecutorId, session: SessionId, out: &mut Outbox<Effect>) {
+        let Some(executor) = self.executors.get_mut(&id) else {
+            return;
+        };
+        match executor.life {
+            Life::Ending(_) | Life::Registered(_) => return,
+            Life::Awaited => out.push(Effect::CancelTimer {
+                timer: Timer::ExecutorRegister(id),
+            }),
+        }
+        executor.life = Life::Registered(session);
+        // What the last session may have lost: a launch is confirmed by the first news of its task, and a kill by
+        // the task's end.
+        for number in executor.tasks.keys() {
+            let task = TaskId {
+                framework: id.framework,
+                number: *number,
+            };
+            if let Some(known) = self.tasks.get_mut(&task) {
+                match (&known.stage, known.kill) {
+                    (Stage::Handed(work), None) => {
+                        known.stage = Stage::Waiting(work.clone());
+                    }
+                    (Stage::Handed(_) | Stage::Held, Some(kill)) => out.push(Effect::ToExecutor {
+                        session,
+                        message: SlaveToExecutor::Kill {
+                            task,
+                            grace: kill.grace,
+                        },
+                    }),
+                    (Stage::Waiting(_) | Stage::Held | Stage::Ended(_), _)
+                    | (Stage::Settled | Stage::Left(_), _) => {}
+                }
+            }
+        }
+        self.hand_over(id, out);
+    }
+
+    /// Sends a registered executor the tasks that wait for it, unless the slave leaves (R24).
+    pub(super) fn hand_over(&mut self, id: ExecutorId, out: &mut Outbox<Effect>) {
+        let Some(executor) = self.executors.get(&id) else {
+            return;
+        };
+        let (Phase::Serving, Life::Registered(session)) = (self.phase, executor.life) else {
+            return;
+        };
+        for number in executor.tasks.keys() {
+            let task = TaskId {
+                framework: id.framework,
+                number: *number,
+            };
+            if let Some(known) = self.tasks.get_mut(&task)
+                && let Stage::Waiting(work) = &known.stage
+            {
+                let message = SlaveToExecutor::Launch {
+                    task,
+                    command: work.command.clone(),
+                    data: work.data.clone(),
+                };
+                out.push(Effect::ToExecutor { session, message });
+                known.stage = Stage::Handed(work.clone());
+            }
+        }
+    }
+
+    fn executor_update(
+        &mut self,
+        config: &Config,
+        id: ExecutorId,
+        session: SessionId,
+        (task, number): (TaskId, u32),
+        mut news: News,
+        out: &mut Outbox<Effect>,
+    ) {
+        if !may_say(news.state) {
+            return self.executor_misbehaved(config, id, session, out);
+        }
+        // Whatever becomes of it, it need not be sent again.
+        let message = SlaveToExecutor::Acknowledge { task, number };
+        out.push(Effect::ToExecutor { session, message });
+        let Some(known) = self.tasks.get_mut(&task) else {
+            return;
+        };
+        if known.executor != id || number <= known.heard {
+            return;
+        }
+        match known.stage {
+            Stage::Handed(_) => known.stage = Stage::Held,
+            Stage::Held => {}
+            Stage::Waiting(_) | Stage::Ended(_) | Stage::Settled | Stage::Left(_) => return,
+        }
+        known.heard = number;
+        news.reason = believable(news.reason);
+        match news.state.is_terminal() {
+            true => self.task_over(id, task, news, out),
+            false => self.progress(task, news.state, news.reason, news.message, out),
+        }
+    }
+
+    /// The executor says that the task is over: true, whatever else was going on. Of the last task it is told when
+    /// the tree is seen dead (S1); of one among others, at once.
+    fn task_over(&mut self, id: ExecutorId, task: TaskId, mut news: News, out: &mut Outbox<Effect>) {
+        let Some(life) = self.executors.get(&id).map(|executor| executor.life) else {
+            return;
+        };
+        let kill = self.tasks.get(&task).and_then(|known| known.kill);
+        if let (TaskState::Killed, Some(kill)) = (news.state, kill) {
+            news.reason = kill.reason;
+        }
+        let own = kill.is_some() && news.state == TaskState::Killed || !self.is_our_doing(life, &news);
+        if life.is_ending() || self.is_alone(task) {
+            self.end_task(task, own.then_some(news));
+            return self.end_executor(id, Reason::ExecutorEnded, out);
+        }
+        if !own {
+            return self.end_task(task, None);
+        }
+        if kill.is_some() {
+            out.push(Effect::CancelTimer {
+                timer: Timer::KillEscalation(task),
+            });
+        }
+        self.leave_executor(task);
+        self.settle(task, news, None, out);
+    }
+
+    /// Whether an end is the work of signals that the slave itself sent: to end a tree by force, or to all in order
+    /// to leave. The executor can see its task die of them before it dies itself; that is no end of the task's own
+    /// (R25).
+    fn is_our_doing(&self, life: Life, news: &News) -> bool {
+        let killed = news.state == TaskState::Killed;
+        let forced = killed || news.reason == Reason::Signalled(SIGKILL);
+        let asked = killed || news.reason == Reason::Signalled(SIGTERM);
+        life.is_ending() && forced || self.is_leaving() && asked
+    }
+
+    /// Whether every other task of its executor is over.
+    pub(super) fn is_alone(&self, task: TaskId) -> bool {
+        let executor = self
+            .tasks
+            .get(&task)
+            .and_then(|known| self.executors.get(&known.executor));
+        let mut others = executor.into_iter().flat_map(|executor| executor.tasks.keys());
+        !others.any(|&number| {
+            let other = TaskId { number, ..task };
+            let ended = self
+                .tasks
+                .get(&other)
+                .is_none_or(|other| matches!(other.stage, Stage::Ended(_)));
+            other != task && !ended
+        })
+    }
+
+    pub(super) fn end_task(&mut self, task: TaskId, news: Option<News>) {
+        if let Some(known) = self.tasks.get_mut(&task) {
+            known.stage = Stage::Ended(news);
+        }
+    }
+
+    pub(super) fn leave_executor(&mut self, task: TaskId) {
+        let executor = self.tasks.get(&task).map(|known| known.executor);
+        if let Some(executor) = executor.and_then(|executor| self.executors.get_mut(&executor)) {
+            executor.tasks.remove(&task.number);
+        }
+    }
+
+    fn executor_misbehaved(
+        &mut self,
+        config: &Config,
+        executor: ExecutorId,
+        session: SessionId,
+        out: &mut Outbox<Effect>,
+    ) {
+        out.push(Effect::Publish(Event::ExecutorMisbehaved { executor }));
+        out.push(close(
+            session,
+            CloseCode::Misbehaved,
+            "an executor says Starting, Running, Killing, Finished, Failed or Killed",
+        ));
+        self.executor_closed(config, session, out);
+    }
+
+    pub(super) fn executor_silent(&mut self, executor: ExecutorId, out: &mut Outbox<Effect>) {
+        if self
+            .executors
+            .get(&executor)
+            .is_some_and(|e| e.life == Life::Awaited)
+        {
+            out.push(Effect::Publish(Event::ExecutorSilent { executor }));
+            self.end_executor(executor, Reason::ExecutorSilent, out);
+        }
+    }
+
+    /// The executor did not carry out a kill. All of it goes: nothing it says can be relied on, and a kill has a
+    /// bound (R22).
+    pub(super) fn kill_overrun(&mut self, task: TaskId, out: &mut Outbox<Effect>) {
+        let Some(known) = self.tasks.get(&task) else {
+            return;
+        };
+        let executor = known.executor;
+        let escalates = known.kill.is_some() && !known.stage.is_over();
+        if escalates && self.executors.get(&executor).is_some_and(|e| !e.life.is_ending()) {
+            out.push(Effect::Publish(Event::ExecutorOverran { executor, task }));
+            self.end_executor(executor, Reason::ExecutorEnded, out);
+        }
+    }
+
+    /// Ends a tree by force. What was said of its tasks before the end is seen still counts; the others fail for
+    /// this reason.
+    pub(super) fn end_executor(&mut self, id: ExecutorId, reason: Reason, out: &mut Outbox<Effect>) {
+        let Some(executor) = self.executors.get_mut(&id) else {
+            return;
+        };
+        if executor.life.is_ending() {
+            return;
+        }
+        out.push(Effect::Kill { executor: id });
+        let awaited = executor.life == Life::Awaited;
+        executor.life = Life::Ending(reason);
+        self.cancel_timers(id, awaited, out);
+    }
+
+    fn cancel_timers(&self, id: ExecutorId, awaited: bool, out: &mut Outbox<Effect>) {
+        if awaited {
+            out.push(Effect::CancelTimer {
+                timer: Timer::ExecutorRegister(id),
+            });
+        }
+        let Some(executor) = self.executors.get(&id) else {
+            return;
+        };
+        for number in executor.tasks.keys() {
+            let task = TaskId {
+                framework: id.framework,
+                number: *number,
+            };
+            if self.tasks.get(&task).is_some_and(|known| known.kill.is_some()) {
+                out.push(Effect::CancelTimer {
+                    timer: Timer::KillEscalation(task),
+                });
+            }
+        }
+    }
+
+    pub(super) fn exited(&mut self, executor: ExecutorId, how: Exit, out: &mut Outbox<Effect>) {
+        if self.executors.get(&executor).is_some_and(|e| !e.life.is_ending()) {
+            out.push(Effect::Publish(Event::ExecutorExited { executor, how }));
+            self.end_executor(executor, Reason::ExecutorEnded, out);
+        }
+    }
+
+    pub(super) fn launch_failed(
+        &mut self,
+        config: &Config,
+        executor: ExecutorId,
+        cause: Text,
+        out: &mut Outbox<Effect>,
+    ) {
+        if self.executors.contains_key(&executor) {
+            out.push(Effect::Publish(Event::ExecutorNotStarted {
+                executor,
+                cause: cause.clone(),
+            }));
+            self.executor_gone(config, executor, (Reason::ExecutorNotStarted, cause), None, out);
+        }
+    }
+
+    pub(super) fn tree_ended(
+        &mut self,
+        config: &Config,
+        executor: ExecutorId,
+        ending: Arc<Ending>,
+        out: &mut Outbox<Effect>,
+    ) {
+        let reason = match self.executors.get(&executor).map(|executor| executor.life) {
+            Some(Life::Ending(reason)) => reason,
+            Some(Life::Awaited | Life::Registered(_)) => Reason::ExecutorEnded,
+            None => return,
+        };
+        let message = ending.leader.clone();
+        self.executor_gone(config, executor, (reason, message), Some(ending), out);
+    }
+
+    /// Nothing of an executor is left: only now are its tasks over (S1).
+    fn executor_gone(
+        &mut self,
+        config: &Config,
+        id: ExecutorId,
+        (reason, message): (Reason, Text),
+        ending: Option<Arc<Ending>>,
+        out: &mut Outbox<Effect>,
+    ) {
+        match self.executors.get(&id).map(|executor| executor.life) {
+            Some(Life::Awaited) => self.cancel_timers(id, true, out),
+            Some(Life::Registered(_)) => self.cancel_timers(id, false, out),
+            Some(Life::Ending(_)) | None => {}
+        }
+        let Some(gone) = self.executors.remove(&id) else {
+            return;
+        };
+        if let Some(session) = gone.session {
+            self.sessions.remove(&session);
+        }
+        for number in gone.tasks.keys() {
+            let task = TaskId {
+                framework: id.framework,
+                number: *number,
+            };
+            self.task_gone(task, (reason, message.clone()), ending.clone(), out);
+        }
+        if let Some(next) = gone.next {
+            self.start_executor(config, id, Program::Custom(next.program), next.tasks, out);
+        }
+        self.tree_gone(config, out);
+    }
+
+    fn task_gone(
+        &mut self,
+        id: TaskId,
+        (reason, message): (Reason, Text),
+        ending: Option<Arc<Ending>>,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        match (self.phase, task.end()) {
+            (Phase::Resetting | Phase::Quitting { .. }, _) => self.drop_task(id),
+            (_, Some(news)) => self.settle(id, news, ending, out),
+            (Phase::Leaving(_), None) => {
+                self.used = self.used.saturating_sub(&task.report.resources);
+                task.stage = Stage::Left(ending);
+            }
+            (Phase::New | Phase::Serving | Phase::Exited, None) => {
+                let news = News {
+                    state: TaskState::Failed,
+                    reason,
+                    message,
+                };
+                self.settle(id, news, ending, out);
+            }
+        }
+    }
+}
+
+impl Task {
+    /// How the task ended, as far as that is not the slave's own doing: what its executor said, or the kill that
+    /// was asked for.
+    fn end(&self) -> Option<News> {
+        match (&self.stage, self.kill) {
+            (Stage::Ended(Some(news)), _) => Some(news.clone()),
+            (_, Some(kill)) => Some(News {
+                state: TaskState::Killed,
+                reason: kill.reason,
+                message: Text::EMPTY,
+            }),
+            (Stage::Ended(None) | Stage::Waiting(_) | Stage::Handed(_) | Stage::Held, None) => None,
+            (Stage::Settled | Stage::Left(_), None) => None,
+        }
+    }
+}
+
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
+
+/// Whether a state is one that an executor can know.
+fn may_say(state: TaskState) -> bool {
+    match state {
+        TaskState::Starting | TaskState::Running | TaskState::Killing => true,
+        TaskState::Finished | TaskState::Failed | TaskState::Killed => true,
+        TaskState::Staging | TaskState::Unreachable | TaskState::Lost | TaskState::Dropped => false,
+    }
+}
+
+/// The reason, if it is one that an executor can know: it must not speak of revocations and removals.
+fn believable(reason: Reason) -> Reason {
+    match reason {
+        Reason::Normal | Reason::Exited(_) | Reason::Signalled(_) | Reason::NotStarted => reason,
+        Reason::InvalidSpec | Reason::Unknown => reason,
+        Reason::ExecutorEnded | Reason::ExecutorNotStarted | Reason::ExecutorSilent => Reason::Unknown,
+        Reason::KilledByFramework | Reason::KilledByOperator | Reason::Revoked(_) => Reason::Unknown,
+        Reason::FrameworkRemoved | Reason::SlaveUnregistered | Reason::SlaveUnreachable => Reason::Unknown,
+        Reason::SlaveRemoved | Reason::SlaveForgot | Reason::SlaveRestarted => Reason::Unknown,
+        Reason::SlaveDeactivated | Reason::SlaveLeaving | Reason::SlaveDisconnected => Reason::Unknown,
+        Reason::OfferGone | Reason::BeyondOffer | Reason::IdUsed => Reason::Unknown,
+    }
+}

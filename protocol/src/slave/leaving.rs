@@ -1,0 +1,266 @@
+//! The ends of a slave: drain now (R24–R26), and what a refusal asks for (R3).
+
+use alloc::vec::Vec;
+
+use super::state::{Executor, Leaving, Life, Link, Phase, Stage, Task};
+use super::{CheckpointChange, Config, EXIT_DONE, Effect, Event, Slave, Timer};
+use crate::ids::{ExecutorId, TaskId};
+use crate::message::{Final, SlaveToMaster};
+use crate::outbox::Outbox;
+use crate::task::{Reason, TaskState, Update};
+use crate::text::Text;
+use crate::time::When;
+
+impl Slave {
+    /// SIGUSR1: begins to leave, and the second time skips what grace is left (R26).
+    pub(super) fn drain_now(&mut self, config: &Config, out: &mut Outbox<Effect>) {
+        match self.phase {
+            Phase::Serving => self.leave(config, out),
+            Phase::Leaving(Leaving::Ending { grace: true }) => {
+                out.push(Effect::CancelTimer {
+                    timer: Timer::DrainGrace,
+                });
+                self.drain_grace_over(out);
+            }
+            // Nobody is to be told any more: what remains is to exit instead of registering afresh.
+            Phase::Resetting => {
+                self.phase = Phase::Quitting { code: EXIT_DONE };
+                out.push(Effect::Publish(Event::Leaving));
+            }
+            Phase::Leaving(
+                Leaving::Ending { grace: false } | Leaving::Unregistering | Leaving::Clearing(_),
+            ) => {}
+            Phase::New | Phase::Quitting { .. } | Phase::Exited => {}
+        }
+    }
+
+    /// R24, in its order: refuse launches, say so, end everything. Asking twice changes nothing.
+    pub(super) fn leave(&mut self, config: &Config, out: &mut Outbox<Effect>) {
+        if self.phase != Phase::Serving {
+            return;
+        }
+        let grace = config.drain_now_grace.filter(|_| !self.executors.is_empty());
+        self.phase = Phase::Leaving(Leaving::Ending {
+            grace: grace.is_some(),
+        });
+        if let Some(session) = self.link.registered() {
+            let message = SlaveToMaster::Leaving;
+            out.push(Effect::ToMaster { session, message });
+        }
+        match grace {
+            None => self.end_all(out),
+            Some(grace) => {
+                self.ask_all(out);
+                out.push(Effect::SetTimer {
+                    timer: Timer::DrainGrace,
+                    when: When::After(grace),
+                });
+            }
+        }
+        out.push(Effect::Publish(Event::Leaving));
+        self.give_up_waiting();
+        self.tree_gone(config, out);
+    }
+
+    pub(super) fn drain_grace_over(&mut self, out: &mut Outbox<Effect>) {
+        match self.phase {
+            Phase::Leaving(Leaving::Ending { grace: true }) => {
+                self.phase = Phase::Leaving(Leaving::Ending { grace: false });
+                self.end_all(out);
+            }
+            Phase::Leaving(
+                Leaving::Ending { grace: false } | Leaving::Unregistering | Leaving::Clearing(_),
+            ) => {}
+            Phase::New | Phase::Serving | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}
+        }
+    }
+
+    /// Ends what runs, and remembers nothing of it: nobody will hear of it under this id.
+    pub(super) fn abandon(&mut self, phase: Phase, out: &mut Outbox<Effect>) {
+        match self.phase {
+            Phase::Leaving(Leaving::Ending { grace: true }) => out.push(Effect::CancelTimer {
+                timer: Timer::DrainGrace,
+            }),
+            Phase::Leaving(Leaving::Unregistering) => out.push(Effect::CancelTimer {
+                timer: Timer::Unregister,
+            }),
+            Phase::Leaving(Leaving::Ending { grace: false } | Leaving::Clearing(_)) => {}
+            Phase::New | Phase::Serving | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}
+        }
+        self.phase = phase;
+        self.link = Link::Down;
+        self.end_all(out);
+        for (id, next) in self.queued() {
+            self.drop_task(id);
+            if let Some(executor) = self.executors.get_mut(&next) {
+                executor.next = None;
+            }
+        }
+        self.writes = Default::default();
+        self.tasks.retain(|_, task| !task.stage.is_over());
+    }
+
+    /// What is to be done once no tree is left. Called after each end, and when an end is decided.
+    pub(super) fn tree_gone(&mut self, config: &Config, out: &mut Outbox<Effect>) {
+        if !self.executors.is_empty() {
+            return;
+        }
+        match self.phase {
+            Phase::Leaving(Leaving::Ending { grace }) => {
+                if grace {
+                    out.push(Effect::CancelTimer {
+                        timer: Timer::DrainGrace,
+                    });
+                }
+                self.unregister(config, out);
+            }
+            Phase::Resetting => {
+                self.phase = Phase::Serving;
+                self.dial_later(config, Text::EMPTY, out);
+            }
+            Phase::Quitting { code } => self.exit(code, out),
+            Phase::Leaving(Leaving::Unregistering | Leaving::Clearing(_)) => {}
+            Phase::New | Phase::Serving | Phase::Exited => {}
+        }
+    }
+
+    /// Nothing runs: the leader is told, and has so long to acknowledge it.
+    fn unregister(&mut self, config: &Config, out: &mut Outbox<Effect>) {
+        out.push(Effect::Publish(Event::NothingLeft));
+        if self.id.is_none() {
+            // No master has admitted it: there is nobody to leave.
+            return self.exit(EXIT_DONE, out);
+        }
+        self.phase = Phase::Leaving(Leaving::Unregistering);
+        self.send_unregister(out);
+        out.push(Effect::SetTimer {
+            timer: Timer::Unregister,
+            when: When::After(config.unregister_timeout),
+        });
+    }
+
+    pub(super) fn send_unregister(&self, out: &mut Outbox<Effect>) {
+        if let Some(session) = self.link.registered() {
+            let finals = self.tasks.iter().filter_map(|(id, task)| task.last_word(*id));
+            let message = SlaveToMaster::Unregister {
+                finals: finals.collect(),
+            };
+            out.push(Effect::ToMaster { session, message });
+        }
+    }
+
+    /// R25: acknowledged. Anything else than the answer to `Unregister` is no ground to exit (S12).
+    pub(super) fn unregistered(&mut self, out: &mut Outbox<Effect>) {
+        match self.phase {
+            Phase::Leaving(Leaving::Unregistering) => {
+                out.push(Effect::Publish(Event::Unregistered));
+                out.push(Effect::CancelTimer {
+                    timer: Timer::Unregister,
+                });
+                let clear = self.write(CheckpointChange::Cleared, out);
+                self.phase = Phase::Leaving(Leaving::Clearing(clear));
+            }
+            Phase::Leaving(Leaving::Ending { .. } | Leaving::Clearing(_)) => {}
+            Phase::New | Phase::Serving | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}
+        }
+    }
+
+    /// R26.
+    pub(super) fn nobody_answered(&mut self, out: &mut Outbox<Effect>) {
+        match self.phase {
+            Phase::Leaving(Leaving::Unregistering) => {
+                out.push(Effect::Publish(Event::NobodyAnswered));
+                self.exit(EXIT_DONE, out);
+            }
+            Phase::Leaving(Leaving::Ending { .. } | Leaving::Clearing(_)) => {}
+            Phase::New | Phase::Serving | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}
+        }
+    }
+
+    fn end_all(&mut self, out: &mut Outbox<Effect>) {
+        let all: Vec<ExecutorId> = self.executors.keys().copied().collect();
+        for executor in all {
+            self.end_executor(executor, Reason::SlaveUnregistered, out);
+        }
+    }
+
+    /// Asks every executor that has taken a task; the others have nothing to end well.
+    fn ask_all(&mut self, out: &mut Outbox<Effect>) {
+        let all: Vec<ExecutorId> = self.executors.keys().copied().collect();
+        for id in all {
+            let Some(executor) = self.executors.get(&id) else {
+                continue;
+            };
+            match (executor.life, self.has_taken(id, executor)) {
+                (Life::Ending(_), _) => {}
+                (Life::Registered(_) | Life::Awaited, true) => out.push(Effect::Terminate { executor: id }),
+                (Life::Registered(_) | Life::Awaited, false) => {
+                    self.end_executor(id, Reason::SlaveUnregistered, out);
+                }
+            }
+        }
+    }
+
+    fn has_taken(&self, id: ExecutorId, executor: &Executor) -> bool {
+        let framework = id.framework;
+        executor.tasks.keys().any(|&number| {
+            let task = self.tasks.get(&TaskId { framework, number });
+            task.is_some_and(|task| !matches!(task.stage, Stage::Waiting(_)))
+        })
+    }
+
+    /// Tasks that wait for a fresh executor will not get one.
+    fn give_up_waiting(&mut self) {
+        for (id, next) in self.queued() {
+            if let Some(task) = self.tasks.get_mut(&id) {
+                task.stage = Stage::Left(None);
+                self.used = self.used.saturating_sub(&task.report.resources);
+            }
+            if let Some(executor) = self.executors.get_mut(&next) {
+                executor.next = None;
+            }
+        }
+    }
+
+    /// The tasks that wait for a fresh executor, and the one that they wait for.
+    fn queued(&self) -> Vec<(TaskId, ExecutorId)> {
+        let queues = self
+            .executors
+            .iter()
+            .filter_map(|(id, e)| Some((*id, e.next.as_ref()?)));
+        let tasks = queues.flat_map(|(id, next)| {
+            let framework = id.framework;
+            let numbers = next.tasks.keys();
+            numbers.map(move |&number| (TaskId { framework, number }, id))
+        });
+        tasks.collect()
+    }
+
+    pub(super) fn drop_task(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.remove(&id)
+            && !task.stage.is_over()
+        {
+            self.used = self.used.saturating_sub(&task.report.resources);
+        }
+    }
+}
+
+impl Task {
+    /// What `Unregister` says of it: how it truly ended, or that the slave ended it in order to leave (R25).
+    fn last_word(&self, task: TaskId) -> Option<Final> {
+        match &self.stage {
+            Stage::Left(ending) => Some(Final {
+                update: Update {
+                    task,
+                    number: self.number.saturating_add(1),
+                    state: TaskState::Lost,
+                    reason: Reason::SlaveUnregistered,
+                    message: Text::EMPTY,
+                },
+                ending: ending.clone(),
+            }),
+            Stage::Settled => self.updates.last().map(|update| update.to_final(task)),
+            Stage::Waiting(_) | Stage::Handed(_) | Stage::Held | Stage::Ended(_) => None,
+        }
+    }
+}

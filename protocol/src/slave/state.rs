@@ -1,0 +1,210 @@
+//! What a slave remembers of its tasks, its executors and its master.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::{News, Work};
+use crate::ids::{ExecutorId, Seq, SessionId};
+use crate::map::Set;
+use crate::message::Final;
+use crate::task::{Command, Ending, Reason, TaskReport, TaskState, Update};
+use crate::text::Text;
+use crate::time::Millis;
+
+/// Where a slave is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Phase {
+    /// It has not been told what an earlier incarnation left.
+    #[default]
+    New,
+    /// It takes tasks.
+    Serving,
+    /// Drain now (R24).
+    Leaving(Leaving),
+    /// Its id was removed: it ends what runs, then registers afresh (R3).
+    Resetting,
+    /// It ends what runs, then exits, and has nobody to tell.
+    Quitting {
+        /// With this code.
+        code: u8,
+    },
+    /// It has exited.
+    Exited,
+}
+
+/// How far a slave is that leaves; the order is R24's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Leaving {
+    /// Trees are alive.
+    Ending {
+        /// Whether they have been asked first, and still may end by themselves.
+        grace: bool,
+    },
+    /// Nothing is alive, and a leader is to acknowledge it.
+    Unregistering,
+    /// It is acknowledged, and the checkpoint is being cleared by this write.
+    Clearing(Seq),
+}
+
+/// The way to the master.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Link {
+    /// None is wanted.
+    #[default]
+    Down,
+    /// The driver dials.
+    Dialing,
+    /// It will dial this leader, or any if empty, once the timer fires.
+    Waiting { leader: Text },
+    /// A master is to answer the registration.
+    Registering(SessionId),
+    /// A leader has answered.
+    Registered(SessionId),
+}
+
+impl Link {
+    pub(super) fn session(&self) -> Option<SessionId> {
+        match self {
+            Self::Down | Self::Dialing | Self::Waiting { .. } => None,
+            Self::Registering(session) | Self::Registered(session) => Some(*session),
+        }
+    }
+
+    pub(super) fn registered(&self) -> Option<SessionId> {
+        match self {
+            Self::Down | Self::Dialing | Self::Waiting { .. } | Self::Registering(_) => None,
+            Self::Registered(session) => Some(*session),
+        }
+    }
+}
+
+/// Whether writes succeed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum Disk {
+    /// As far as is known.
+    #[default]
+    Good,
+    /// The last one failed; everything is written again when the timer fires, and nothing before.
+    Failing,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Task {
+    /// As the master may hear it at registration: the state is the newest *durable* one.
+    pub(super) report: TaskReport,
+    pub(super) executor: ExecutorId,
+    pub(super) stage: Stage,
+    pub(super) kill: Option<Kill>,
+    /// The newest state, durable or not.
+    pub(super) state: TaskState,
+    /// The number of the newest update, durable or not.
+    pub(super) number: u32,
+    /// How many of its executor's own updates have been heard.
+    pub(super) heard: u32,
+    /// The updates that are not acknowledged, in order.
+    pub(super) updates: Vec<Retained>,
+}
+
+/// Where a task is between its launch and its end.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Stage {
+    /// No executor has heard of it: a kill now means that it never starts (S10).
+    Waiting(Work),
+    /// It was sent to its executor, which has not said anything of it.
+    Handed(Work),
+    /// Its executor has said something of it.
+    Held,
+    /// It is over, and will be reported once its executor's tree is seen dead (S1): as its executor said, or, for
+    /// `None`, as what the slave's own signals made of it.
+    Ended(Option<News>),
+    /// Its terminal update is among its updates.
+    Settled,
+    /// The slave ended it in order to leave; its tree is seen dead, and `Unregister` will say so.
+    Left(Option<Arc<Ending>>),
+}
+
+impl Stage {
+    /// Whether its resources are free, and no process of it is left.
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            Self::Waiting(_) | Self::Handed(_) | Self::Held | Self::Ended(_) => false,
+            Self::Settled | Self::Left(_) => true,
+        }
+    }
+}
+
+/// A kill that was asked for. While its executor lives and is not being ended, `Timer::KillEscalation` is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Kill {
+    /// The first reason that was given.
+    pub(super) reason: Reason,
+    /// The shortest grace that was given.
+    pub(super) grace: Millis,
+}
+
+/// An update that is not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Retained {
+    pub(super) number: u32,
+    pub(super) news: News,
+    pub(super) ending: Option<Arc<Ending>>,
+    /// The write that is to make it durable; `None` once it may be told.
+    pub(super) write: Option<Seq>,
+}
+
+impl Retained {
+    pub(super) fn to_final(&self, task: crate::ids::TaskId) -> Final {
+        Final {
+            update: Update {
+                task,
+                number: self.number,
+                state: self.news.state,
+                reason: self.news.reason,
+                message: self.news.message.clone(),
+            },
+            ending: self.ending.clone(),
+        }
+    }
+}
+
+/// An executor whose tree may be alive.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Executor {
+    pub(super) life: Life,
+    /// Its newest session, registered or not.
+    pub(super) session: Option<SessionId>,
+    /// Whether it is the framework's own, and may have several tasks.
+    pub(super) shared: bool,
+    /// The numbers of its tasks that are not over.
+    pub(super) tasks: Set<u32>,
+    /// What is to be launched under the same number once this tree is seen dead.
+    pub(super) next: Option<Next>,
+}
+
+/// How an executor fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Life {
+    /// It has no registered session; `Timer::ExecutorRegister` is set.
+    Awaited,
+    /// It has registered in this session.
+    Registered(SessionId),
+    /// Its tree is being ended by force. Tasks of whose end nothing better is known fail for this reason.
+    Ending(Reason),
+}
+
+impl Life {
+    pub(super) fn is_ending(self) -> bool {
+        match self {
+            Self::Awaited | Self::Registered(_) => false,
+            Self::Ending(_) => true,
+        }
+    }
+}
+
+/// A fresh executor that waits until the tree of the last one is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Next {
+    pub(super) program: Arc<Command>,
+    pub(super) tasks: Set<u32>,
+}

@@ -1,0 +1,507 @@
+//! Tasks: launches, kills, updates and their acknowledgement.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::state::{Executor, Kill, Leaving, Life, Next, Phase, Retained, Stage, Task};
+use super::{CheckpointChange, Config, Effect, Event, News, Program, Slave, Timer, UPDATES_MAX, Work};
+use crate::ids::{ExecutorId, FrameworkId, TaskId};
+use crate::map::Set;
+use crate::message::{Final, SlaveToExecutor, SlaveToMaster};
+use crate::outbox::Outbox;
+use crate::task::{
+    COMMAND_SIZE_MAX, Ending, Reason, Run, TASK_DATA_MAX, TaskReport, TaskSpec, TaskState, Update,
+};
+use crate::text::Text;
+use crate::time::{Millis, When};
+
+impl Slave {
+    pub(super) fn launch(&mut self, config: &Config, spec: TaskSpec, out: &mut Outbox<Effect>) {
+        if self.tasks.contains_key(&spec.id) {
+            return;
+        }
+        if let Err(reason) = self.check(config, &spec) {
+            let task = spec.id;
+            out.push(Effect::Publish(Event::LaunchRefused { task, reason }));
+            return self.answer(task, TaskState::Dropped, reason, out);
+        }
+        let id = spec.id;
+        let Plan {
+            executor,
+            program,
+            work,
+        } = Plan::of(spec.run, id);
+        let report = TaskReport {
+            id,
+            name: spec.name,
+            resources: spec.resources,
+            kill_grace: spec.kill_grace,
+            state: TaskState::Staging,
+            reason: Reason::Normal,
+            number: 0,
+        };
+        self.used = self.used.saturating_add(&report.resources);
+        self.store(CheckpointChange::TaskAdded(report.clone()), out);
+        self.tasks.insert(id, Task::new(report, executor, work));
+        self.place(config, executor, id.number, program, out);
+    }
+
+    /// Every reason not to launch (R11, R24, S8). The master has checked most of them; a slave that trusted it
+    /// would be only as right as the master.
+    fn check(&self, config: &Config, spec: &TaskSpec) -> Result<(), Reason> {
+        match self.phase {
+            Phase::Serving => {}
+            Phase::New | Phase::Leaving(_) | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {
+                return Err(Reason::SlaveLeaving);
+            }
+        }
+        let (number, shared, size, data) = match &spec.run {
+            Run::Command(command) => (spec.id.number, false, command.size(), 0),
+            Run::Executor {
+                number,
+                command,
+                data,
+            } => (*number, true, command.size(), data.len()),
+        };
+        let executor = ExecutorId {
+            framework: spec.id.framework,
+            number,
+        };
+        let stranger = self
+            .executors
+            .get(&executor)
+            .is_some_and(|other| !(shared && other.shared));
+        let numbered = spec.id.number > 0 && number > 0;
+        if stranger || !numbered || size > COMMAND_SIZE_MAX || data > TASK_DATA_MAX {
+            return Err(Reason::InvalidSpec);
+        }
+        let room = self.tasks.len() < usize::try_from(config.tasks_max).unwrap_or(usize::MAX);
+        let fits = self.used.checked_add(&spec.resources);
+        match room && fits.is_some_and(|all| config.resources.contains(&all)) {
+            true => Ok(()),
+            false => Err(Reason::BeyondOffer),
+        }
+    }
+
+    /// Gives a task to its executor: to one that lives, or to a fresh one, if need be after the last one's end.
+    fn place(
+        &mut self,
+        config: &Config,
+        id: ExecutorId,
+        number: u32,
+        program: Program,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some(executor) = self.executors.get_mut(&id) else {
+            return self.start_executor(config, id, program, Set::from_iter([(number, ())]), out);
+        };
+        match (executor.life, program) {
+            (Life::Ending(_), Program::Custom(program)) => {
+                let tasks = Set::new();
+                let next = executor.next.get_or_insert(Next { program, tasks });
+                next.tasks.insert(number, ());
+            }
+            (
+                Life::Awaited | Life::Registered(_) | Life::Ending(_),
+                Program::Custom(_) | Program::BuiltIn,
+            ) => {
+                executor.tasks.insert(number, ());
+                self.hand_over(id, out);
+            }
+        }
+    }
+
+    pub(super) fn start_executor(
+        &mut self,
+        config: &Config,
+        executor: ExecutorId,
+        program: Program,
+        tasks: Set<u32>,
+        out: &mut Outbox<Effect>,
+    ) {
+        let shared = match &program {
+            Program::BuiltIn => false,
+            Program::Custom(_) => true,
+        };
+        let fresh = Executor {
+            life: Life::Awaited,
+            session: None,
+            shared,
+            tasks,
+            next: None,
+        };
+        self.executors.insert(executor, fresh);
+        out.push(Effect::Launch { executor, program });
+        out.push(Effect::SetTimer {
+            timer: Timer::ExecutorRegister(executor),
+            when: When::After(config.executor_register_timeout),
+        });
+    }
+
+    /// R13: a task that no executor has heard of never starts; the others have their grace.
+    pub(super) fn kill(
+        &mut self,
+        config: &Config,
+        id: TaskId,
+        grace: Option<Millis>,
+        reason: Reason,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some(task) = self.tasks.get(&id) else {
+            return self.answer(id, TaskState::Lost, Reason::SlaveForgot, out);
+        };
+        let own = task.report.kill_grace;
+        let grace = grace.map_or(own, |asked| asked.min(own));
+        match task.stage {
+            Stage::Waiting(_) => self.kill_waiting(id, reason, out),
+            Stage::Handed(_) | Stage::Held => self.kill_handed(config, id, Kill { reason, grace }, out),
+            Stage::Ended(_) | Stage::Settled | Stage::Left(_) => {}
+        }
+    }
+
+    pub(super) fn kill_framework(
+        &mut self,
+        config: &Config,
+        framework: FrameworkId,
+        out: &mut Outbox<Effect>,
+    ) {
+        for id in self.tasks_of(framework) {
+            self.kill(config, id, None, Reason::FrameworkRemoved, out);
+        }
+    }
+
+    fn kill_waiting(&mut self, id: TaskId, reason: Reason, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let Some(executor) = self.executors.get_mut(&task.executor) else {
+            return;
+        };
+        let news = News {
+            state: TaskState::Killed,
+            reason,
+            message: Text::EMPTY,
+        };
+        if let Some(next) = &mut executor.next
+            && next.tasks.remove(&id.number).is_some()
+        {
+            if next.tasks.is_empty() {
+                executor.next = None;
+            }
+            return self.settle(id, news, None, out);
+        }
+        if executor.life.is_ending() {
+            return;
+        }
+        let name = task.executor;
+        match self.is_alone(id) {
+            true => {
+                self.end_task(id, Some(news));
+                self.end_executor(name, Reason::ExecutorEnded, out);
+            }
+            false => {
+                self.leave_executor(id);
+                self.settle(id, news, None, out);
+            }
+        }
+    }
+
+    fn kill_handed(&mut self, config: &Config, id: TaskId, kill: Kill, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let Some(executor) = self.executors.get(&task.executor) else {
+            return;
+        };
+        let earlier = task.kill;
+        if executor.life.is_ending() || earlier.is_some_and(|earlier| earlier.grace <= kill.grace) {
+            return;
+        }
+        let Kill { reason, grace } = Kill {
+            reason: earlier.map_or(kill.reason, |earlier| earlier.reason),
+            ..kill
+        };
+        let (name, life) = (task.executor, executor.life);
+        let at_once = grace == Millis::ZERO && self.is_alone(id);
+        if at_once {
+            // Nobody needs to be asked: the whole tree goes, and with it the task.
+            self.end_executor(name, Reason::ExecutorEnded, out);
+        }
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.kill = Some(Kill { reason, grace });
+        }
+        if at_once {
+            return;
+        }
+        if let Life::Registered(session) = life {
+            let message = SlaveToExecutor::Kill { task: id, grace };
+            out.push(Effect::ToExecutor { session, message });
+        }
+        let timer = Timer::KillEscalation(id);
+        let when = When::After(grace.plus(config.executor_kill_margin));
+        match earlier {
+            Some(_) => out.push(Effect::ShortenTimer { timer, when }),
+            None => {
+                out.push(Effect::SetTimer { timer, when });
+                self.progress(id, TaskState::Killing, reason, Text::EMPTY, out);
+            }
+        }
+    }
+
+    /// Reports a state that is not the end, if the task has not come that far yet. A task that runs may say so
+    /// again, where it has something to say.
+    pub(super) fn progress(
+        &mut self,
+        id: TaskId,
+        state: TaskState,
+        reason: Reason,
+        message: Text,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some(task) = self.tasks.get(&id) else { return };
+        let again = state == TaskState::Running && task.state == state && !message.is_empty();
+        if again || state > task.state {
+            let news = News {
+                state,
+                reason,
+                message,
+            };
+            self.report(id, news, None, out);
+        }
+    }
+
+    /// The task is over, and nothing of it is left.
+    pub(super) fn settle(
+        &mut self,
+        id: TaskId,
+        news: News,
+        ending: Option<Arc<Ending>>,
+        out: &mut Outbox<Effect>,
+    ) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.stage = Stage::Settled;
+            self.used = self.used.saturating_sub(&task.report.resources);
+            self.report(id, news, ending, out);
+        }
+    }
+
+    /// Gives news its number, keeps it, and has it written; it is told once that is done.
+    pub(super) fn report(
+        &mut self,
+        id: TaskId,
+        news: News,
+        ending: Option<Arc<Ending>>,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        let replaced = task.make_room(news.state);
+        task.number = task.number.saturating_add(1);
+        task.state = news.state;
+        let (number, write) = (task.number, None);
+        let retained = Retained {
+            number,
+            news,
+            ending,
+            write,
+        };
+        let Final { update, ending } = retained.to_final(id);
+        task.updates.push(retained);
+        if let Some(write) = replaced.as_ref().and_then(|replaced| replaced.write) {
+            self.writes.remove(&write);
+        }
+        let replaces = replaced.map(|replaced| replaced.number);
+        let write = self.store(
+            CheckpointChange::UpdateAdded {
+                update,
+                ending,
+                replaces,
+            },
+            out,
+        );
+        let Some(newest) = self.tasks.get_mut(&id).and_then(|task| task.updates.last_mut()) else {
+            return;
+        };
+        newest.write = write;
+        match write {
+            Some(seq) => {
+                self.writes.insert(seq, id);
+            }
+            None => self.announce(id, number, out),
+        }
+    }
+
+    /// A write of an update of this task is done with.
+    pub(super) fn tell(&mut self, id: TaskId, write: crate::ids::Seq, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        let Some(update) = task.updates.iter_mut().find(|update| update.write == Some(write)) else {
+            return;
+        };
+        update.write = None;
+        let number = update.number;
+        self.announce(id, number, out);
+    }
+
+    /// From here on the master may hear of this update.
+    fn announce(&mut self, id: TaskId, number: u32, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        let Some(update) = task.updates.iter().find(|update| update.number == number) else {
+            return;
+        };
+        task.report.state = update.news.state;
+        task.report.reason = update.news.reason;
+        task.report.number = number;
+        let Final { update, ending } = update.to_final(id);
+        if self.tells_updates()
+            && let Some(session) = self.link.registered()
+        {
+            let message = SlaveToMaster::Update { update, ending };
+            out.push(Effect::ToMaster { session, message });
+        }
+    }
+
+    /// Whether updates go out as such: once nothing is left, `Unregister` says everything.
+    fn tells_updates(&self) -> bool {
+        match self.phase {
+            Phase::Serving | Phase::Leaving(Leaving::Ending { .. }) => true,
+            Phase::Leaving(Leaving::Unregistering | Leaving::Clearing(_)) => false,
+            Phase::New | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => false,
+        }
+    }
+
+    /// R12: sends what is durable and not acknowledged again, in order.
+    pub(super) fn resend<'a>(&self, ids: impl Iterator<Item = &'a TaskId>, out: &mut Outbox<Effect>) {
+        let Some(session) = self.link.registered() else {
+            return;
+        };
+        if !self.tells_updates() {
+            return;
+        }
+        for id in ids {
+            let updates = self.tasks.get(id).map_or(&[][..], |task| &task.updates);
+            for told in updates.iter().take_while(|update| update.write.is_none()) {
+                let Final { update, ending } = told.to_final(*id);
+                let message = SlaveToMaster::Update { update, ending };
+                out.push(Effect::ToMaster { session, message });
+            }
+        }
+    }
+
+    /// R12: the framework has these. A number that was never told acknowledges nothing.
+    pub(super) fn acknowledge(&mut self, id: TaskId, number: u32, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        let before = task.updates.len();
+        if number <= task.report.number {
+            task.updates.retain(|update| update.number > number);
+        }
+        if task.updates.len() == before {
+            return;
+        }
+        let change = match task.updates.is_empty() && task.stage == Stage::Settled {
+            true => {
+                self.tasks.remove(&id);
+                CheckpointChange::TaskForgotten { task: id }
+            }
+            false => CheckpointChange::Acknowledged { task: id, number },
+        };
+        self.store(change, out);
+    }
+
+    /// Says once what is kept nowhere: should it be lost with its session, the next registration says it again,
+    /// by not naming the task (R2).
+    fn answer(&self, task: TaskId, state: TaskState, reason: Reason, out: &mut Outbox<Effect>) {
+        if let Some(session) = self.link.registered() {
+            let update = Update {
+                task,
+                number: 1,
+                state,
+                reason,
+                message: Text::EMPTY,
+            };
+            let message = SlaveToMaster::Update { update, ending: None };
+            out.push(Effect::ToMaster { session, message });
+        }
+    }
+
+    pub(super) fn tasks_of(&self, framework: FrameworkId) -> Vec<TaskId> {
+        // Tasks are numbered from 1.
+        let before = TaskId { framework, number: 0 };
+        let theirs = self.tasks.iter_after(Some(&before)).map(|(id, _)| *id);
+        theirs.take_while(|id| id.framework == framework).collect()
+    }
+}
+
+impl Task {
+    fn new(report: TaskReport, executor: ExecutorId, work: Work) -> Self {
+        Self {
+            executor,
+            stage: Stage::Waiting(work),
+            kill: None,
+            state: report.state,
+            number: report.number,
+            heard: 0,
+            updates: Vec::new(),
+            report,
+        }
+    }
+
+    /// Takes the newest update out where one more would be too many.
+    fn make_room(&mut self, state: TaskState) -> Option<Retained> {
+        match self.updates.len() >= UPDATES_MAX && !state.is_terminal() {
+            true => self.updates.pop(),
+            false => None,
+        }
+    }
+
+    /// The task with its newest state, durable or not.
+    pub(super) fn newest(&self) -> TaskReport {
+        let reason = self
+            .updates
+            .last()
+            .map_or(self.report.reason, |newest| newest.news.reason);
+        TaskReport {
+            state: self.state,
+            reason,
+            number: self.number,
+            ..self.report.clone()
+        }
+    }
+}
+
+/// Which executor a task needs, and what that is told.
+struct Plan {
+    executor: ExecutorId,
+    program: Program,
+    work: Work,
+}
+
+impl Plan {
+    fn of(run: Run, id: TaskId) -> Self {
+        let framework = id.framework;
+        match run {
+            Run::Command(command) => Self {
+                executor: ExecutorId {
+                    framework,
+                    number: id.number,
+                },
+                program: Program::BuiltIn,
+                work: Work {
+                    command: Some(command),
+                    data: Arc::default(),
+                },
+            },
+            Run::Executor {
+                number,
+                command,
+                data,
+            } => Self {
+                executor: ExecutorId { framework, number },
+                program: Program::Custom(command),
+                work: Work { command: None, data },
+            },
+        }
+    }
+}
