@@ -73,23 +73,11 @@ pub struct ClusterConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
     /// This node's certificate (PEM), signed by the CA
-    #[arg(
-        long,
-        env = "NEAP_CERT",
-        value_name = "FILE",
-        requires = "key",
-        hide_short_help = true
-    )]
+    #[arg(long, env = "NEAP_CERT", value_name = "FILE", requires = "key", hide_short_help = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
     /// The certificate's private key (PEM)
-    #[arg(
-        long,
-        env = "NEAP_KEY",
-        value_name = "FILE",
-        requires = "cert",
-        hide_short_help = true
-    )]
+    #[arg(long, env = "NEAP_KEY", value_name = "FILE", requires = "cert", hide_short_help = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
 }
@@ -386,13 +374,7 @@ impl Config {
 
     /// Makes every relative path relative to `dir`.
     fn rebase(&mut self, dir: &Path) {
-        let Self {
-            cluster,
-            master,
-            slave,
-            framework,
-            operator,
-        } = self;
+        let Self { cluster, master, slave, framework, operator } = self;
         let paths = [
             &mut cluster.ca,
             &mut cluster.cert,
@@ -445,10 +427,7 @@ impl Loaded {
         let text = read(file).map_err(|error| ConfigError::unreadable(file, &error))?;
         let mut config = Config::parse(&text, file)?;
         config.rebase(file.parent().unwrap_or(Path::new("")));
-        Ok(Self {
-            config,
-            file: Some(file.to_owned()),
-        })
+        Ok(Self { config, file: Some(file.to_owned()) })
     }
 
     /// A master's settings: `flags` (which hold the environment's too) over the file over the defaults.
@@ -467,9 +446,7 @@ impl Loaded {
             ping_timeout: set.ping_timeout.unwrap_or(Period::from_secs(15)),
             max_ping_timeouts: set.max_ping_timeouts.unwrap_or(5),
             offer_timeout: set.offer_timeout.unwrap_or(Period::from_secs(5 * 60)),
-            failover_timeout_max: set
-                .failover_timeout_max
-                .unwrap_or(Period::from_secs(7 * 24 * 60 * 60)),
+            failover_timeout_max: set.failover_timeout_max.unwrap_or(Period::from_secs(7 * 24 * 60 * 60)),
             allocation_interval: set.allocation_interval.unwrap_or(Period::from_secs(1)),
             removal_share_percent: set.removal_share_percent.unwrap_or(20),
             removal_window: set.removal_window.unwrap_or(Period::from_secs(10 * 60)),
@@ -493,19 +470,10 @@ impl Loaded {
             identity: self.identity(cluster, "slave", &set.cert, &set.key)?,
             name: set.name,
             masters: self.masters(cluster)?,
-            cpus: set
-                .cpus
-                .map_or_else(host::cpus, Ok)
-                .map_err(|error| unknown("cpus", error))?,
+            cpus: set.cpus.map_or_else(host::cpus, Ok).map_err(|error| unknown("cpus", error))?,
             mem: set.mem.unwrap_or_else(host::mem),
-            disk: set
-                .disk
-                .map_or_else(|| host::disk(&data), Ok)
-                .map_err(|error| unknown("disk", error))?,
-            ports: set
-                .ports
-                .or_else(|| Ports::range(31_000, 32_000))
-                .unwrap_or_default(),
+            disk: set.disk.map_or_else(|| host::disk(&data), Ok).map_err(|error| unknown("disk", error))?,
+            ports: set.ports.or_else(|| Ports::range(31_000, 32_000)).unwrap_or_default(),
             revoke_grace: set.revoke_grace.unwrap_or(Period::from_secs(5)),
             drain_now_grace: set.drain_now_grace.filter(|grace| !grace.is_zero()),
             unregister_timeout: set.unregister_timeout.unwrap_or(Period::from_secs(10)),
@@ -547,10 +515,7 @@ impl Loaded {
     }
 
     fn masters(&self, flags: &ClusterConfig) -> Result<Vec<SocketAddr>, ConfigError> {
-        let masters = flags
-            .masters
-            .clone()
-            .or_else(|| self.config.cluster.masters.clone());
+        let masters = flags.masters.clone().or_else(|| self.config.cluster.masters.clone());
         let masters = masters.filter(|masters| !masters.is_empty());
         let cause = "no master's address is known";
         masters.ok_or_else(|| self.missing("masters", "cluster", cause, "--masters IP:PORT"))
@@ -567,13 +532,10 @@ impl Loaded {
         self.consistent(half_a_pair(&flags.cert, &flags.key))?;
         let file = &self.config.cluster;
         let pairs = [(&flags.cert, &flags.key), (cert, key), (&file.cert, &file.key)];
-        let pair = pairs
-            .into_iter()
-            .find_map(|(cert, key)| cert.clone().zip(key.clone()));
+        let pair = pairs.into_iter().find_map(|(cert, key)| cert.clone().zip(key.clone()));
         let cause = format!("the {section} has no certificate");
         let (cert, key) = pair.ok_or_else(|| {
-            self.missing("cert and key", "cluster", &cause, "--cert FILE --key FILE")
-                .pki(section)
+            self.missing("cert and key", "cluster", &cause, "--cert FILE --key FILE").pki(section)
         })?;
         let ca = flags.ca.clone().or_else(|| file.ca.clone());
         let cause = "the cluster's CA certificate is not set";
@@ -598,12 +560,9 @@ impl Loaded {
 
     fn consistent(&self, found: Option<Contradiction>) -> Result<(), ConfigError> {
         match found {
-            Some(Contradiction { cause, cure, .. }) => Err(ConfigError {
-                file: None,
-                line: None,
-                cause,
-                cures: vec![cure],
-            }),
+            Some(Contradiction { cause, cure, .. }) => {
+                Err(ConfigError { file: None, line: None, cause, cures: vec![cure] })
+            }
             None => Ok(()),
         }
     }
@@ -634,12 +593,7 @@ impl ConfigError {
             "name a TOML file (--config, NEAP_CONFIG)"
         };
         let cause = format!("failed to read the config: {error}");
-        Self {
-            file: Some(file.into()),
-            line: None,
-            cause,
-            cures: vec![cure.into()],
-        }
+        Self { file: Some(file.into()), line: None, cause, cures: vec![cure.into()] }
     }
 
     fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> Self {
@@ -649,10 +603,7 @@ impl ConfigError {
             Some((key, known)) => {
                 let near = did_you_mean(key, known.iter().copied());
                 let list = format!("known here: {}", known.join(", "));
-                (
-                    format!("unknown key '{key}'"),
-                    near.into_iter().chain([list]).collect(),
-                )
+                (format!("unknown key '{key}'"), near.into_iter().chain([list]).collect())
             }
             None if toml::de::DeTable::parse(text).is_err() => {
                 let cure = "a config is TOML: lines of `key = value` below a `[section]`, strings in quotes";
@@ -661,18 +612,11 @@ impl ConfigError {
             // The message of a wrong value says what is accepted.
             None => (message.replace('\n', ", "), vec![]),
         };
-        Self {
-            file: Some(file.into()),
-            line,
-            cause,
-            cures,
-        }
+        Self { file: Some(file.into()), line, cause, cures }
     }
 
     fn pki(mut self, role: &str) -> Self {
-        self.cures.push(format!(
-            "`neap pki issue --role {role} --name NAME` makes a certificate and key"
-        ));
+        self.cures.push(format!("`neap pki issue --role {role} --name NAME` makes a certificate and key"));
         self
     }
 }
@@ -691,10 +635,7 @@ impl std::error::Error for ConfigError {}
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        error
-            .cures
-            .iter()
-            .fold(Self::new(Exit::Usage, error.to_string()), Self::help)
+        error.cures.iter().fold(Self::new(Exit::Usage, error.to_string()), Self::help)
     }
 }
 
@@ -725,57 +666,36 @@ fn half_a_pair(cert: &Option<PathBuf>, key: &Option<PathBuf>) -> Option<Contradi
         (Some(_), Some(_)) | (None, None) => return None,
     };
     let cure = format!("set {lacks} beside {has}, or neither");
-    Some(Contradiction {
-        key: has,
-        cause: format!("{has} is set without {lacks}"),
-        cure,
-    })
+    Some(Contradiction { key: has, cause: format!("{has} is set without {lacks}"), cure })
 }
 
 impl ClusterConfig {
     fn contradiction(&self) -> Option<Contradiction> {
         let cause = "masters is empty".into();
         let cure = "name at least one master's IP:PORT, or leave masters out".into();
-        self.masters
-            .as_ref()
-            .is_some_and(Vec::is_empty)
-            .then_some(Contradiction {
-                key: "masters",
-                cause,
-                cure,
-            })
+        self.masters.as_ref().is_some_and(Vec::is_empty).then_some(Contradiction {
+            key: "masters",
+            cause,
+            cure,
+        })
     }
 }
 
 impl MasterConfig {
     fn contradiction(&self) -> Option<Contradiction> {
         let zero = |period: Option<Period>| period.is_some_and(Period::is_zero);
-        let share = self
-            .removal_share_percent
-            .filter(|share| !(1..=100).contains(share));
+        let share = self.removal_share_percent.filter(|share| !(1..=100).contains(share));
         let share = share.map(|share| Contradiction {
             key: "removal_share_percent",
             cause: format!("removal_share_percent is {share}"),
             cure: "make removal_share_percent 1 to 100".into(),
         });
         Contradiction::not_zero("ping_timeout", zero(self.ping_timeout))
-            .or(Contradiction::not_zero(
-                "max_ping_timeouts",
-                self.max_ping_timeouts == Some(0),
-            ))
+            .or(Contradiction::not_zero("max_ping_timeouts", self.max_ping_timeouts == Some(0)))
             .or(Contradiction::not_zero("offer_timeout", zero(self.offer_timeout)))
-            .or(Contradiction::not_zero(
-                "allocation_interval",
-                zero(self.allocation_interval),
-            ))
-            .or(Contradiction::not_zero(
-                "removal_window",
-                zero(self.removal_window),
-            ))
-            .or(Contradiction::not_zero(
-                "revoke_ack_timeout",
-                zero(self.revoke_ack_timeout),
-            ))
+            .or(Contradiction::not_zero("allocation_interval", zero(self.allocation_interval)))
+            .or(Contradiction::not_zero("removal_window", zero(self.removal_window)))
+            .or(Contradiction::not_zero("revoke_ack_timeout", zero(self.revoke_ack_timeout)))
             .or(share)
     }
 }
@@ -833,13 +753,9 @@ over!(OperatorConfig { cert, key, timeout });
 
 fn read(file: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(file)?
-        .take(CONFIG_SIZE_MAX + 1)
-        .read_to_string(&mut text)?;
+    File::open(file)?.take(CONFIG_SIZE_MAX + 1).read_to_string(&mut text)?;
     match text.len() as u64 > CONFIG_SIZE_MAX {
-        true => Err(io::Error::other(format!(
-            "it has more than {CONFIG_SIZE_MAX} bytes"
-        ))),
+        true => Err(io::Error::other(format!("it has more than {CONFIG_SIZE_MAX} bytes"))),
         false => Ok(text),
     }
 }
@@ -856,12 +772,7 @@ fn unknown_key(message: &str) -> Option<(&str, Vec<&str>)> {
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
-    text.as_bytes()
-        .iter()
-        .take(offset)
-        .filter(|byte| **byte == b'\n')
-        .count()
-        + 1
+    text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// The line of `key` in `[section]`.
@@ -940,27 +851,14 @@ mod tests {
         assert_eq!(Config::default().to_toml().unwrap(), "");
         let bytes = std::os::unix::ffi::OsStrExt::from_bytes(&[0xff]);
         let data = Some(Path::new::<std::ffi::OsStr>(bytes).to_owned());
-        let odd = SlaveConfig {
-            data,
-            ..SlaveConfig::default()
-        };
-        let error = Config {
-            slave: odd,
-            ..Config::default()
-        }
-        .to_toml()
-        .unwrap_err();
+        let odd = SlaveConfig { data, ..SlaveConfig::default() };
+        let error = Config { slave: odd, ..Config::default() }.to_toml().unwrap_err();
         assert!(
-            error
-                .to_string()
-                .contains("failed to write the config: path contains invalid UTF-8"),
+            error.to_string().contains("failed to write the config: path contains invalid UTF-8"),
             "{error}"
         );
         let debug = format!("{:?}", full());
-        assert!(
-            !debug.contains("None"),
-            "a field is missing from the test: {debug}"
-        );
+        assert!(!debug.contains("None"), "a field is missing from the test: {debug}");
     }
 
     #[test]
@@ -970,35 +868,20 @@ mod tests {
         assert_eq!(cures[0], "did you mean ping_timeout?");
         let (error, cures) = refused("[slvae]\n");
         assert_eq!(error, "neap.toml:1: unknown key 'slvae'");
-        assert_eq!(
-            cures,
-            [
-                "did you mean slave?",
-                "known here: cluster, master, slave, framework, operator"
-            ]
-        );
+        assert_eq!(cures, ["did you mean slave?", "known here: cluster, master, slave, framework, operator"]);
     }
 
     #[test]
     fn a_wrong_value_names_what_is_accepted() {
         let (error, _) = refused("[slave]\n\nmem = 64\n");
-        assert!(
-            error.starts_with("neap.toml:3: invalid type: integer `64`"),
-            "{error}"
-        );
+        assert!(error.starts_with("neap.toml:3: invalid type: integer `64`"), "{error}");
         assert!(error.contains("accepted: sizes such as"), "{error}");
         let (error, _) = refused("[slave]\ncpus = 0.0001\n");
-        assert!(
-            error.starts_with("neap.toml:2: \"0.0001\" is finer than what is counted"),
-            "{error}"
-        );
+        assert!(error.starts_with("neap.toml:2: \"0.0001\" is finer than what is counted"), "{error}");
         let (error, _) = refused("[slave]\nname = \"no spaces\"\n");
         assert!(error.starts_with("neap.toml:2: a name is made of a-z"), "{error}");
         let (error, _) = refused("[slave]\nprocess_trees = \"magic\"\n");
-        assert!(
-            error.contains("neap.toml:2: unknown variant `magic`, expected one of `auto`"),
-            "{error}"
-        );
+        assert!(error.contains("neap.toml:2: unknown variant `magic`, expected one of `auto`"), "{error}");
         let (error, _) = refused("[cluster\n");
         assert!(error.starts_with("neap.toml:1: "), "{error}");
     }
@@ -1041,9 +924,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = Loaded::find(Some(&dir.path().join("none.toml"))).unwrap_err();
         assert!(
-            missing
-                .to_string()
-                .contains("none.toml: failed to read the config: No such file"),
+            missing.to_string().contains("none.toml: failed to read the config: No such file"),
             "{missing}"
         );
         assert!(missing.cures[0].contains("`neap up` writes"));
@@ -1051,31 +932,17 @@ mod tests {
         assert!(directory.to_string().contains("Is a directory"), "{directory}");
         let binary = dir.path().join("binary");
         std::fs::write(&binary, [0xff, 0xfe]).unwrap();
-        assert!(
-            Loaded::find(Some(&binary))
-                .unwrap_err()
-                .to_string()
-                .contains("UTF-8")
-        );
+        assert!(Loaded::find(Some(&binary)).unwrap_err().to_string().contains("UTF-8"));
         let large = dir.path().join("large");
         std::fs::write(&large, "# padding\n".repeat(110_000)).unwrap();
-        assert!(
-            Loaded::find(Some(&large))
-                .unwrap_err()
-                .to_string()
-                .contains("more than 1048576 bytes")
-        );
+        assert!(Loaded::find(Some(&large)).unwrap_err().to_string().contains("more than 1048576 bytes"));
     }
 
     #[test]
     fn relative_paths_are_relative_to_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("neap.toml");
-        std::fs::write(
-            &file,
-            "[cluster]\nca = \"pki/ca.pem\"\n[slave]\ndata = \"/abs\"\n",
-        )
-        .unwrap();
+        std::fs::write(&file, "[cluster]\nca = \"pki/ca.pem\"\n[slave]\ndata = \"/abs\"\n").unwrap();
         let loaded = Loaded::from_file(&file).unwrap();
         assert_eq!(loaded.config.cluster.ca, Some(dir.path().join("pki/ca.pem")));
         assert_eq!(loaded.config.slave.data, Some("/abs".into()));
@@ -1093,39 +960,18 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file_over_defaults() {
-        let loaded = Loaded {
-            config: full(),
-            file: Some("neap.toml".into()),
-        };
+        let loaded = Loaded { config: full(), file: Some("neap.toml".into()) };
         let none = ClusterConfig::default();
-        let flags = MasterConfig {
-            ping_timeout: Some(Period::from_secs(9)),
-            ..MasterConfig::default()
-        };
+        let flags = MasterConfig { ping_timeout: Some(Period::from_secs(9)), ..MasterConfig::default() };
         let master = loaded.master(&none, flags).unwrap();
         assert_eq!(master.ping_timeout, Period::from_secs(9));
         assert_eq!(master.max_ping_timeouts, 2);
         let mut bare = full();
         bare.master.max_ping_timeouts = None;
         bare.slave.drain_now_grace = Some(Period::ZERO);
-        let loaded = Loaded {
-            config: bare,
-            file: None,
-        };
-        assert_eq!(
-            loaded
-                .master(&none, MasterConfig::default())
-                .unwrap()
-                .max_ping_timeouts,
-            5
-        );
-        assert_eq!(
-            loaded
-                .slave(&none, SlaveConfig::default())
-                .unwrap()
-                .drain_now_grace,
-            None
-        );
+        let loaded = Loaded { config: bare, file: None };
+        assert_eq!(loaded.master(&none, MasterConfig::default()).unwrap().max_ping_timeouts, 5);
+        assert_eq!(loaded.slave(&none, SlaveConfig::default()).unwrap().drain_now_grace, None);
     }
 
     #[test]
@@ -1133,54 +979,29 @@ mod tests {
         let mut config = full();
         let pair = |identity: Identity| (identity.cert, identity.key);
         let operator = |config: &Config, flags: &ClusterConfig| {
-            let loaded = Loaded {
-                config: config.clone(),
-                file: None,
-            };
-            loaded
-                .operator(flags, OperatorConfig::default())
-                .map(|connection| pair(connection.identity))
+            let loaded = Loaded { config: config.clone(), file: None };
+            loaded.operator(flags, OperatorConfig::default()).map(|connection| pair(connection.identity))
         };
         let (cert, key) = (Some("/f.pem".into()), Some("/f.key".into()));
-        let flags = ClusterConfig {
-            cert,
-            key,
-            ..ClusterConfig::default()
-        };
+        let flags = ClusterConfig { cert, key, ..ClusterConfig::default() };
         let none = ClusterConfig::default();
         assert_eq!(operator(&config, &flags), Ok(("/f.pem".into(), "/f.key".into())));
-        assert_eq!(
-            operator(&config, &none),
-            Ok(("/pki/o.pem".into(), "/pki/o.key".into()))
-        );
+        assert_eq!(operator(&config, &none), Ok(("/pki/o.pem".into(), "/pki/o.key".into())));
         config.operator = OperatorConfig::default();
-        assert_eq!(
-            operator(&config, &none),
-            Ok(("/pki/node.pem".into(), "/pki/node.key".into()))
-        );
+        assert_eq!(operator(&config, &none), Ok(("/pki/node.pem".into(), "/pki/node.key".into())));
         let half = ClusterConfig { key: None, ..flags };
-        assert_eq!(
-            operator(&config, &half).unwrap_err().to_string(),
-            "cert is set without key"
-        );
+        assert_eq!(operator(&config, &half).unwrap_err().to_string(), "cert is set without key");
     }
 
     #[test]
     fn what_is_missing_is_named_with_its_cures() {
         let nothing = Loaded::default();
-        let error = nothing
-            .operator(&ClusterConfig::default(), OperatorConfig::default())
-            .unwrap_err();
+        let error = nothing.operator(&ClusterConfig::default(), OperatorConfig::default()).unwrap_err();
         assert_eq!(error.to_string(), "no master's address is known");
         assert!(error.cures[0].contains("--masters IP:PORT"));
         assert!(error.cures[1].contains("`neap up`"));
-        let loaded = Loaded {
-            config: Config::default(),
-            file: Some("x.toml".into()),
-        };
-        let error = loaded
-            .slave(&ClusterConfig::default(), SlaveConfig::default())
-            .unwrap_err();
+        let loaded = Loaded { config: Config::default(), file: Some("x.toml".into()) };
+        let error = loaded.slave(&ClusterConfig::default(), SlaveConfig::default()).unwrap_err();
         assert_eq!(error.cures, ["set data in [slave] of x.toml, or give --data DIR"]);
     }
 }

@@ -87,21 +87,7 @@ mod tests {
 
     #[test]
     fn codes_and_names_are_distinct() {
-        assert_eq!(
-            Exit::ALL
-                .map(Exit::code)
-                .into_iter()
-                .collect::<HashSet<_>>()
-                .len(),
-            Exit::ALL.len()
-        );
-        assert_eq!(
-            Exit::ALL
-                .map(Exit::name)
-                .into_iter()
-                .collect::<HashSet<_>>()
-                .len(),
-            Exit::ALL.len()
-        );
+        assert_eq!(Exit::ALL.map(Exit::code).into_iter().collect::<HashSet<_>>().len(), Exit::ALL.len());
+        assert_eq!(Exit::ALL.map(Exit::name).into_iter().collect::<HashSet<_>>().len(), Exit::ALL.len());
     }
 }

@@ -28,9 +28,7 @@ pub fn mem() -> ByteSize {
 pub fn disk(dir: &Path) -> io::Result<ByteSize> {
     let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("."));
     let stat = rustix::fs::statvfs(existing)?;
-    Ok(ByteSize::saturating_from(
-        stat.f_bavail.saturating_mul(stat.f_frsize),
-    ))
+    Ok(ByteSize::saturating_from(stat.f_bavail.saturating_mul(stat.f_frsize)))
 }
 
 #[cfg(test)]

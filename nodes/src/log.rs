@@ -19,18 +19,11 @@ pub fn init(verbose: u8, daemon: bool, color: Color) -> Result<(), Failure> {
     let from_env = std::env::var(LOG_ENV).ok();
     let directives = directives(verbose, from_env.as_deref(), daemon);
     let filter = EnvFilter::builder().parse(&directives).map_err(|error| {
-        Failure::new(
-            Exit::Usage,
-            format!("{LOG_ENV}={directives:?} is no log filter: {error}"),
-        )
-        .help(format!(
-            "for example {LOG_ENV}=info or {LOG_ENV}=neap=debug,quinn=warn"
-        ))
+        Failure::new(Exit::Usage, format!("{LOG_ENV}={directives:?} is no log filter: {error}"))
+            .help(format!("for example {LOG_ENV}=info or {LOG_ENV}=neap=debug,quinn=warn"))
     })?;
     let color = color.enabled(io::stderr().is_terminal());
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     subscriber
         .with_ansi(color)
         .try_init()

@@ -85,10 +85,7 @@ mod tests {
     fn the_question_reads_as_one() {
         assert_eq!(did_you_mean("wbe", SLAVES).unwrap(), "did you mean Web?");
         let two = ["slave-1", "slave-2"];
-        assert_eq!(
-            did_you_mean("slave", two).unwrap(),
-            "did you mean slave-1 or slave-2?"
-        );
+        assert_eq!(did_you_mean("slave", two).unwrap(), "did you mean slave-1 or slave-2?");
         assert_eq!(did_you_mean("x", two), None);
     }
 

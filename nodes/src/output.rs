@@ -41,11 +41,7 @@ impl Color {
     /// Whether a stream that is or is not a terminal gets colours, by this choice and the environment.
     pub fn enabled(self, terminal: bool) -> bool {
         let env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-        self.decide(
-            terminal,
-            env("NO_COLOR").is_some(),
-            env("TERM").is_some_and(|term| term == "dumb"),
-        )
+        self.decide(terminal, env("NO_COLOR").is_some(), env("TERM").is_some_and(|term| term == "dumb"))
     }
 
     fn decide(self, terminal: bool, no_color: bool, dumb: bool) -> bool {
@@ -76,18 +72,12 @@ pub struct Column {
 impl Column {
     /// A column of words, flush left. Titles are in capitals.
     pub const fn left(title: &'static str) -> Self {
-        Self {
-            title,
-            align: CellAlignment::Left,
-        }
+        Self { title, align: CellAlignment::Left }
     }
 
     /// A column of quantities, flush right.
     pub const fn right(title: &'static str) -> Self {
-        Self {
-            title,
-            align: CellAlignment::Right,
-        }
+        Self { title, align: CellAlignment::Right }
     }
 }
 
@@ -101,10 +91,7 @@ pub struct Cell {
 impl Cell {
     /// A cell that stands out by `tone`.
     pub fn toned(text: impl fmt::Display, tone: Tone) -> Self {
-        Self {
-            text: printable(&text.to_string()),
-            tone,
-        }
+        Self { text: printable(&text.to_string()), tone }
     }
 }
 
@@ -177,28 +164,16 @@ impl Printer {
     pub fn stdout(format: Format, color: Color) -> Self {
         let out = io::stdout();
         let terminal = out.is_terminal();
-        let size = terminal
-            .then(|| rustix::termios::tcgetwinsize(&out).ok())
-            .flatten();
+        let size = terminal.then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten();
         let width = size.map(|size| size.ws_col).filter(|columns| *columns > 0);
-        Self {
-            color: color.enabled(terminal),
-            out,
-            format,
-            width,
-        }
+        Self { color: color.enabled(terminal), out, format, width }
     }
 }
 
 impl<W: Write> Printer<W> {
     /// A printer on any writer, for tests and files.
     pub fn new(out: W, format: Format, color: bool, width: Option<u16>) -> Self {
-        Self {
-            out,
-            format,
-            color,
-            width,
-        }
+        Self { out, format, color, width }
     }
 
     /// The form that is printed.
@@ -258,15 +233,7 @@ impl<W: Write> Printer<W> {
 /// `text` with every control character escaped, so that what a peer wrote cannot drive the terminal.
 pub fn printable(text: &str) -> String {
     let escaped = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars()
-        .flat_map(|c| {
-            if escaped(c) {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
+    text.chars().flat_map(|c| if escaped(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// Why a command did not do what was asked: how it ends, the cause, and what to do about it.
@@ -281,12 +248,7 @@ pub struct Failure {
 impl Failure {
     /// A failure with its cause. The message begins in lower case and ends without a full stop.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            exit,
-            message: message.into(),
-            help: Vec::new(),
-            broken_pipe: false,
-        }
+        Self { exit, message: message.into(), help: Vec::new(), broken_pipe: false }
     }
 
     /// The same with one more line of cure.
@@ -357,10 +319,7 @@ impl Error for Failure {}
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
-        Self {
-            broken_pipe,
-            ..Self::because("write the output", &error)
-        }
+        Self { broken_pipe, ..Self::because("write the output", &error) }
     }
 }
 
@@ -373,9 +332,7 @@ fn table<R: Row>(rows: &[R], color: bool, width: Option<u16>) -> String {
         false => table.force_no_tty(),
     };
     if let Some(width) = width {
-        table
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width);
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
     let title = |column: &Column| comfy_table::Cell::new(column.title).add_attribute(Attribute::Bold);
     table.set_header(R::COLUMNS.iter().map(title));
@@ -406,48 +363,23 @@ mod tests {
     }
 
     impl Row for SlaveRow {
-        const COLUMNS: &'static [Column] = &[
-            Column::left("NAME"),
-            Column::left("STATE"),
-            Column::right("TASKS"),
-            Column::left("REASON"),
-        ];
+        const COLUMNS: &'static [Column] =
+            &[Column::left("NAME"), Column::left("STATE"), Column::right("TASKS"), Column::left("REASON")];
 
         fn cells(&self) -> Vec<Cell> {
-            let tone = if self.state == "active" {
-                Tone::Good
-            } else {
-                Tone::Bad
-            };
-            vec![
-                self.name.into(),
-                Cell::toned(self.state, tone),
-                self.tasks.into(),
-                self.reason.into(),
-            ]
+            let tone = if self.state == "active" { Tone::Good } else { Tone::Bad };
+            vec![self.name.into(), Cell::toned(self.state, tone), self.tasks.into(), self.reason.into()]
         }
     }
 
     const ROWS: [SlaveRow; 2] = [
-        SlaveRow {
-            name: "slave-1",
-            state: "active",
-            tasks: 3,
-            reason: "",
-        },
-        SlaveRow {
-            name: "s2",
-            state: "unreachable",
-            tasks: 120,
-            reason: "switch\x1b[2J off",
-        },
+        SlaveRow { name: "slave-1", state: "active", tasks: 3, reason: "" },
+        SlaveRow { name: "s2", state: "unreachable", tasks: 120, reason: "switch\x1b[2J off" },
     ];
 
     fn printed(format: Format, color: bool, width: Option<u16>, rows: &[SlaveRow]) -> String {
         let mut bytes = Vec::new();
-        Printer::new(&mut bytes, format, color, width)
-            .rows(rows, "no slaves")
-            .unwrap();
+        Printer::new(&mut bytes, format, color, width).rows(rows, "no slaves").unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -476,11 +408,7 @@ mod tests {
                 (true, _) => {}
             }
         }
-        let lines = |text: &str| {
-            text.lines()
-                .map(|line| line.trim_end().to_owned())
-                .collect::<Vec<_>>()
-        };
+        let lines = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
         assert_eq!(lines(&plain), lines(&printed(Format::Text, false, None, &ROWS)));
     }
 
@@ -504,13 +432,9 @@ mod tests {
     #[test]
     fn notes_are_for_eyes() {
         let mut bytes = Vec::new();
-        Printer::new(&mut bytes, Format::Json, false, None)
-            .note("holds:")
-            .unwrap();
+        Printer::new(&mut bytes, Format::Json, false, None).note("holds:").unwrap();
         assert_eq!(bytes, b"");
-        Printer::new(&mut bytes, Format::Text, false, None)
-            .note("holds:")
-            .unwrap();
+        Printer::new(&mut bytes, Format::Text, false, None).note("holds:").unwrap();
         assert_eq!(bytes, b"holds:\n");
     }
 
@@ -524,21 +448,14 @@ mod tests {
             (Color::Always, false, true, true, true),
             (Color::Never, true, false, false, false),
         ] {
-            assert_eq!(
-                choice.decide(terminal, no_color, dumb),
-                expected,
-                "{choice:?} {terminal} {no_color}"
-            );
+            assert_eq!(choice.decide(terminal, no_color, dumb), expected, "{choice:?} {terminal} {no_color}");
         }
     }
 
     #[test]
     fn a_failure_is_lines_or_one_object() {
         let failure = Failure::new(Exit::Refused, "slave-1 is draining").help("cancel drain 7 first");
-        assert_eq!(
-            failure.to_text(false),
-            "error: slave-1 is draining\nhelp: cancel drain 7 first\n"
-        );
+        assert_eq!(failure.to_text(false), "error: slave-1 is draining\nhelp: cancel drain 7 first\n");
         assert_eq!(
             failure.to_json(),
             "{\"code\":\"refused\",\"error\":\"slave-1 is draining\",\"exit\":3,\
@@ -564,9 +481,6 @@ mod tests {
         assert!(failure(io::ErrorKind::BrokenPipe).is_broken_pipe());
         let full = failure(io::ErrorKind::StorageFull);
         assert!(!full.is_broken_pipe());
-        assert_eq!(
-            full.to_text(false),
-            "error: failed to write the output: no storage space\n"
-        );
+        assert_eq!(full.to_text(false), "error: failed to write the output: no storage space\n");
     }
 }

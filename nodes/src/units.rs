@@ -32,9 +32,7 @@ impl Period {
     /// `duration`, rounded up to whole milliseconds and cut to [`Period::MAX`].
     pub fn saturating_from(duration: Duration) -> Self {
         let ms = duration.as_nanos().div_ceil(1_000_000);
-        Self {
-            ms: u64::try_from(ms).unwrap_or(u64::MAX).min(Self::MAX.ms),
-        }
+        Self { ms: u64::try_from(ms).unwrap_or(u64::MAX).min(Self::MAX.ms) }
     }
 
     /// In milliseconds.
@@ -59,11 +57,7 @@ impl Period {
             return "0s".into();
         };
         // Milliseconds beside seconds are noise from ten seconds on.
-        let shown = if parts[first].1 == "s" && parts[first].0 >= 10 {
-            1
-        } else {
-            2
-        };
+        let shown = if parts[first].1 == "s" && parts[first].0 >= 10 { 1 } else { 2 };
         let parts = parts[first..].iter().take(shown).filter(|(count, _)| *count > 0);
         parts.map(|(count, unit)| format!("{count}{unit}")).collect()
     }
@@ -91,9 +85,7 @@ impl FromStr for Period {
             let Some((number, after)) = Number::read(rest) else {
                 return fail(Cause::NoNumber);
             };
-            let unit = &after[..after
-                .find(|c: char| !c.is_ascii_alphabetic())
-                .unwrap_or(after.len())];
+            let unit = &after[..after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len())];
             if unit.is_empty() {
                 return fail(Cause::NoUnit);
             }
@@ -125,11 +117,7 @@ impl fmt::Display for Period {
         }
         let parts = self.parts();
         let parts = parts.iter().filter(|(count, _)| *count > 0);
-        f.pad(
-            &parts
-                .map(|(count, unit)| format!("{count}{unit}"))
-                .collect::<String>(),
-        )
+        f.pad(&parts.map(|(count, unit)| format!("{count}{unit}")).collect::<String>())
     }
 }
 
@@ -155,11 +143,7 @@ impl ByteSize {
 
     /// So many bytes, cut to [`ByteSize::MAX`].
     pub const fn saturating_from(bytes: u64) -> Self {
-        if bytes > Self::MAX.bytes {
-            Self::MAX
-        } else {
-            Self { bytes }
-        }
+        if bytes > Self::MAX.bytes { Self::MAX } else { Self { bytes } }
     }
 
     /// In bytes.
@@ -214,17 +198,11 @@ pub struct Cpus {
 
 impl Cpus {
     /// The largest amount: a million cpus.
-    pub const MAX: Self = Self {
-        thousandths: 1_000_000_000,
-    };
+    pub const MAX: Self = Self { thousandths: 1_000_000_000 };
 
     /// So many thousandths, cut to [`Cpus::MAX`].
     pub const fn saturating_from(thousandths: u64) -> Self {
-        if thousandths > Self::MAX.thousandths {
-            Self::MAX
-        } else {
-            Self { thousandths }
-        }
+        if thousandths > Self::MAX.thousandths { Self::MAX } else { Self { thousandths } }
     }
 
     /// In thousandths of a cpu.
@@ -276,9 +254,7 @@ impl Ports {
 
     /// The ports `first..=last`, which must not be empty.
     pub fn range(first: u16, last: u16) -> Option<Self> {
-        (first > 0 && first <= last).then(|| Self {
-            ranges: vec![(first, last)],
-        })
+        (first > 0 && first <= last).then(|| Self { ranges: vec![(first, last)] })
     }
 
     /// The ranges, both ends included.
@@ -314,9 +290,7 @@ impl FromStr for Ports {
         if ranges.windows(2).any(|pair| pair[1].0 <= pair[0].1) {
             return Err(fail(Cause::Overlap));
         }
-        Ok(Self {
-            ranges: joined(ranges),
-        })
+        Ok(Self { ranges: joined(ranges) })
     }
 }
 
@@ -341,11 +315,7 @@ pub struct UnitError {
 
 impl UnitError {
     fn new(text: &str, cause: Cause, accepted: &'static str) -> Self {
-        Self {
-            text: text.chars().take(64).collect(),
-            cause,
-            accepted,
-        }
+        Self { text: text.chars().take(64).collect(), cause, accepted }
     }
 }
 
@@ -375,22 +345,12 @@ enum Cause {
     Overlap,
 }
 
-const PERIOD_UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1000),
-    ("ms", 1),
-];
+const PERIOD_UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 const PERIOD_ACCEPTED: &str = "durations such as 500ms, 90s, 10m, 1h30m or 2d, up to 366d";
 
-const SIZE_UNITS: [(&str, u64); 5] = [
-    ("P", 1 << 50),
-    ("T", 1 << 40),
-    ("G", 1 << 30),
-    ("M", 1 << 20),
-    ("K", 1 << 10),
-];
+const SIZE_UNITS: [(&str, u64); 5] =
+    [("P", 1 << 50), ("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)];
 const SIZE_ACCEPTED: &str =
     "sizes such as 512K, 64M or 1.5G, up to 1024P, in binary units (1K = 1Ki = 1KiB = 1024 bytes)";
 
@@ -406,10 +366,7 @@ fn size_of_unit(unit: &str) -> Option<u64> {
         return Some(1);
     }
     let prefix = prefix.strip_suffix('I').unwrap_or(prefix);
-    SIZE_UNITS
-        .iter()
-        .find(|(name, _)| *name == prefix)
-        .map(|(_, size)| *size)
+    SIZE_UNITS.iter().find(|(name, _)| *name == prefix).map(|(_, size)| *size)
 }
 
 /// Ranges that touch, made one.
@@ -434,9 +391,7 @@ impl Number {
     /// Reads a number at the start of `text`, and gives back what follows. `None`: there is none, or it has more
     /// digits than any quantity here.
     fn read(text: &str) -> Option<(Self, &str)> {
-        let end = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         let (number, rest) = text.split_at(end);
         let (whole, fraction) = match number.split_once('.') {
             Some((_, "")) => return None,
@@ -448,13 +403,7 @@ impl Number {
         }
         let fraction = fraction.trim_end_matches('0');
         let digits = format!("{whole}{fraction}").parse().ok()?;
-        Some((
-            Self {
-                digits,
-                decimals: u32::try_from(fraction.len()).ok()?,
-            },
-            rest,
-        ))
+        Some((Self { digits, decimals: u32::try_from(fraction.len()).ok()? }, rest))
     }
 
     /// The number times `scale`, where that is whole.
@@ -478,10 +427,7 @@ macro_rules! written_as_text {
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer
-                    .deserialize_str(Text(stringify!($type)))?
-                    .parse()
-                    .map_err(de::Error::custom)
+                deserializer.deserialize_str(Text(stringify!($type)))?.parse().map_err(de::Error::custom)
             }
         }
     };
@@ -561,21 +507,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn period(text: &str) -> Result<u64, String> {
-        text.parse::<Period>()
-            .map(Period::as_millis)
-            .map_err(|e| e.to_string())
+        text.parse::<Period>().map(Period::as_millis).map_err(|e| e.to_string())
     }
 
     fn size(text: &str) -> Result<u64, String> {
-        text.parse::<ByteSize>()
-            .map(ByteSize::bytes)
-            .map_err(|e| e.to_string())
+        text.parse::<ByteSize>().map(ByteSize::bytes).map_err(|e| e.to_string())
     }
 
     fn cpus(text: &str) -> Result<u64, String> {
-        text.parse::<Cpus>()
-            .map(Cpus::thousandths)
-            .map_err(|e| e.to_string())
+        text.parse::<Cpus>().map(Cpus::thousandths).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -624,10 +564,7 @@ mod tests {
         assert_eq!(size("7B"), Ok(7));
         assert_eq!(size("1024P"), Ok(1 << 60));
         for bad in ["", "M", "1X", "1iB", "1025P", "0.1B", "1G1M", "-1M", "1e3"] {
-            assert!(
-                size(bad).unwrap_err().contains("accepted: sizes such as 512K"),
-                "{bad:?}"
-            );
+            assert!(size(bad).unwrap_err().contains("accepted: sizes such as 512K"), "{bad:?}");
         }
     }
 
@@ -638,30 +575,18 @@ mod tests {
         assert_eq!(cpus("250m"), Ok(250));
         assert_eq!(cpus("0.100"), Ok(100));
         for bad in ["", "half", "0.0005", "0.5m", "1000001", "2 cpus", ".5"] {
-            assert!(
-                cpus(bad)
-                    .unwrap_err()
-                    .contains("accepted: cpus such as 2, 0.5 or 250m"),
-                "{bad:?}"
-            );
+            assert!(cpus(bad).unwrap_err().contains("accepted: cpus such as 2, 0.5 or 250m"), "{bad:?}");
         }
     }
 
     #[test]
     fn ports_are_ordered_joined_and_checked() {
-        let ports = |text: &str| {
-            text.parse::<Ports>()
-                .map(|p| p.to_string())
-                .map_err(|e| e.to_string())
-        };
+        let ports = |text: &str| text.parse::<Ports>().map(|p| p.to_string()).map_err(|e| e.to_string());
         assert_eq!(ports("31000-32000,8080"), Ok("8080,31000-32000".into()));
         assert_eq!(ports("1-2,3,4-5"), Ok("1-5".into()));
         assert_eq!(ports(""), Ok("".into()));
         for bad in ["0", "70000", "2-1", "1-5,5", "1-5,2-3", "a-b", "1-", "1,,2"] {
-            assert!(
-                ports(bad).unwrap_err().contains("accepted: ports from 1"),
-                "{bad:?}"
-            );
+            assert!(ports(bad).unwrap_err().contains("accepted: ports from 1"), "{bad:?}");
         }
     }
 

@@ -15,14 +15,9 @@ use tokio::net::unix::pipe;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let ballast_mb: usize = std::env::args()
-        .nth(1)
-        .map_or(Ok(50), |argument| argument.parse())?;
+    let ballast_mb: usize = std::env::args().nth(1).map_or(Ok(50), |argument| argument.parse())?;
     let ballast = vec![1_u8; ballast_mb << 20];
-    println!(
-        "ballast {} MB; medians, and the worst in parentheses; times in ms",
-        ballast.len() >> 20
-    );
+    println!("ballast {} MB; medians, and the worst in parentheses; times in ms", ballast.len() >> 20);
     baseline()?;
     for means in Means::ALL {
         measure(means).await?;
@@ -40,22 +35,14 @@ fn baseline() -> Result<(), Box<dyn Error>> {
         wall.push(began.elapsed());
     }
     let cpu = (cpu()? - before) / LAUNCHES;
-    println!(
-        "std::process  `true` to its end: {}; CPU {}",
-        summary(wall),
-        ms(cpu)
-    );
+    println!("std::process  `true` to its end: {}; CPU {}", summary(wall), ms(cpu));
     Ok(())
 }
 
 async fn measure(means: Means) -> Result<(), Box<dyn Error>> {
     let directory = tempfile::tempdir()?;
     let state = directory.path().join("state");
-    let trees = match Trees::open(Options {
-        name: "measure".into(),
-        state,
-        means: Some(means),
-    }) {
+    let trees = match Trees::open(Options { name: "measure".into(), state, means: Some(means) }) {
         Ok(trees) => trees,
         Err(error) => {
             println!("{:13} {error}", means.word());
@@ -92,13 +79,7 @@ async fn measure(means: Means) -> Result<(), Box<dyn Error>> {
 async fn end_hostile(trees: &Trees, directory: &Path, count: usize) -> Result<Duration, Box<dyn Error>> {
     let ready = directory.join("ready");
     if !ready.exists() {
-        rustix::fs::mknodat(
-            rustix::fs::CWD,
-            &ready,
-            FileType::Fifo,
-            Mode::from_raw_mode(0o600),
-            0,
-        )?;
+        rustix::fs::mknodat(rustix::fs::CWD, &ready, FileType::Fifo, Mode::from_raw_mode(0o600), 0)?;
     }
     let mut ready = pipe::OpenOptions::new().read_write(true).open_receiver(&ready)?;
     let mut launched = Vec::new();
@@ -110,10 +91,8 @@ async fn end_hostile(trees: &Trees, directory: &Path, count: usize) -> Result<Du
         ready.read_u8().await?;
     }
     let began = Instant::now();
-    let ends: Vec<_> = launched
-        .into_iter()
-        .map(|tree| tokio::spawn(async move { tree.end(None).await }))
-        .collect();
+    let ends: Vec<_> =
+        launched.into_iter().map(|tree| tokio::spawn(async move { tree.end(None).await })).collect();
     for end in ends {
         assert_eq!(end.await??.survivors, Survivors::None);
     }
@@ -123,16 +102,8 @@ async fn end_hostile(trees: &Trees, directory: &Path, count: usize) -> Result<Du
 /// This process's and its reaped children's time on a processor, to 10 ms.
 fn cpu() -> Result<Duration, Box<dyn Error>> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
-    let fields = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_ascii_whitespace();
-    let ticks: u64 = fields
-        .skip(11)
-        .take(4)
-        .map(|field| field.parse::<u64>().unwrap_or(0))
-        .sum();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace();
+    let ticks: u64 = fields.skip(11).take(4).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
     Ok(Duration::from_millis(ticks * 10))
 }
 

@@ -40,13 +40,9 @@ impl Parent {
             Err(error) => return Err(failed("cannot make control group", &path, error)),
         }
         let parent = Parent { path };
-        let probe = Group {
-            path: parent.path.join(format!("probe-{}", std::process::id())),
-        };
+        let probe = Group { path: parent.path.join(format!("probe-{}", std::process::id())) };
         let tried = probe.try_out();
-        probe
-            .remove()
-            .map_err(|error| failed("cannot remove control group", &probe.path, error))?;
+        probe.remove().map_err(|error| failed("cannot remove control group", &probe.path, error))?;
         tried.map(|()| parent)
     }
 
@@ -54,10 +50,7 @@ impl Parent {
     pub(crate) fn launch(&self, command: &Command) -> Result<(Process, Group), LaunchError> {
         let image = command.prepare()?;
         let group = self.group(&command.name);
-        let keeping = |errno: Errno| LaunchError::Keeping {
-            path: group.path.clone(),
-            source: errno.into(),
-        };
+        let keeping = |errno: Errno| LaunchError::Keeping { path: group.path.clone(), source: errno.into() };
         rustix::fs::mkdir(&group.path, Mode::from_raw_mode(0o755)).map_err(|errno| match errno {
             Errno::EXIST => LaunchError::NameTaken(command.name.clone()),
             errno => keeping(errno),
@@ -78,9 +71,7 @@ impl Parent {
     }
 
     fn group(&self, tree: &str) -> Group {
-        Group {
-            path: self.path.join(format!("{TREE_PREFIX}{tree}")),
-        }
+        Group { path: self.path.join(format!("{TREE_PREFIX}{tree}")) }
     }
 }
 
@@ -125,27 +116,20 @@ impl Group {
     }
 
     fn open(&self) -> rustix::io::Result<OwnedFd> {
-        rustix::fs::open(
-            &self.path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
+        rustix::fs::open(&self.path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
     }
 
     fn try_out(&self) -> Result<(), String> {
         let at =
             |what: &str, error: &dyn std::fmt::Display| format!("{what} {}: {error}", self.path.display());
         fs::create_dir(&self.path).map_err(|error| at("cannot make control group", &error))?;
-        let directory = self
-            .open()
-            .map_err(|error| at("cannot open control group", &error))?;
+        let directory = self.open().map_err(|error| at("cannot open control group", &error))?;
         let image = command::empty_image().map_err(|error| error.to_string())?;
         let born = birth::leader(&image, Some(directory.as_fd()))
             .map_err(|stillborn| at("no process can be born in control group", &stillborn.errno))?;
         waitid(WaitId::PidFd(born.pidfd.as_fd()), WaitIdOptions::EXITED)
             .map_err(|error| at("cannot wait for a process of", &error))?;
-        self.kill()
-            .map_err(|error| at("cannot kill (Linux 5.14 can) control group", &error))
+        self.kill().map_err(|error| at("cannot kill (Linux 5.14 can) control group", &error))
     }
 
     /// Kills everything in it, at once and with no race: the kernel makes what forks meanwhile die too.
@@ -171,10 +155,7 @@ impl Group {
         let opened: Vec<Process> = self.pids().into_iter().filter_map(Process::open).collect();
         // A number may have gone to a stranger before it was opened; a stranger is not listed here.
         let still: HashSet<Pid> = self.pids().into_iter().collect();
-        opened
-            .into_iter()
-            .filter(|process| still.contains(&process.pid))
-            .collect()
+        opened.into_iter().filter(|process| still.contains(&process.pid)).collect()
     }
 
     pub(crate) fn pids(&self) -> Vec<Pid> {
@@ -226,9 +207,7 @@ impl Group {
 fn populated(events: &File) -> io::Result<bool> {
     let mut text = [0; 256];
     match events.read_at(&mut text, 0) {
-        Ok(read) => Ok(!text[..read]
-            .split(|byte| *byte == b'\n')
-            .any(|line| line == b"populated 0")),
+        Ok(read) => Ok(!text[..read].split(|byte| *byte == b'\n').any(|line| line == b"populated 0")),
         // Removed, which the kernel allows only when it is empty.
         Err(error) if gone(&error) => Ok(false),
         Err(error) => Err(error),
@@ -244,11 +223,7 @@ fn directories(parent: &Path) -> Vec<PathBuf> {
         return Vec::new();
     };
     let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-    entries
-        .flatten()
-        .filter(is_directory)
-        .map(|entry| entry.path())
-        .collect()
+    entries.flatten().filter(is_directory).map(|entry| entry.path()).collect()
 }
 
 /// Where control groups of version 2 are mounted, and which of them is at the top there.
@@ -268,10 +243,7 @@ fn find_mount(mountinfo: &[u8]) -> Option<Mount> {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
         let separator = fields.iter().position(|field| *field == b"-")?;
         (*fields.get(separator + 1)? == b"cgroup2").then_some(())?;
-        Some(Mount {
-            root: unescaped(fields.get(3)?),
-            point: unescaped(fields.get(4)?),
-        })
+        Some(Mount { root: unescaped(fields.get(3)?), point: unescaped(fields.get(4)?) })
     })
 }
 

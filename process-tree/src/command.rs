@@ -94,43 +94,26 @@ impl Command {
             open_output(&directory, &self.stderr)?,
         ];
         let program = Some(terminated(program.as_os_str())?);
-        Ok(Image {
-            program,
-            arguments,
-            environment,
-            directory,
-            streams,
-        })
+        Ok(Image { program, arguments, environment, directory, streams })
     }
 
     fn resolve(&self, directory: &OwnedFd) -> Result<PathBuf, LaunchError> {
         if self.program.as_bytes().contains(&b'/') {
             return Ok(PathBuf::from(&self.program));
         }
-        let given = self
-            .environment
-            .iter()
-            .rev()
-            .find(|(name, _)| name == "PATH")
-            .map(|(_, path)| path.clone());
+        let given =
+            self.environment.iter().rev().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone());
         let searched = given.unwrap_or_else(|| DEFAULT_PATH.into());
         let executable = |candidate: &PathBuf| {
-            let at = rustix::fs::accessat(
-                directory,
-                candidate,
-                Access::EXEC_OK,
-                rustix::fs::AtFlags::EACCESS,
-            );
+            let at =
+                rustix::fs::accessat(directory, candidate, Access::EXEC_OK, rustix::fs::AtFlags::EACCESS);
             let kind = rustix::fs::statat(directory, candidate, rustix::fs::AtFlags::empty());
             at.is_ok() && kind.is_ok_and(|kind| rustix::fs::FileType::from_raw_mode(kind.st_mode).is_file())
         };
         std::env::split_paths(&searched)
             .map(|place| place.join(&self.program))
             .find(executable)
-            .ok_or_else(|| LaunchError::NotInPath {
-                program: self.program.clone(),
-                searched,
-            })
+            .ok_or_else(|| LaunchError::NotInPath { program: self.program.clone(), searched })
     }
 
     /// Names the cause of a birth that failed.
@@ -147,10 +130,7 @@ impl Command {
             (Step::Execute, Errno::NOEXEC) => LaunchError::NotAProgram { program },
             (Step::Execute, Errno::TOOBIG) => LaunchError::TooLong,
             (Step::Execute, Errno::TXTBSY) => LaunchError::BeingWritten { program },
-            (step, errno) => LaunchError::System {
-                doing: doing(step),
-                source: errno.into(),
-            },
+            (step, errno) => LaunchError::System { doing: doing(step), source: errno.into() },
         }
     }
 
@@ -283,23 +263,13 @@ pub(crate) fn empty_image() -> Result<Image, LaunchError> {
     let directory = open_directory(Path::new("/"))?;
     let null = || open_stream(&directory, Path::new("/dev/null"), OFlags::RDWR);
     let streams = [null()?, null()?, null()?];
-    Ok(Image {
-        program: None,
-        arguments: Vec::new(),
-        environment: Vec::new(),
-        directory,
-        streams,
-    })
+    Ok(Image { program: None, arguments: Vec::new(), environment: Vec::new(), directory, streams })
 }
 
 pub(crate) fn check_name(name: &str) -> Result<(), LaunchError> {
     let known = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let usable = (1..=200).contains(&name.len()) && name.bytes().all(known) && !name.starts_with('.');
-    if usable {
-        Ok(())
-    } else {
-        Err(LaunchError::Name(name.to_owned()))
-    }
+    if usable { Ok(()) } else { Err(LaunchError::Name(name.to_owned())) }
 }
 
 fn open_directory(directory: &Path) -> Result<OwnedFd, LaunchError> {
@@ -311,10 +281,7 @@ fn open_directory(directory: &Path) -> Result<OwnedFd, LaunchError> {
 fn directory_error(directory: &Path, errno: Errno) -> LaunchError {
     match errno {
         Errno::MFILE | Errno::NFILE => LaunchError::TooManyFiles,
-        errno => LaunchError::Directory {
-            directory: directory.to_owned(),
-            source: errno.into(),
-        },
+        errno => LaunchError::Directory { directory: directory.to_owned(), source: errno.into() },
     }
 }
 
@@ -332,17 +299,11 @@ fn open_stream(directory: &OwnedFd, file: &Path, flags: OFlags) -> Result<OwnedF
     let opened = rustix::fs::openat(directory, file, flags, mode).and_then(birth::above_standard);
     let stream = opened.map_err(|errno| match errno {
         Errno::MFILE | Errno::NFILE => LaunchError::TooManyFiles,
-        errno => LaunchError::Stream {
-            file: file.to_owned(),
-            source: errno.into(),
-        },
+        errno => LaunchError::Stream { file: file.to_owned(), source: errno.into() },
     })?;
     let blocking = rustix::fs::fcntl_getfl(&stream)
         .and_then(|flags| rustix::fs::fcntl_setfl(&stream, flags.difference(OFlags::NONBLOCK)));
-    blocking.map_err(|errno| LaunchError::Stream {
-        file: file.to_owned(),
-        source: errno.into(),
-    })?;
+    blocking.map_err(|errno| LaunchError::Stream { file: file.to_owned(), source: errno.into() })?;
     Ok(stream)
 }
 

@@ -117,28 +117,16 @@ pub(crate) struct Log {
 impl Log {
     /// Notes that `process` was sent `signal` now.
     pub(crate) fn sent(&mut self, process: &Process, signal: Signal, refused: Option<String>) {
-        let sent = Sent {
-            signal: signal.as_raw(),
-            at_ms: now_ms(),
-            refused,
-        };
+        let sent = Sent { signal: signal.as_raw(), at_ms: now_ms(), refused };
         let pid = process.pid.as_raw_pid().unsigned_abs();
         let start_time = process.stat.start;
-        let known = self
-            .seen
-            .iter()
-            .position(|seen| seen.pid == pid && seen.start_time == start_time);
+        let known = self.seen.iter().position(|seen| seen.pid == pid && seen.start_time == start_time);
         match known {
             Some(at) if self.seen[at].signals.len() < SIGNALS_MAX => self.seen[at].signals.push(sent),
             Some(_) => {}
             None if self.seen.len() < PROCESSES_MAX => {
                 let command = process.stat.command.clone();
-                self.seen.push(Seen {
-                    pid,
-                    start_time,
-                    command,
-                    signals: vec![sent],
-                });
+                self.seen.push(Seen { pid, start_time, command, signals: vec![sent] });
             }
             None => self.more += 1,
         }

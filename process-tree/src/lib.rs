@@ -55,10 +55,7 @@ mod ending;
 mod means;
 mod proc;
 mod supervised;
-#[expect(
-    unsafe_code,
-    reason = "no safe interface starts a child without copying the slave's memory"
-)]
+#[expect(unsafe_code, reason = "no safe interface starts a child without copying the slave's memory")]
 mod sys;
 mod tree;
 mod trees;

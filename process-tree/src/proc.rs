@@ -45,11 +45,7 @@ impl Process {
 
     /// A process that nobody can have reaped yet, ended or not: its number is its own.
     pub(crate) fn unreaped(pid: Pid, pidfd: OwnedFd) -> Option<Process> {
-        Some(Process {
-            pid,
-            stat: stat(pid)?,
-            pidfd,
-        })
+        Some(Process { pid, stat: stat(pid)?, pidfd })
     }
 
     pub(crate) fn exited(&self) -> bool {
@@ -59,19 +55,14 @@ impl Process {
     /// Waits for its end, at most so long; true if it has ended.
     pub(crate) fn exits_within_ms(&self, limit_ms: u32) -> bool {
         let mut waited = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let limit = Timespec {
-            tv_sec: i64::from(limit_ms / 1000),
-            tv_nsec: i64::from(limit_ms % 1000) * 1_000_000,
-        };
+        let limit =
+            Timespec { tv_sec: i64::from(limit_ms / 1000), tv_nsec: i64::from(limit_ms % 1000) * 1_000_000 };
         poll(&mut waited, Some(&limit)).is_ok_and(|ready| ready > 0)
     }
 
     /// Reaps it, if it is a child of this process and has ended. Asked again, it does not know any more.
     pub(crate) fn reap(&self) -> Option<Exit> {
-        match waitid(
-            WaitId::PidFd(self.pidfd.as_fd()),
-            WaitIdOptions::EXITED | WaitIdOptions::NOHANG,
-        ) {
+        match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
             Ok(Some(status)) => Some(Exit::from_wait(&status)),
             Ok(None) => None,
             Err(_) => Some(Exit::Unknown),
@@ -105,9 +96,7 @@ pub(crate) fn stat(pid: Pid) -> Option<Stat> {
 
 /// The identity of this boot of the machine: a recorded pid means nothing in another.
 pub(crate) fn boot_id() -> std::io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim()
-        .to_owned())
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 /// The living descendants of `root`, each seen to be one while it was alive.
@@ -136,11 +125,8 @@ fn children_of(parent: &Process, heir: Pid) -> Vec<Process> {
         let given = child.stat.parent;
         given == parent.pid.as_raw_pid() || given == heir.as_raw_pid()
     };
-    let children: Vec<Process> = listed_children(parent.pid)
-        .into_iter()
-        .filter_map(Process::open)
-        .filter(is_child)
-        .collect();
+    let children: Vec<Process> =
+        listed_children(parent.pid).into_iter().filter_map(Process::open).filter(is_child).collect();
     // A parent that has ended may have lent its number to a stranger, whose children these might be.
     if parent.exited() { Vec::new() } else { children }
 }
@@ -175,10 +161,7 @@ fn scanned_children(parent: i32) -> Vec<Pid> {
 }
 
 pub(crate) fn parse_pid(text: &str) -> Option<Pid> {
-    text.parse::<i32>()
-        .ok()
-        .filter(|raw| *raw > 0)
-        .and_then(Pid::from_raw)
+    text.parse::<i32>().ok().filter(|raw| *raw > 0).and_then(Pid::from_raw)
 }
 
 /// The command is in parentheses and may hold any byte, parentheses too: what follows is counted from the last one.
@@ -188,11 +171,7 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let command = String::from_utf8_lossy(text.get(open + 1..close)?).into_owned();
     let rest = std::str::from_utf8(text.get(close + 1..)?).ok()?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    Some(Stat {
-        command,
-        parent: fields.get(1)?.parse().ok()?,
-        start: fields.get(19)?.parse().ok()?,
-    })
+    Some(Stat { command, parent: fields.get(1)?.parse().ok()?, start: fields.get(19)?.parse().ok()? })
 }
 
 #[cfg(test)]
@@ -203,14 +182,7 @@ mod tests {
     fn a_command_may_contain_parentheses_and_spaces() {
         let line = b"77 (a) b (c) S 12 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 2 3\n";
         let parsed = parse_stat(line).expect("a whole line");
-        assert_eq!(
-            parsed,
-            Stat {
-                command: "a) b (c".to_owned(),
-                parent: 12,
-                start: 987_654
-            }
-        );
+        assert_eq!(parsed, Stat { command: "a) b (c".to_owned(), parent: 12, start: 987_654 });
     }
 
     #[test]
@@ -221,28 +193,17 @@ mod tests {
 
     #[test]
     fn this_process_is_alive_and_no_descendant_of_its_child() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .expect("sleep starts");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep starts");
         let pid = Pid::from_raw(i32::try_from(child.id()).expect("a pid")).expect("a pid");
         let sleeper = Process::open(pid).expect("it lives");
         let own = Process::open(rustix::process::getpid()).expect("we live");
-        assert!(
-            children_of(&own, own.pid)
-                .iter()
-                .any(|found| found.key() == sleeper.key())
-        );
+        assert!(children_of(&own, own.pid).iter().any(|found| found.key() == sleeper.key()));
         assert!(descendants(&sleeper).is_empty());
 
         assert_eq!(sleeper.signal(Signal::KILL), Ok(true));
         child.wait().expect("reaped");
         assert!(sleeper.exited());
-        assert_eq!(
-            sleeper.signal(Signal::KILL),
-            Ok(false),
-            "nobody is signalled in its place"
-        );
+        assert_eq!(sleeper.signal(Signal::KILL), Ok(false), "nobody is signalled in its place");
         assert!(Process::open(pid).is_none());
     }
 }

@@ -78,21 +78,12 @@ pub(crate) fn launch(command: &Command, keeping: Keeping, records: &Path) -> Res
     let started = start(&image, keeping, &record).map_err(|error| match error {
         StartError::Stillborn(stillborn) => command.explain(stillborn),
         StartError::Taken => LaunchError::NameTaken(command.name.clone()),
-        StartError::Record(source) => LaunchError::Keeping {
-            path: record.clone(),
-            source,
-        },
+        StartError::Record(source) => LaunchError::Keeping { path: record.clone(), source },
         StartError::System(_, Errno::MFILE | Errno::NFILE) => LaunchError::TooManyFiles,
-        StartError::System(doing, errno) => LaunchError::System {
-            doing,
-            source: errno.into(),
-        },
+        StartError::System(doing, errno) => LaunchError::System { doing, source: errno.into() },
         StartError::NoProc => LaunchError::NoProc,
     })?;
-    let watched = |source| LaunchError::System {
-        doing: "watching its supervisor (epoll)",
-        source,
-    };
+    let watched = |source| LaunchError::System { doing: "watching its supervisor (epoll)", source };
     let tree = Supervised {
         means: means_of(keeping),
         supervisor: watch(started.supervisor, Interest::READABLE).map_err(watched)?,
@@ -100,10 +91,7 @@ pub(crate) fn launch(command: &Command, keeping: Keeping, records: &Path) -> Res
         record,
         reaped: Mutex::new(None),
     };
-    Ok(Launched {
-        tree,
-        leader: started.leader,
-    })
+    Ok(Launched { tree, leader: started.leader })
 }
 
 /// What an earlier incarnation left under this record.
@@ -123,10 +111,8 @@ pub(crate) fn leftovers(records: &Path) -> io::Result<Vec<(String, Left)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(records)? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .and_then(|name| name.strip_suffix(RECORD_SUFFIX));
+        let name =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(RECORD_SUFFIX));
         let Some(name) = name.map(str::to_owned) else {
             continue;
         };
@@ -191,11 +177,7 @@ impl Supervised {
             (Means::Cgroup | Means::Subreaper, None) => !self.record.exists(),
         };
         remove_record(&self.record)?;
-        Ok(if alone {
-            Survivors::None
-        } else {
-            unseen(supervisor.pid)
-        })
+        Ok(if alone { Survivors::None } else { unseen(supervisor.pid) })
     }
 
     /// Waits for the leader's end, which the supervisor tells.
@@ -218,11 +200,7 @@ impl Supervised {
         let socket = self.socket.as_ref()?;
         let mut bytes = [0; Told::BYTES];
         // Peeked, never taken: whoever asks finds it there.
-        let told = rustix::net::recv(
-            socket.get_ref(),
-            &mut bytes,
-            RecvFlags::PEEK | RecvFlags::DONTWAIT,
-        );
+        let told = rustix::net::recv(socket.get_ref(), &mut bytes, RecvFlags::PEEK | RecvFlags::DONTWAIT);
         match told {
             Ok((_, Told::BYTES)) => match Told::decode(bytes) {
                 Some(Told::Ended(status)) => Some(Exit::from_status(status)),
@@ -300,13 +278,8 @@ fn start_recorded(
     record: &Path,
     file: &mut File,
 ) -> Result<Started, StartError> {
-    let pair = socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .and_then(|(ours, theirs)| Ok((birth::above_standard(ours)?, birth::above_standard(theirs)?)));
+    let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .and_then(|(ours, theirs)| Ok((birth::above_standard(ours)?, birth::above_standard(theirs)?)));
     let (ours, theirs) = pair.map_err(|errno| StartError::System("making a socket pair", errno))?;
     let path = CString::new(record.as_os_str().as_bytes())
         .map_err(|_| StartError::Record(io::ErrorKind::InvalidFilename.into()))?;
@@ -315,11 +288,7 @@ fn start_recorded(
     let supervisor = Process::unreaped(born.pid, born.pidfd).ok_or(StartError::NoProc)?;
     let launched = introduce(&supervisor, &ours, keeping, file);
     match launched {
-        Ok(leader) => Ok(Started {
-            supervisor,
-            socket: ours,
-            leader,
-        }),
+        Ok(leader) => Ok(Started { supervisor, socket: ours, leader }),
         Err(error) => {
             // Either it has ended, or it ends on seeing its socket closed. A leader is not running: see `introduce`.
             drop(ours);
@@ -338,14 +307,8 @@ fn introduce(
     file: &mut File,
 ) -> Result<Option<(Pid, u64)>, StartError> {
     let boot = proc::boot_id().map_err(StartError::Record)?;
-    let record = Record {
-        means: means_of(keeping),
-        pid: supervisor.pid,
-        start: supervisor.stat.start,
-        boot,
-    };
-    file.write_all(record.line().as_bytes())
-        .map_err(StartError::Record)?;
+    let record = Record { means: means_of(keeping), pid: supervisor.pid, start: supervisor.stat.start, boot };
+    file.write_all(record.line().as_bytes()).map_err(StartError::Record)?;
     let go_on = || {
         rustix::io::write(socket, b"!")
             .map_err(|errno| StartError::System("speaking to the supervisor", errno))
@@ -354,20 +317,14 @@ fn introduce(
     let _told = go_on();
     let mut bytes = [0; Told::BYTES];
     let read = rustix::io::read(socket, &mut bytes);
-    let told = read
-        .ok()
-        .filter(|read| *read == Told::BYTES)
-        .and_then(|_| Told::decode(bytes));
+    let told = read.ok().filter(|read| *read == Told::BYTES).and_then(|_| Told::decode(bytes));
     let told = match told {
         Some(Told::Launched(pid)) => pid,
         Some(Told::Failed(stillborn)) => return Err(StartError::Stillborn(stillborn)),
         // It was killed before it could tell. Where that was the leader's doing, the leader runs: see below.
         Some(Told::Ended(_)) | None if keeping == Keeping::Subreaper => return Ok(None),
         Some(Told::Ended(_)) | None => {
-            return Err(StartError::Stillborn(Stillborn {
-                step: Step::Report,
-                errno: Errno::PIPE,
-            }));
+            return Err(StartError::Stillborn(Stillborn { step: Step::Report, errno: Errno::PIPE }));
         }
     };
     let leader = match keeping {
@@ -385,9 +342,7 @@ fn introduce(
         // It runs and cannot be followed: it goes before this returns.
         let log = Mutex::new(Log::default());
         while !supervisor.exits_within_ms(1) {
-            freeze(supervisor, &log)
-                .values()
-                .for_each(|process| send(process, Signal::KILL, &log));
+            freeze(supervisor, &log).values().for_each(|process| send(process, Signal::KILL, &log));
             let _reaping = go_on();
         }
         return Err(StartError::NoProc);
@@ -408,13 +363,7 @@ struct Record {
 
 impl Record {
     fn line(&self) -> String {
-        format!(
-            "{} {} {} {}\n",
-            self.means.word(),
-            self.pid.as_raw_pid(),
-            self.start,
-            self.boot
-        )
+        format!("{} {} {} {}\n", self.means.word(), self.pid.as_raw_pid(), self.start, self.boot)
     }
 
     fn parse(text: &str) -> Option<Record> {
@@ -431,9 +380,7 @@ impl Record {
 
 fn left_under(path: &Path, boot: &str) -> io::Result<Left> {
     let mut text = String::new();
-    File::open(path)?
-        .take(RECORD_BYTES_MAX)
-        .read_to_string(&mut text)?;
+    File::open(path)?.take(RECORD_BYTES_MAX).read_to_string(&mut text)?;
     // Torn: the slave died before it let the supervisor launch, which therefore has not.
     let Some(record) = Record::parse(&text).filter(|record| record.boot == boot) else {
         return Ok(Left::Nothing);
@@ -503,10 +450,6 @@ mod tests {
         for torn in 0..line.len() {
             assert_eq!(Record::parse(&line[..torn]), None);
         }
-        assert_eq!(
-            Record::parse("subreaper -1 99 boot\n"),
-            None,
-            "no group is ever signalled"
-        );
+        assert_eq!(Record::parse("subreaper -1 99 boot\n"), None, "no group is ever signalled");
     }
 }

@@ -76,9 +76,7 @@ impl Tree {
     /// process is `pid` *and* [`start_time`](Tree::start_time). 0 where it is not known: an earlier incarnation
     /// launched it, or it killed its supervisor at once.
     pub fn pid(&self) -> u32 {
-        self.inner
-            .leader
-            .map_or(0, |(pid, _)| pid.as_raw_pid().unsigned_abs())
+        self.inner.leader.map_or(0, |(pid, _)| pid.as_raw_pid().unsigned_abs())
     }
 
     /// When the leader started, in clock ticks since the machine did.
@@ -94,16 +92,10 @@ impl Tree {
     /// When the kernel refuses to watch it.
     pub async fn wait_leader(&self) -> Result<Exit, TreeError> {
         let waited = match &self.inner.body {
-            Body::Grouped {
-                leader: Some(leader),
-                exit,
-                ..
-            } => leader.readable().await.map(|_ended| {
+            Body::Grouped { leader: Some(leader), exit, .. } => leader.readable().await.map(|_ended| {
                 *lock(exit).get_or_insert_with(|| leader.get_ref().reap().unwrap_or(Exit::Unknown))
             }),
-            Body::Grouped {
-                leader: None, group, ..
-            } => group.empty().await.map(|()| Exit::Unknown),
+            Body::Grouped { leader: None, group, .. } => group.empty().await.map(|()| Exit::Unknown),
             Body::Supervised(supervised) => supervised.leader().await,
         };
         waited.map_err(|source| self.error("wait for the leader of", source))
@@ -138,9 +130,9 @@ impl Tree {
                 group.note_kill(&mut lock(&self.inner.log));
                 group.kill()
             }
-            Body::Supervised(supervised) if supervised.means() == Means::PidNamespace => supervised
-                .kill_namespace(&mut lock(&self.inner.log))
-                .map_err(io::Error::from),
+            Body::Supervised(supervised) if supervised.means() == Means::PidNamespace => {
+                supervised.kill_namespace(&mut lock(&self.inner.log)).map_err(io::Error::from)
+            }
             Body::Supervised(_) => {
                 self.hunt();
                 Ok(())
@@ -165,22 +157,15 @@ impl Tree {
                 if leader.is_some() {
                     self.wait_leader().await?;
                 }
-                self.clear(group)
-                    .await
-                    .map_err(|source| self.error("see the end of", source))?;
+                self.clear(group).await.map_err(|source| self.error("see the end of", source))?;
                 Survivors::None
             }
-            Body::Supervised(supervised) => supervised
-                .gone()
-                .await
-                .map_err(|source| self.error("see the end of", source))?,
+            Body::Supervised(supervised) => {
+                supervised.gone().await.map_err(|source| self.error("see the end of", source))?
+            }
         };
         let seen_dead_at_ms = (survivors == Survivors::None).then(now_ms);
-        Ok(self
-            .inner
-            .ended
-            .get_or_init(|| self.report(survivors, seen_dead_at_ms))
-            .clone())
+        Ok(self.inner.ended.get_or_init(|| self.report(survivors, seen_dead_at_ms)).clone())
     }
 
     /// Ends the tree: SIGTERM and so much time where `grace` is given, then by force; and waits until it has been seen
@@ -210,18 +195,8 @@ impl Tree {
 
     pub(crate) fn grouped(name: String, leader: Option<Process>, group: Group) -> io::Result<Tree> {
         let known = leader.as_ref().map(|leader| (leader.pid, leader.stat.start));
-        let leader = leader
-            .map(|leader| watch(leader, Interest::READABLE))
-            .transpose()?;
-        Ok(Tree::new(
-            name,
-            known,
-            Body::Grouped {
-                group,
-                leader,
-                exit: Mutex::new(None),
-            },
-        ))
+        let leader = leader.map(|leader| watch(leader, Interest::READABLE)).transpose()?;
+        Ok(Tree::new(name, known, Body::Grouped { group, leader, exit: Mutex::new(None) }))
     }
 
     pub(crate) fn launched(name: String, launched: Launched) -> Tree {
@@ -241,9 +216,7 @@ impl Tree {
             hunting: AtomicBool::new(false),
             ended: OnceLock::new(),
         };
-        Tree {
-            inner: Arc::new(inner),
-        }
+        Tree { inner: Arc::new(inner) }
     }
 
     fn members(&self) -> Vec<Process> {
@@ -300,11 +273,6 @@ impl Tree {
             Body::Grouped { group, .. } => group.path().display().to_string(),
             Body::Supervised(_) => "the processes named `neap-tree` and below them".to_owned(),
         };
-        TreeError {
-            tree: self.inner.name.clone(),
-            doing,
-            place,
-            source,
-        }
+        TreeError { tree: self.inner.name.clone(), doing, place, source }
     }
 }

@@ -84,28 +84,16 @@ impl Trees {
     /// Where the state directory cannot be used, or no means works (or not the one that was asked for).
     pub fn open(options: Options) -> Result<Trees, OpenError> {
         check_name(&options.name).map_err(|_| OpenError::Name(options.name.clone()))?;
-        let unusable = |source| OpenError::State {
-            directory: options.state.clone(),
-            source,
-        };
+        let unusable = |source| OpenError::State { directory: options.state.clone(), source };
         fs::create_dir_all(&options.state).map_err(unusable)?;
         let state = options.state.canonicalize().map_err(unusable)?;
         let lock = take_lock(&state).map_err(|error| match error {
             Errno::WOULDBLOCK => OpenError::InUse(state.clone()),
-            errno => OpenError::State {
-                directory: state.clone(),
-                source: errno.into(),
-            },
+            errno => OpenError::State { directory: state.clone(), source: errno.into() },
         })?;
         let group_name = group_name(&options.name, &state);
         let (keeper, passed_over) = choose(options.means, &group_name, &state)?;
-        Ok(Trees {
-            keeper,
-            group_name,
-            state,
-            passed_over,
-            _lock: lock,
-        })
+        Ok(Trees { keeper, group_name, state, passed_over, _lock: lock })
     }
 
     /// The means in use. Say it at start: its `Display` says what it cannot do.
@@ -137,10 +125,7 @@ impl Trees {
                 Tree::grouped(name, Some(leader), group.clone()).map_err(|source| {
                     // Unwatched it must not go on; the next incarnation removes the group.
                     let _tried = group.kill();
-                    LaunchError::System {
-                        doing: "watching it (epoll)",
-                        source,
-                    }
+                    LaunchError::System { doing: "watching it (epoll)", source }
                 })
             }
             Keeper::Supervisors(keeping) => supervised::launch(command, *keeping, &self.state)
@@ -154,10 +139,7 @@ impl Trees {
     /// # Errors
     /// Where the records cannot be read: leftovers may live.
     pub async fn end_leftovers(&self) -> Result<Vec<Leftover>, OpenError> {
-        let unreadable = |source| OpenError::State {
-            directory: self.state.clone(),
-            source,
-        };
+        let unreadable = |source| OpenError::State { directory: self.state.clone(), source };
         let mut leftovers = Vec::new();
         let mut alive = Vec::new();
         for (name, group) in cgroup::leftovers(&self.group_name) {
@@ -167,10 +149,7 @@ impl Trees {
             match left {
                 Left::Alive(supervised) => alive.push(Tree::left(name, supervised)),
                 Left::Gone(means, survivors) => {
-                    leftovers.push(Leftover {
-                        name: name.clone(),
-                        ended: Ok(gone(name, means, survivors)),
-                    });
+                    leftovers.push(Leftover { name: name.clone(), ended: Ok(gone(name, means, survivors)) });
                 }
                 Left::Nothing => {}
             }
@@ -182,10 +161,7 @@ impl Trees {
                 Ok(()) => tree.seen_dead().await,
                 Err(error) => Err(error),
             };
-            leftovers.push(Leftover {
-                name: tree.name().to_owned(),
-                ended,
-            });
+            leftovers.push(Leftover { name: tree.name().to_owned(), ended });
         }
         Ok(leftovers)
     }
@@ -242,13 +218,9 @@ fn cure(means: Means) -> &'static str {
 /// have a slave of the same name.
 fn group_name(slave: &str, state: &Path) -> String {
     // FNV-1a: the same in every build, which the standard hasher does not promise.
-    let hash = state
-        .as_os_str()
-        .as_bytes()
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+    let hash = state.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     format!("neap-{slave}-{hash:016x}")
 }
 
@@ -263,11 +235,7 @@ impl Drop for Lock {
 }
 
 fn take_lock(state: &Path) -> Result<Lock, Errno> {
-    let opened = File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(state.join("lock"));
+    let opened = File::options().write(true).create(true).truncate(false).open(state.join("lock"));
     let file = opened.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
     Ok(Lock(file))
@@ -275,13 +243,5 @@ fn take_lock(state: &Path) -> Result<Lock, Errno> {
 
 fn gone(tree: String, means: Means, survivors: Survivors) -> Ending {
     let seen_dead_at_ms = (survivors == Survivors::None).then(crate::ending::now_ms);
-    Ending {
-        tree,
-        means,
-        leader: None,
-        processes: Vec::new(),
-        processes_more: 0,
-        seen_dead_at_ms,
-        survivors,
-    }
+    Ending { tree, means, leader: None, processes: Vec::new(), processes_more: 0, seen_dead_at_ms, survivors }
 }

@@ -201,10 +201,7 @@ impl Executor {
 
     fn wait_for_slave(&mut self, config: &Config, out: &mut Outbox<Effect>) {
         if self.session.is_none() {
-            out.push(Effect::SetTimer {
-                timer: Timer::Recovery,
-                when: When::After(config.recovery_timeout),
-            });
+            out.push(Effect::SetTimer { timer: Timer::Recovery, when: When::After(config.recovery_timeout) });
         }
     }
 
@@ -213,9 +210,7 @@ impl Executor {
             return;
         }
         if self.session.replace(session).is_none() {
-            out.push(Effect::CancelTimer {
-                timer: Timer::Recovery,
-            });
+            out.push(Effect::CancelTimer { timer: Timer::Recovery });
         }
         let message = ExecutorToSlave::Register;
         out.push(Effect::ToSlave { session, message });
@@ -328,9 +323,7 @@ impl Executor {
             (Stage::Starting, _) | (Stage::Running, Outcome::Exited(_)) => {}
         }
         if task.stage == Stage::Running && task.grace.is_some_and(|grace| grace > Millis::ZERO) {
-            out.push(Effect::CancelTimer {
-                timer: Timer::Kill(id),
-            });
+            out.push(Effect::CancelTimer { timer: Timer::Kill(id) });
         }
         let asked = task.grace.is_some() || self.phase != Phase::Serving;
         task.stage = Stage::Over;
@@ -396,12 +389,7 @@ impl Executor {
             return;
         };
         task.number = task.number.saturating_add(1);
-        let said = Said {
-            number: task.number,
-            state,
-            reason,
-            message,
-        };
+        let said = Said { number: task.number, state, reason, message };
         if let Some(session) = self.session {
             let message = said.message(id);
             out.push(Effect::ToSlave { session, message });
@@ -410,10 +398,7 @@ impl Executor {
     }
 
     fn exit(&mut self, code: u8, out: &mut Outbox<Effect>) {
-        *self = Self {
-            phase: Phase::Exited,
-            ..Self::default()
-        };
+        *self = Self { phase: Phase::Exited, ..Self::default() };
         out.push(Effect::Exit { code });
     }
 }
@@ -463,12 +448,7 @@ enum Outcome {
 
 impl Task {
     fn new(stage: Stage) -> Self {
-        Self {
-            stage,
-            grace: None,
-            number: 0,
-            said: Vec::new(),
-        }
+        Self { stage, grace: None, number: 0, said: Vec::new() }
     }
 }
 
@@ -510,23 +490,14 @@ fn ask(task: TaskId, earlier: Option<Millis>, grace: Millis, out: &mut Outbox<Ef
     let timer = Timer::Kill(task);
     let when = When::After(grace);
     match (grace, earlier) {
-        (Millis::ZERO, None) => out.push(Effect::Signal {
-            task,
-            signal: Signal::Kill,
-        }),
+        (Millis::ZERO, None) => out.push(Effect::Signal { task, signal: Signal::Kill }),
         (Millis::ZERO, Some(_)) => {
             out.push(Effect::CancelTimer { timer });
-            out.push(Effect::Signal {
-                task,
-                signal: Signal::Kill,
-            });
+            out.push(Effect::Signal { task, signal: Signal::Kill });
         }
         (_, Some(_)) => out.push(Effect::ShortenTimer { timer, when }),
         (_, None) => {
-            out.push(Effect::Signal {
-                task,
-                signal: Signal::Term,
-            });
+            out.push(Effect::Signal { task, signal: Signal::Term });
             out.push(Effect::SetTimer { timer, when });
         }
     }

@@ -14,21 +14,8 @@ use crate::{Harness, LetIn, STALL};
 
 /// Frames of every kind of size arrive as they were sent.
 pub async fn frames_arrive_whole_and_in_order<H: Harness>(harness: &H) {
-    let sizes = [
-        1,
-        2,
-        3,
-        4,
-        5,
-        127,
-        1_200,
-        4_096,
-        65_535,
-        65_536,
-        65_537,
-        FRAME_SIZE_MAX - 1,
-        FRAME_SIZE_MAX,
-    ];
+    let sizes =
+        [1, 2, 3, 4, 5, 127, 1_200, 4_096, 65_535, 65_536, 65_537, FRAME_SIZE_MAX - 1, FRAME_SIZE_MAX];
     let (one, other) = harness.pair().await;
     assert_ne!(one.peer(), other.peer(), "each end knows the other, not itself");
     let (mut send, _keep) = one.split();
@@ -41,10 +28,7 @@ pub async fn frames_arrive_whole_and_in_order<H: Harness>(harness: &H) {
     let (_keep_other, mut receive) = other.split();
     for (number, size) in sizes.into_iter().chain([1; 500]).enumerate() {
         let received = receive.receive().await.unwrap();
-        assert!(
-            received == frame(number, size),
-            "frame {number} of {size} bytes has changed"
-        );
+        assert!(received == frame(number, size), "frame {number} of {size} bytes has changed");
     }
     assert_eq!(receive.receive().await, Err(Closed::Finished));
     assert_eq!(sender.await.unwrap(), Ok(()));
@@ -146,10 +130,7 @@ pub async fn one_direction_finishes_and_the_other_goes_on<H: Harness>(harness: &
     let ((mut one_send, mut one_receive), (mut other_send, mut other_receive)) = (one.split(), other.split());
     one_send.send(b"the last").await.unwrap();
     one_send.finish().await.unwrap();
-    assert_eq!(
-        one_send.send(b"one more").await,
-        Err(SendError::Closed(Closed::Finished))
-    );
+    assert_eq!(one_send.send(b"one more").await, Err(SendError::Closed(Closed::Finished)));
     assert_eq!(other_receive.receive().await.unwrap(), b"the last");
     assert_eq!(other_receive.receive().await, Err(Closed::Finished));
     for number in 0..100 {
@@ -229,10 +210,7 @@ pub async fn a_close_says_why<H: Harness>(harness: &H) {
         let ((mut send, mut one_receive), (mut other_send, mut receive)) = (one.split(), other.split());
         send.close(reason(code, detail));
         assert_eq!(receive.receive().await, Err(Closed::Peer(reason(code, detail))));
-        assert_eq!(
-            one_receive.receive().await,
-            Err(Closed::Local(reason(code, detail)))
-        );
+        assert_eq!(one_receive.receive().await, Err(Closed::Local(reason(code, detail))));
         let local = SendError::Closed(Closed::Local(reason(code, detail)));
         assert_eq!(send.send(b"x").await, Err(local));
         let error = sends_until_refused(&mut other_send).await;
@@ -286,10 +264,7 @@ pub async fn a_cancelled_receive_loses_nothing<H: Harness>(harness: &H) {
             }
             tokio::task::yield_now().await;
         };
-        assert!(
-            received.unwrap() == frame(number, 7_000),
-            "frame {number} has changed"
-        );
+        assert!(received.unwrap() == frame(number, 7_000), "frame {number} has changed");
     }
     sender.await.unwrap();
 }
@@ -312,23 +287,12 @@ pub async fn a_slow_reader_makes_the_sender_wait<H: Harness>(harness: &H) {
     assert!(at_stall < FRAMES, "nobody reads, and everything was accepted");
     assert!(at_stall > 0, "nothing was accepted");
     let most = at_stall * FRAME_SIZE;
-    assert!(
-        most <= H::UNREAD_MAX,
-        "{most} bytes were accepted unread, more than {}",
-        H::UNREAD_MAX
-    );
+    assert!(most <= H::UNREAD_MAX, "{most} bytes were accepted unread, more than {}", H::UNREAD_MAX);
     for number in 0..FRAMES {
         // The count may lag behind by the frame that is read here.
         let unread = accepted.borrow().saturating_sub(number) * FRAME_SIZE;
-        assert!(
-            unread <= H::UNREAD_MAX,
-            "{unread} bytes wait unread, more than {}",
-            H::UNREAD_MAX
-        );
-        assert!(
-            receive.receive().await.unwrap() == frame(number, FRAME_SIZE),
-            "frame {number} has changed"
-        );
+        assert!(unread <= H::UNREAD_MAX, "{unread} bytes wait unread, more than {}", H::UNREAD_MAX);
+        assert!(receive.receive().await.unwrap() == frame(number, FRAME_SIZE), "frame {number} has changed");
     }
     assert_eq!(receive.receive().await, Err(Closed::Finished));
     assert_eq!(sender.await.unwrap(), Ok(()));
@@ -407,10 +371,7 @@ pub(crate) fn frame(number: usize, size: usize) -> Vec<u8> {
 }
 
 pub(crate) fn reason(code: CloseCode, detail: &str) -> CloseReason {
-    CloseReason {
-        code,
-        detail: detail.into(),
-    }
+    CloseReason { code, detail: detail.into() }
 }
 
 /// Sends until the session says that it has ended: the end takes its time to arrive.

@@ -116,10 +116,7 @@ pub fn run<H: Harness>(case: impl AsyncFnOnce(&H)) {
     runtime.block_on(async {
         let harness = H::start().await;
         let ended = tokio::time::timeout(CASE_TIME_MAX, case(&harness)).await;
-        assert!(
-            ended.is_ok(),
-            "the case hung: nothing happened for {CASE_TIME_MAX:?}"
-        );
+        assert!(ended.is_ok(), "the case hung: nothing happened for {CASE_TIME_MAX:?}");
     });
 }
 

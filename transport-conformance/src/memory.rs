@@ -25,16 +25,8 @@ pub fn pair(one: Peer, other: Peer) -> (MemorySession, MemorySession, Link) {
     let wire = Arc::new(Mutex::new(Wire::default()));
     let ends = [(0, other), (1, one)].map(|(side, peer)| MemorySession {
         peer,
-        send: MemorySend {
-            wire: Arc::clone(&wire),
-            side,
-            done: false,
-        },
-        receive: MemoryReceive {
-            wire: Arc::clone(&wire),
-            side,
-            ended: None,
-        },
+        send: MemorySend { wire: Arc::clone(&wire), side, done: false },
+        receive: MemoryReceive { wire: Arc::clone(&wire), side, ended: None },
     });
     let [one, other] = ends;
     (one, other, Link { wire })
@@ -260,17 +252,13 @@ impl Wire {
 
 impl fmt::Debug for MemorySend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemorySend")
-            .field("side", &self.side)
-            .finish_non_exhaustive()
+        f.debug_struct("MemorySend").field("side", &self.side).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for MemoryReceive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryReceive")
-            .field("side", &self.side)
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryReceive").field("side", &self.side).finish_non_exhaustive()
     }
 }
 

@@ -39,11 +39,7 @@ pub async fn random_lives_keep_the_contract<H: Harness>(harness: &H) {
         );
         let lives = [first.unwrap(), second.unwrap()];
         let verdict = judge(&plans, &lives);
-        assert!(
-            verdict.is_ok(),
-            "{SEED_VARIABLE}={seed} repeats this: {}",
-            verdict.unwrap_err()
-        );
+        assert!(verdict.is_ok(), "{SEED_VARIABLE}={seed} repeats this: {}", verdict.unwrap_err());
     }
 }
 
@@ -124,18 +120,10 @@ async fn live<S: Session>(session: S, plan: Plan, mut random: Random) -> Life {
     if plan.ending == Ending::Drop {
         drop(send);
         let (received, end) = reader.await.unwrap();
-        return Life {
-            received,
-            end,
-            ended_as_planned,
-        };
+        return Life { received, end, ended_as_planned };
     }
     let (received, end) = reader.await.unwrap();
-    Life {
-        received,
-        end,
-        ended_as_planned,
-    }
+    Life { received, end, ended_as_planned }
 }
 
 async fn pause(random: &mut Random) {
@@ -151,16 +139,8 @@ fn judge(plans: &[Plan; 2], lives: &[Life; 2]) -> Result<(), String> {
         let of = |number: usize| frame(number, peer_plan.sizes[number]);
         let said = peer_plan.sizes.len();
         let heard = life.received.len();
-        if heard > said
-            || life
-                .received
-                .iter()
-                .enumerate()
-                .any(|(number, got)| *got != of(number))
-        {
-            return Err(format!(
-                "end {me} received what end {other} did not send, or in another order"
-            ));
+        if heard > said || life.received.iter().enumerate().any(|(number, got)| *got != of(number)) {
+            return Err(format!("end {me} received what end {other} did not send, or in another order"));
         }
         let fair = match &life.end {
             Closed::Finished => peer_plan.ending == Ending::Finish && heard == said,
@@ -171,17 +151,12 @@ fn judge(plans: &[Plan; 2], lives: &[Life; 2]) -> Result<(), String> {
         };
         if !fair {
             let (mine, its) = (&plans[me].ending, &peer_plan.ending);
-            return Err(format!(
-                "end {me} saw {:?} (plans: {mine:?} here, {its:?} there)",
-                life.end
-            ));
+            return Err(format!("end {me} saw {:?} (plans: {mine:?} here, {its:?} there)", life.end));
         }
         if peer_plan.ending == Ending::Finish && peer.ended_as_planned && plans[me].ending == Ending::Finish {
             let all = life.end == Closed::Finished && heard == said;
             if !all {
-                return Err(format!(
-                    "end {me} heard {heard} of {said} frames that were finished"
-                ));
+                return Err(format!("end {me} heard {heard} of {said} frames that were finished"));
             }
         }
     }

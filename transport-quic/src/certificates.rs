@@ -48,10 +48,7 @@ impl Authority {
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate_pem = parameters.self_signed(&key)?.pem();
         let issuer = Issuer::new(parameters, key);
-        Ok(Self {
-            certificate_pem,
-            issuer,
-        })
+        Ok(Self { certificate_pem, issuer })
     }
 
     /// Reads the authority that [`save`](Self::save) wrote to `directory`.
@@ -63,14 +60,9 @@ impl Authority {
         let certificate_pem = read(&certificate)?;
         let pair =
             KeyPair::from_pem(&read(&key)?).map_err(|source| PkiError::Broken { file: key, source })?;
-        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, pair).map_err(|source| PkiError::Broken {
-            file: certificate,
-            source,
-        })?;
-        Ok(Self {
-            certificate_pem,
-            issuer,
-        })
+        let issuer = Issuer::from_ca_cert_pem(&certificate_pem, pair)
+            .map_err(|source| PkiError::Broken { file: certificate, source })?;
+        Ok(Self { certificate_pem, issuer })
     }
 
     /// Writes `ca.pem` and `ca.key` into `directory`, which is made if need be.
@@ -82,11 +74,7 @@ impl Authority {
         let certificate = directory.join(AUTHORITY_CERTIFICATE);
         make_directory(directory)?;
         // The key first: without it nothing else is an authority.
-        write_new(
-            &directory.join(AUTHORITY_KEY),
-            &self.issuer.key().serialize_pem(),
-            0o600,
-        )?;
+        write_new(&directory.join(AUTHORITY_KEY), &self.issuer.key().serialize_pem(), 0o600)?;
         write_new(&certificate, &self.certificate_pem, 0o644)
     }
 
@@ -100,25 +88,16 @@ impl Authority {
     /// # Errors
     /// [`PkiError::Generate`] if the system has no randomness, or if `validity` is beyond the year 9999.
     pub fn issue(&self, role: Role, name: &Name, validity: Duration) -> Result<Issued, PkiError> {
-        let peer = Peer {
-            role,
-            name: name.clone(),
-        };
+        let peer = Peer { role, name: name.clone() };
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut parameters = parameters(name.as_str(), validity)?;
         parameters.subject_alt_names = vec![SanType::URI(Ia5String::try_from(uri(&peer))?)];
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        parameters.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
+        parameters.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         parameters.use_authority_key_identifier_extension = true;
         let certificate_pem = parameters.signed_by(&key, &self.issuer)?.pem();
-        Ok(Issued {
-            peer,
-            certificate_pem,
-            key_pem: key.serialize_pem(),
-        })
+        Ok(Issued { peer, certificate_pem, key_pem: key.serialize_pem() })
     }
 }
 
@@ -150,9 +129,7 @@ impl Issued {
 
 impl std::fmt::Debug for Issued {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Issued")
-            .field("peer", &self.peer)
-            .finish_non_exhaustive()
+        f.debug_struct("Issued").field("peer", &self.peer).finish_non_exhaustive()
     }
 }
 
@@ -201,9 +178,7 @@ pub(crate) fn peer_of_uris<'a>(uris: impl Iterator<Item = &'a str>) -> Result<Pe
     let mut ours = uris.filter_map(|uri| uri.strip_prefix("neap://").map(|rest| (uri, rest)));
     let cure = "issue it with `neap pki issue`";
     let Some((uri, rest)) = ours.next() else {
-        return Err(format!(
-            "the certificate names no role: it has no URI neap://<role>/<name>; {cure}"
-        ));
+        return Err(format!("the certificate names no role: it has no URI neap://<role>/<name>; {cure}"));
     };
     if ours.next().is_some() {
         return Err(format!("the certificate names more than one role; {cure}"));
@@ -224,11 +199,8 @@ fn parameters(name: &str, validity: Duration) -> Result<CertificateParams, PkiEr
     let now = SystemTime::now();
     let last = SystemTime::from(time::Date::MAX.midnight().assume_utc());
     parameters.not_before = (now - CLOCK_SKEW).into();
-    parameters.not_after = now
-        .checked_add(validity)
-        .filter(|&until| until < last)
-        .map(Into::into)
-        .ok_or(rcgen::Error::Time)?;
+    parameters.not_after =
+        now.checked_add(validity).filter(|&until| until < last).map(Into::into).ok_or(rcgen::Error::Time)?;
     Ok(parameters)
 }
 
@@ -250,22 +222,14 @@ fn make_directory(directory: &Path) -> Result<(), PkiError> {
 
 fn write_new(file: &Path, content: &str, mode: u32) -> Result<(), PkiError> {
     let write = || {
-        let mut open = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(file)?;
+        let mut open = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(file)?;
         open.write_all(content.as_bytes())?;
         open.sync_all()
     };
     let file = file.to_owned();
     write().map_err(|source| match source.kind() == io::ErrorKind::AlreadyExists {
         true => PkiError::Exists { file },
-        false => PkiError::File {
-            action: "write",
-            file,
-            source,
-        },
+        false => PkiError::File { action: "write", file, source },
     })
 }
 

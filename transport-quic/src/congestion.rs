@@ -62,8 +62,7 @@ impl Controller for Congestion {
     }
 
     fn on_congestion_event(&mut self, now: Instant, sent: Instant, is_persistent: bool, lost_bytes: u64) {
-        self.inner
-            .on_congestion_event(now, sent, is_persistent, lost_bytes);
+        self.inner.on_congestion_event(now, sent, is_persistent, lost_bytes);
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {

@@ -36,10 +36,7 @@ impl Credentials {
     /// [`CredentialsError`] names the file and the cure.
     pub fn load(authority: &Path, certificate: &Path, key: &Path) -> Result<Self, CredentialsError> {
         let read = |file: &Path| {
-            fs::read(file).map_err(|source| CredentialsError::Unreadable {
-                file: file.to_owned(),
-                source,
-            })
+            fs::read(file).map_err(|source| CredentialsError::Unreadable { file: file.to_owned(), source })
         };
         let pem = [read(authority)?, read(certificate)?, read(key)?];
         let sources = [authority, certificate, key].map(Path::to_owned);
@@ -70,10 +67,8 @@ impl Credentials {
         clients
             .verify_client_cert(&chain[0], &chain[1..], UnixTime::now())
             .map_err(|error| unusable(&certificate, &authority, &error))?;
-        let peer = identity(&chain[0]).map_err(|detail| CredentialsError::NoIdentity {
-            file: certificate.clone(),
-            detail,
-        })?;
+        let peer = identity(&chain[0])
+            .map_err(|detail| CredentialsError::NoIdentity { file: certificate.clone(), detail })?;
         let secret = PrivateKeyDer::from_pem_slice(key_pem)
             .map_err(|_| CredentialsError::NoKey { file: key.clone() })?;
         let certified = CertifiedKey::from_der(chain, secret, &provider()).map_err(|error| {
@@ -83,12 +78,7 @@ impl Credentials {
             }
             CredentialsError::broken(&key, &error)
         })?;
-        Ok(Self {
-            peer,
-            roots,
-            key: Arc::new(certified.into()),
-            clients,
-        })
+        Ok(Self { peer, roots, key: Arc::new(certified.into()), clients })
     }
 
     pub(crate) fn server_config(&self) -> Result<rustls::ServerConfig, rustls::Error> {
@@ -119,11 +109,7 @@ impl Credentials {
     }
 
     pub(crate) fn verifier(&self, expect: Expect) -> Arc<PeerVerifier> {
-        Arc::new(PeerVerifier {
-            expect,
-            roots: Arc::clone(&self.roots),
-            refused: OnceLock::new(),
-        })
+        Arc::new(PeerVerifier { expect, roots: Arc::clone(&self.roots), refused: OnceLock::new() })
     }
 }
 
@@ -164,10 +150,7 @@ pub enum CredentialsError {
 
 impl CredentialsError {
     fn broken(file: &Path, error: &dyn std::error::Error) -> Self {
-        Self::Broken {
-            file: file.to_owned(),
-            detail: error.to_string(),
-        }
+        Self::Broken { file: file.to_owned(), detail: error.to_string() }
     }
 }
 
@@ -286,9 +269,7 @@ pub(crate) fn certificate_refused(code: TransportErrorCode) -> Option<&'static s
 
 /// The alert of TLS that QUIC carries in an error code (RFC 9001, 4.8).
 pub(crate) fn alert(code: TransportErrorCode) -> Option<u8> {
-    u64::from(code)
-        .checked_sub(0x100)
-        .and_then(|alert| u8::try_from(alert).ok())
+    u64::from(code).checked_sub(0x100).and_then(|alert| u8::try_from(alert).ok())
 }
 
 fn identity(certificate: &CertificateDer<'_>) -> Result<Peer, String> {
@@ -308,43 +289,29 @@ fn unusable(file: &Path, authority: &Path, error: &rustls::Error) -> Credentials
         CredentialsError::NotYetValid { file: path }
     } else if is_foreign(wrong) {
         let authority = authority.to_owned();
-        CredentialsError::OtherAuthority {
-            file: path,
-            authority,
-        }
+        CredentialsError::OtherAuthority { file: path, authority }
     } else {
         CredentialsError::broken(file, error)
     }
 }
 
 fn is_expired(wrong: &CertificateError) -> bool {
-    matches!(
-        wrong,
-        CertificateError::Expired | CertificateError::ExpiredContext { .. }
-    )
+    matches!(wrong, CertificateError::Expired | CertificateError::ExpiredContext { .. })
 }
 
 fn is_not_yet_valid(wrong: &CertificateError) -> bool {
-    matches!(
-        wrong,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }
-    )
+    matches!(wrong, CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. })
 }
 
 /// Another authority of the same name shows as a bad signature.
 fn is_foreign(wrong: &CertificateError) -> bool {
-    matches!(
-        wrong,
-        CertificateError::UnknownIssuer | CertificateError::BadSignature
-    )
+    matches!(wrong, CertificateError::UnknownIssuer | CertificateError::BadSignature)
 }
 
 fn roots(pem: &[u8], file: &Path) -> Result<RootCertStore, CredentialsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem, file)? {
-        roots
-            .add(certificate)
-            .map_err(|error| CredentialsError::broken(file, &error))?;
+        roots.add(certificate).map_err(|error| CredentialsError::broken(file, &error))?;
     }
     Ok(roots)
 }
@@ -354,9 +321,7 @@ fn certificates(pem: &[u8], file: &Path) -> Result<Vec<CertificateDer<'static>>,
         .collect::<Result<_, _>>()
         .map_err(|error| CredentialsError::broken(file, &error))?;
     if certificates.is_empty() {
-        return Err(CredentialsError::NoCertificate {
-            file: file.to_owned(),
-        });
+        return Err(CredentialsError::NoCertificate { file: file.to_owned() });
     }
     Ok(certificates)
 }

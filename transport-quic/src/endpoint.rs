@@ -48,24 +48,18 @@ impl Expect {
 
     /// This very peer.
     pub fn peer(peer: &Peer) -> Self {
-        Self {
-            role: peer.role,
-            name: Some(peer.name.clone()),
-        }
+        Self { role: peer.role, name: Some(peer.name.clone()) }
     }
 
     pub(crate) fn check(&self, peer: &Peer) -> Result<(), String> {
         if peer.role != self.role {
             let expected = self.role;
-            return Err(format!(
-                "the role there is {peer}, not {expected}: check the address"
-            ));
+            return Err(format!("the role there is {peer}, not {expected}: check the address"));
         }
         match &self.name {
-            Some(name) if *name != peer.name => Err(format!(
-                "the name there is {}, not {name}: check the address",
-                peer.name
-            )),
+            Some(name) if *name != peer.name => {
+                Err(format!("the name there is {}, not {name}: check the address", peer.name))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -110,15 +104,10 @@ impl Endpoint {
     /// # Panics
     /// If TLS with these credentials cannot be configured, which [`Credentials`] has made sure of.
     pub fn listen(&self, roles: &[Role]) -> Listener {
-        let tls = self
-            .credentials
-            .server_config()
-            .expect("the provider speaks TLS 1.3");
+        let tls = self.credentials.server_config().expect("the provider speaks TLS 1.3");
         let tls = QuicServerConfig::try_from(tls).expect("the provider speaks QUIC");
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
-        config
-            .transport_config(self.settings.accepting(&self.windows))
-            .migration(false);
+        config.transport_config(self.settings.accepting(&self.windows)).migration(false);
         self.inner.set_server_config(Some(config));
         Listener::new(self.inner.clone(), roles, &self.settings, Arc::clone(&self.end))
     }
@@ -159,9 +148,7 @@ impl Endpoint {
         verifier: &Arc<PeerVerifier>,
     ) -> Result<QuicSession, Failure> {
         let start = |error: &dyn std::error::Error| Failure::Start(error.to_string());
-        let tls = credentials
-            .client_config(Arc::clone(verifier))
-            .map_err(|error| start(&error))?;
+        let tls = credentials.client_config(Arc::clone(verifier)).map_err(|error| start(&error))?;
         let tls = QuicClientConfig::try_from(tls).map_err(|error| start(&error))?;
         let mut config = quinn::ClientConfig::new(Arc::new(tls));
         config.transport_config(self.settings.connecting(&self.windows));
@@ -185,8 +172,7 @@ impl Endpoint {
     pub fn close(&self, reason: &CloseReason) {
         if self.end.set(reason.clone()).is_ok() {
             self.windows.open();
-            self.inner
-                .close(session::code(reason.code), reason.detail.as_str().as_bytes());
+            self.inner.close(session::code(reason.code), reason.detail.as_str().as_bytes());
         }
     }
 
@@ -210,18 +196,9 @@ pub struct BindError {
 impl BindError {
     fn cure(&self) -> &'static str {
         let cures = [
-            (
-                io::ErrorKind::AddrInUse,
-                "another program has that port: stop it, or choose another port",
-            ),
-            (
-                io::ErrorKind::AddrNotAvailable,
-                "that address is not one of this machine's",
-            ),
-            (
-                io::ErrorKind::PermissionDenied,
-                "ports below 1024 need privileges: choose another port",
-            ),
+            (io::ErrorKind::AddrInUse, "another program has that port: stop it, or choose another port"),
+            (io::ErrorKind::AddrNotAvailable, "that address is not one of this machine's"),
+            (io::ErrorKind::PermissionDenied, "ports below 1024 need privileges: choose another port"),
         ];
         let cure = cures.into_iter().find(|(kind, _)| *kind == self.source.kind());
         cure.map_or("choose another address", |(_, cure)| cure)
@@ -294,10 +271,7 @@ fn connect_error(address: SocketAddr, error: &ConnectionError, verifier: &PeerVe
     match error {
         ConnectionError::ApplicationClosed(close) => match session::close_reason(close) {
             Some(reason) => ConnectError::Refused { address, reason },
-            None => ConnectError::Unreachable {
-                address,
-                detail: "the peer dropped the session".to_owned(),
-            },
+            None => ConnectError::Unreachable { address, detail: "the peer dropped the session".to_owned() },
         },
         ConnectionError::ConnectionClosed(close) => refused_by_tls(address, close.error_code, error),
         ConnectionError::TransportError(wrong) => refused_by_tls(address, wrong.code, error),
@@ -305,10 +279,7 @@ fn connect_error(address: SocketAddr, error: &ConnectionError, verifier: &PeerVe
         | ConnectionError::Reset
         | ConnectionError::TimedOut
         | ConnectionError::LocallyClosed
-        | ConnectionError::CidsExhausted => ConnectError::Unreachable {
-            address,
-            detail: error.to_string(),
-        },
+        | ConnectionError::CidsExhausted => ConnectError::Unreachable { address, detail: error.to_string() },
     }
 }
 
@@ -323,13 +294,7 @@ fn refused_by_tls(address: SocketAddr, code: TransportErrorCode, error: &Connect
         return ConnectError::Refused { address, reason };
     }
     match certificate_refused(code) {
-        Some(cause) => ConnectError::NotTrusted {
-            address,
-            detail: cause.to_owned(),
-        },
-        None => ConnectError::Unreachable {
-            address,
-            detail: error.to_string(),
-        },
+        Some(cause) => ConnectError::NotTrusted { address, detail: cause.to_owned() },
+        None => ConnectError::Unreachable { address, detail: error.to_string() },
     }
 }

@@ -47,8 +47,7 @@ impl Assembler {
         }
         let size = checked_size(u32::from_be_bytes(self.header))?;
         if self.body.capacity() == 0 {
-            self.body
-                .reserve_exact(size.min(BODY_RESERVED_MAX.max(bytes.len())));
+            self.body.reserve_exact(size.min(BODY_RESERVED_MAX.max(bytes.len())));
         }
         let rest = bytes.len().min(size - self.body.len());
         self.body.extend_from_slice(&bytes[..rest]);
@@ -65,9 +64,7 @@ fn checked_size(claimed: u32) -> Result<usize, String> {
     match usize::try_from(claimed) {
         Ok(0) => Err("an empty frame".to_owned()),
         Ok(size) if size <= FRAME_SIZE_MAX => Ok(size),
-        _ => Err(format!(
-            "a frame of {claimed} bytes, where {FRAME_SIZE_MAX} are the most"
-        )),
+        _ => Err(format!("a frame of {claimed} bytes, where {FRAME_SIZE_MAX} are the most")),
     }
 }
 

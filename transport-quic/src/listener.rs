@@ -84,12 +84,7 @@ impl Listener {
             incoming.ignore();
             return;
         }
-        let handshake = handshake(
-            incoming,
-            Arc::clone(&self.roles),
-            self.timeout,
-            Arc::clone(&self.end),
-        );
+        let handshake = handshake(incoming, Arc::clone(&self.roles), self.timeout, Arc::clone(&self.end));
         self.half_open.push_back(HalfOpen {
             origin,
             since: Instant::now(),
@@ -174,16 +169,11 @@ async fn let_in(
         false => Err(wrong_role(&peer, roles)),
     });
     let peer = peer.inspect_err(|cause| {
-        let reason = CloseReason {
-            code: CloseCode::Forbidden,
-            detail: cause.as_str().into(),
-        };
+        let reason = CloseReason { code: CloseCode::Forbidden, detail: cause.as_str().into() };
         session::close(&connection, &reason);
     })?;
     let (mut send, receive) = connection.open_bi().await.map_err(|error| error.to_string())?;
-    send.write_all(&[WELCOME])
-        .await
-        .map_err(|error| error.to_string())?;
+    send.write_all(&[WELCOME]).await.map_err(|error| error.to_string())?;
     Ok(QuicSession::new(peer, connection, (send, receive), end))
 }
 

@@ -39,20 +39,11 @@ impl QuicSession {
         endpoint_end: Arc<OnceLock<CloseReason>>,
     ) -> Self {
         let address = connection.remote_address();
-        let end = Arc::new(End {
-            connection,
-            here: OnceLock::new(),
-            endpoint: endpoint_end,
-        });
+        let end = Arc::new(End { connection, here: OnceLock::new(), endpoint: endpoint_end });
         Self {
             peer,
             address,
-            send: QuicSend {
-                stream: send,
-                end: Arc::clone(&end),
-                finishing: false,
-                torn: false,
-            },
+            send: QuicSend { stream: send, end: Arc::clone(&end), finishing: false, torn: false },
             receive: QuicReceive {
                 stream: receive,
                 end,
@@ -115,9 +106,7 @@ impl SendHalf for QuicSend {
 
     async fn finish(&mut self) -> Result<(), Closed> {
         if self.torn {
-            return Err(Closed::Lost(
-                "an earlier send was cancelled inside its frame".into(),
-            ));
+            return Err(Closed::Lost("an earlier send was cancelled inside its frame".into()));
         }
         if let Some(closed) = self.end.said_here() {
             return Err(closed);
@@ -199,10 +188,7 @@ impl QuicReceive {
     fn violation(&self, wrong: &str) -> Closed {
         let closed = Closed::Violation(wrong.into());
         let detail = Text::from(format!("the peer sent {wrong}"));
-        let reason = CloseReason {
-            code: CloseCode::Misbehaved,
-            detail,
-        };
+        let reason = CloseReason { code: CloseCode::Misbehaved, detail };
         self.end.close(closed.clone(), &reason);
         closed
     }
@@ -274,10 +260,7 @@ pub(crate) fn code(code: CloseCode) -> VarInt {
 
 /// What the peer said when it closed; nothing when it dropped the session, or said what no neap says.
 pub(crate) fn close_reason(close: &quinn::ApplicationClose) -> Option<CloseReason> {
-    let place = close
-        .error_code
-        .into_inner()
-        .checked_sub(u64::from(CLOSE_CODE_BASE))?;
+    let place = close.error_code.into_inner().checked_sub(u64::from(CLOSE_CODE_BASE))?;
     let code = *CloseCode::ALL.get(usize::try_from(place).ok()?)?;
     let detail = Text::new(&String::from_utf8_lossy(&close.reason));
     Some(CloseReason { code, detail })

@@ -284,31 +284,21 @@ impl TryFrom<DrainFlags> for DrainAction {
             return Ok(Self::Receipt(id));
         }
         if let Some([id, deadline]) = flags.extend.as_deref() {
-            let id = id
-                .parse()
-                .map_err(|error: neap_protocol::ids::IdError| invalid("--extend <ID>", &error))?;
+            let id =
+                id.parse().map_err(|error: neap_protocol::ids::IdError| invalid("--extend <ID>", &error))?;
             return Ok(Self::Extend(
                 id,
-                deadline
-                    .parse()
-                    .map_err(|error: crate::units::UnitError| invalid("--extend <D>", &error))?,
+                deadline.parse().map_err(|error: crate::units::UnitError| invalid("--extend <D>", &error))?,
             ));
         }
         let slave = given(flags.slave, "<SLAVE>")?;
         if flags.now {
-            return Ok(Self::Now {
-                slave,
-                detach: flags.detach,
-            });
+            return Ok(Self::Now { slave, detach: flags.detach });
         }
         let deadline = given(flags.deadline, "--deadline")?;
         let then = flags.then.unwrap_or(ThenFlag::Stay).into();
         Ok(match flags.dry_run {
-            true => Self::Plan {
-                slave,
-                deadline,
-                then,
-            },
+            true => Self::Plan { slave, deadline, then },
             false => Self::Begin {
                 slave,
                 deadline,
@@ -438,10 +428,7 @@ fn receipt(text: &str) -> Result<ReceiptId, ReceiptError> {
     let drain = text.parse().map(ReceiptId::Drain).ok();
     let inverse_offer = || text.parse().map(ReceiptId::InverseOffer).ok();
     let unregistration = || text.parse().map(ReceiptId::Unregistration).ok();
-    drain
-        .or_else(inverse_offer)
-        .or_else(unregistration)
-        .ok_or(ReceiptError)
+    drain.or_else(inverse_offer).or_else(unregistration).ok_or(ReceiptError)
 }
 
 #[derive(Debug, thiserror::Error)]

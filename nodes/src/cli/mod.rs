@@ -50,29 +50,14 @@ pub struct Cli {
 #[derive(Debug, clap::Args)]
 pub struct Global {
     /// Print tables for eyes, or one JSON object a line for programs
-    #[arg(
-        short,
-        long,
-        global = true,
-        env = "NEAP_OUTPUT",
-        value_enum,
-        default_value_t,
-        value_name = "FORM"
-    )]
+    #[arg(short, long, global = true, env = "NEAP_OUTPUT", value_enum, default_value_t, value_name = "FORM")]
     #[arg(help_heading = GLOBAL)]
     pub output: Format,
     /// Read settings from FILE; flags and environment win over it [default: ./.neap/neap.toml]
     #[arg(long, global = true, env = "NEAP_CONFIG", value_name = "FILE", help_heading = GLOBAL)]
     pub config: Option<PathBuf>,
     /// Colour what is printed
-    #[arg(
-        long,
-        global = true,
-        env = "NEAP_COLOR",
-        value_enum,
-        default_value_t,
-        value_name = "WHEN"
-    )]
+    #[arg(long, global = true, env = "NEAP_COLOR", value_enum, default_value_t, value_name = "WHEN")]
     #[arg(help_heading = GLOBAL)]
     pub color: Color,
     /// Log more, on stderr (-vv, -vvv: still more); wins over NEAP_LOG=FILTER
@@ -199,27 +184,13 @@ impl Context {
 }
 
 fn run(cli: Cli) -> Exit {
-    let Global {
-        output: format,
-        color,
-        config,
-        verbose,
-    } = cli.global;
+    let Global { output: format, color, config, verbose } = cli.global;
     let result = log::init(verbose, cli.command.is_daemon(), color)
         .and_then(|()| match cli.command.reads_config() {
             true => Ok(Loaded::find(config.as_deref())?),
             false => Ok(Loaded::default()),
         })
-        .and_then(|loaded| {
-            dispatch(
-                cli.command,
-                &Context {
-                    format,
-                    color,
-                    loaded,
-                },
-            )
-        });
+        .and_then(|loaded| dispatch(cli.command, &Context { format, color, loaded }));
     match result {
         Ok(exit) => exit,
         Err(failure) if failure.is_broken_pipe() => Exit::Success,
@@ -277,10 +248,7 @@ fn by_operator(name: &str, connect: show::Connect, loaded: &Loaded) -> Result<Ex
 
 /// For a command whose code is not in this program yet: an error, never a result that only looks like one.
 fn not_built(name: &str) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        format!("this build of neap reads `neap {name}` but cannot carry it out yet"),
-    )
+    Failure::new(Exit::Failed, format!("this build of neap reads `neap {name}` but cannot carry it out yet"))
 }
 
 impl Command {
@@ -291,10 +259,7 @@ impl Command {
 
     /// Whether the config file matters to it: not to those that make one, or that get theirs from a slave.
     fn reads_config(&self) -> bool {
-        !matches!(
-            self,
-            Self::Up(_) | Self::Demo(_) | Self::Executor(_) | Self::Pki(_)
-        )
+        !matches!(self, Self::Up(_) | Self::Demo(_) | Self::Executor(_) | Self::Pki(_))
     }
 }
 
@@ -307,11 +272,8 @@ struct Looks {
 
 impl Looks {
     fn of(args: &[OsString]) -> Self {
-        let args: Vec<&str> = args
-            .iter()
-            .map_while(|arg| arg.to_str())
-            .take_while(|arg| *arg != "--")
-            .collect();
+        let args: Vec<&str> =
+            args.iter().map_while(|arg| arg.to_str()).take_while(|arg| *arg != "--").collect();
         Self {
             format: chosen(&args, "--output", Some("-o"), "NEAP_OUTPUT"),
             color: chosen(&args, "--color", None, "NEAP_COLOR"),
@@ -324,15 +286,11 @@ fn chosen<T: ValueEnum + Default>(args: &[&str], long: &str, short: Option<&str>
     let flag = args.iter().enumerate().find_map(|(at, arg)| match short {
         _ if *arg == long || Some(*arg) == short => args.get(at + 1).copied(),
         _ if arg.starts_with(long) => arg[long.len()..].strip_prefix('='),
-        Some(short) => arg
-            .strip_prefix(short)
-            .map(|value| value.strip_prefix('=').unwrap_or(value)),
+        Some(short) => arg.strip_prefix(short).map(|value| value.strip_prefix('=').unwrap_or(value)),
         None => None,
     });
     let value = flag.map(str::to_owned).or_else(|| std::env::var(env).ok());
-    value
-        .and_then(|value| T::from_str(&value, false).ok())
-        .unwrap_or_default()
+    value.and_then(|value| T::from_str(&value, false).ok()).unwrap_or_default()
 }
 
 /// Answers a line that is no command: help and version that were asked for, or what is wrong with it.
@@ -373,29 +331,13 @@ fn usage_failure(error: &clap::Error) -> Failure {
 const GROUPS: [(&str, &[&str]); 4] = [
     ("Start a cluster", &["up", "demo", "master", "slave", "pki"]),
     ("Run work on it", &["run", "logs", "kill"]),
-    (
-        "Look at it",
-        &[
-            "status",
-            "slaves",
-            "tasks",
-            "frameworks",
-            "offers",
-            "inverse-offers",
-            "events",
-        ],
-    ),
-    (
-        "Take machines out, put them back",
-        &["drain", "deactivate", "activate", "inverse-offer"],
-    ),
+    ("Look at it", &["status", "slaves", "tasks", "frameworks", "offers", "inverse-offers", "events"]),
+    ("Take machines out, put them back", &["drain", "deactivate", "activate", "inverse-offer"]),
 ];
 
 /// Help names variables but not what they hold here and now, so that it reads the same everywhere.
 fn quiet(command: clap::Command) -> clap::Command {
-    command
-        .mut_args(|arg| arg.hide_env_values(true))
-        .mut_subcommands(quiet)
+    command.mut_args(|arg| arg.hide_env_values(true)).mut_subcommands(quiet)
 }
 
 const GLOBAL: &str = "Global options";
@@ -430,10 +372,7 @@ fn exit_codes() -> String {
 
 /// A parser of values that explains itself, for types whose errors are theirs.
 fn invalid(what: impl fmt::Display, error: &(impl Error + ?Sized)) -> clap::Error {
-    clap::Error::raw(
-        ErrorKind::ValueValidation,
-        format!("invalid value for {what}: {error}\n"),
-    )
+    clap::Error::raw(ErrorKind::ValueValidation, format!("invalid value for {what}: {error}\n"))
 }
 
 #[cfg(test)]
@@ -444,11 +383,8 @@ mod tests {
     fn every_command_is_in_one_group_or_hidden() {
         let mut grouped: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| *names).copied().collect();
         let command = command();
-        let mut shown: Vec<&str> = command
-            .get_subcommands()
-            .filter(|c| !c.is_hide_set())
-            .map(clap::Command::get_name)
-            .collect();
+        let mut shown: Vec<&str> =
+            command.get_subcommands().filter(|c| !c.is_hide_set()).map(clap::Command::get_name).collect();
         grouped.sort_unstable();
         shown.sort_unstable();
         assert_eq!(grouped, shown);
@@ -462,13 +398,9 @@ mod tests {
     #[test]
     fn looks_are_found_wherever_they_stand() {
         let looks = |line: &str| Looks::of(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
-        for line in [
-            "neap --output json x",
-            "neap x --output=json",
-            "neap -o json",
-            "neap -ojson",
-            "neap -o=json",
-        ] {
+        for line in
+            ["neap --output json x", "neap x --output=json", "neap -o json", "neap -ojson", "neap -o=json"]
+        {
             assert_eq!(looks(line).format, Format::Json, "{line}");
         }
         assert_eq!(looks("neap run -- --output json").format, Format::Text);

@@ -88,11 +88,7 @@ impl FromStr for RoleName {
     type Err = UnknownRole;
 
     fn from_str(text: &str) -> Result<Self, UnknownRole> {
-        Role::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .map(Self)
-            .ok_or(UnknownRole)
+        Role::ALL.into_iter().find(|role| role.as_str() == text).map(Self).ok_or(UnknownRole)
     }
 }
 

@@ -69,10 +69,7 @@ impl FromStr for Variable {
 
     fn from_str(text: &str) -> Result<Self, VariableError> {
         match text.split_once('=') {
-            Some((name, value)) if !name.is_empty() => Ok(Self {
-                name: name.into(),
-                value: value.into(),
-            }),
+            Some((name, value)) if !name.is_empty() => Ok(Self { name: name.into(), value: value.into() }),
             Some(_) | None => Err(VariableError),
         }
     }

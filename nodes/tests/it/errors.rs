@@ -9,15 +9,9 @@ fn nonsense_is_refused_with_what_was_meant() {
     let place = Place::new();
     let ended = place.neap("stauts");
     assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("unrecognized subcommand 'stauts'"), "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("unrecognized subcommand 'stauts'"),
-        "{}",
-        ended.stderr
-    );
-    assert!(
-        ended
-            .stderr
-            .contains("tip: some similar subcommands exist: 'tasks', 'status'"),
+        ended.stderr.contains("tip: some similar subcommands exist: 'tasks', 'status'"),
         "{}",
         ended.stderr
     );
@@ -37,62 +31,22 @@ fn contradictory_flags_are_refused_by_name() {
         ("drain s --now --then stay".into(), "--now", "--then <WHAT>"),
         ("drain s --now --reason x".into(), "--now", "--reason <T>"),
         ("drain s --now --dry-run".into(), "--now", "--dry-run"),
-        (
-            "drain s --now --if-plan 0123456789abcdef".into(),
-            "--now",
-            "--if-plan <DIGEST>",
-        ),
-        (
-            format!("drain s {at} --dry-run --detach"),
-            "--dry-run",
-            "--detach",
-        ),
-        (
-            format!("drain s {at} --dry-run --if-plan 0123456789abcdef"),
-            "--dry-run",
-            "--if-plan <DIGEST>",
-        ),
+        ("drain s --now --if-plan 0123456789abcdef".into(), "--now", "--if-plan <DIGEST>"),
+        (format!("drain s {at} --dry-run --detach"), "--dry-run", "--detach"),
+        (format!("drain s {at} --dry-run --if-plan 0123456789abcdef"), "--dry-run", "--if-plan <DIGEST>"),
         ("drain s --cancel D1".into(), "--cancel <ID>", "[SLAVE]"),
-        (
-            format!("drain {at} --cancel D1"),
-            "--cancel <ID>",
-            "--deadline <D>",
-        ),
-        (
-            "drain --cancel D1 --extend D1 5m".into(),
-            "--cancel <ID>",
-            "--extend <ID> <D>",
-        ),
-        (
-            "drain --cancel D1 --receipt D1".into(),
-            "--cancel <ID>",
-            "--receipt <ID>",
-        ),
-        (
-            "drain --extend D1 5m --detach".into(),
-            "--extend <ID> <D>",
-            "--detach",
-        ),
+        (format!("drain {at} --cancel D1"), "--cancel <ID>", "--deadline <D>"),
+        ("drain --cancel D1 --extend D1 5m".into(), "--cancel <ID>", "--extend <ID> <D>"),
+        ("drain --cancel D1 --receipt D1".into(), "--cancel <ID>", "--receipt <ID>"),
+        ("drain --extend D1 5m --detach".into(), "--extend <ID> <D>", "--detach"),
         ("drain s --receipt D1".into(), "--receipt <ID>", "[SLAVE]"),
-        (
-            "inverse-offer --cancel I1 --framework f".into(),
-            "--cancel <ID>",
-            "--framework <F>",
-        ),
-        (
-            "inverse-offer --cancel I1 --mem 1G".into(),
-            "--cancel <ID>",
-            "--mem <M>",
-        ),
+        ("inverse-offer --cancel I1 --framework f".into(), "--cancel <ID>", "--framework <F>"),
+        ("inverse-offer --cancel I1 --mem 1G".into(), "--cancel <ID>", "--mem <M>"),
     ] {
         let ended = place.neap(&line);
         assert_eq!(ended.code, Some(2), "{line}: {}", ended.stderr);
         for name in [first, second, "cannot be used with"] {
-            assert!(
-                ended.stderr.contains(name),
-                "{line} does not name {name}: {}",
-                ended.stderr
-            );
+            assert!(ended.stderr.contains(name), "{line} does not name {name}: {}", ended.stderr);
         }
     }
 }
@@ -103,10 +57,7 @@ fn what_is_missing_is_named() {
     for (line, missing) in [
         ("drain", "<SLAVE|--deadline <D>"),
         ("drain s", "--deadline <D>"),
-        (
-            "inverse-offer --framework f --slave s --deadline 1m",
-            "--reason <T>",
-        ),
+        ("inverse-offer --framework f --slave s --deadline 1m", "--reason <T>"),
         ("run --name n", "<CMD>"),
         ("run -- true", "--name <N>"),
         ("pki issue --name n", "--role <R>"),
@@ -129,32 +80,19 @@ fn bad_values_name_what_is_accepted() {
         ("drain --cancel 7", "expected an id like D7"),
         ("drain --receipt 7", "expected the id of a drain (D3)"),
         ("drain s --deadline 1m --if-plan xyz", "16 hexadecimal digits"),
-        (
-            "drain s --deadline 1m --then leave",
-            "[possible values: stay, unregister]",
-        ),
+        ("drain s --deadline 1m --then leave", "[possible values: stay, unregister]"),
         ("run --name n --mem lots -- true", "accepted: sizes such as 512K"),
-        (
-            "run --name n --cpus 0.0001 -- true",
-            "accepted: cpus such as 2, 0.5 or 250m",
-        ),
+        ("run --name n --cpus 0.0001 -- true", "accepted: cpus such as 2, 0.5 or 250m"),
         ("run --name n --env PATH -- true", "NAME=VALUE"),
         ("run --name n --instances 0 -- true", "1..=1000000"),
         ("run --name 'a b' -- true", "a name is made of"),
         ("kill seven", "expected an id like F1.7"),
-        (
-            "pki issue --role king --name n",
-            "[possible values: master, slave, framework, executor, operator]",
-        ),
+        ("pki issue --role king --name n", "[possible values: master, slave, framework, executor, operator]"),
         ("status --masters nowhere", "invalid socket address"),
     ] {
         let ended = place.neap(line);
         assert_eq!(ended.code, Some(2), "{line}: {}", ended.stderr);
-        assert!(
-            ended.stderr.contains(accepted),
-            "{line} does not say {accepted:?}: {}",
-            ended.stderr
-        );
+        assert!(ended.stderr.contains(accepted), "{line} does not say {accepted:?}: {}", ended.stderr);
     }
 }
 
@@ -175,18 +113,11 @@ fn in_json_an_error_is_one_object() {
         assert_eq!(error["exit"], 2, "{line}: {error}");
         assert_eq!(error["code"], "usage", "{line}: {error}");
         let text = error["error"].as_str().unwrap();
-        assert!(
-            !text.is_empty() && !text.starts_with("error") && !text.contains('\n'),
-            "{line}: {error}"
-        );
+        assert!(!text.is_empty() && !text.starts_with("error") && !text.contains('\n'), "{line}: {error}");
         assert!(!error["help"].as_array().unwrap().is_empty(), "{line}: {error}");
     }
     let ended = place.neap("-o json drian");
-    assert!(
-        ended.stderr.contains("a similar subcommand exists: 'drain'"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("a similar subcommand exists: 'drain'"), "{}", ended.stderr);
 }
 
 #[test]
@@ -199,12 +130,7 @@ fn help_and_version_succeed_also_where_nobody_reads_on() {
     }
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let status = place
-        .command("--help")
-        .stdout(writer)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let status = place.command("--help").stdout(writer).stderr(Stdio::piped()).spawn().unwrap();
     let output = status.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }
@@ -216,10 +142,7 @@ fn a_full_disk_is_an_error() {
     let output = place.command("--help").stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        error.contains("error: failed to write the output: No space left on device"),
-        "{error}"
-    );
+    assert!(error.contains("error: failed to write the output: No space left on device"), "{error}");
 }
 
 #[test]
@@ -241,9 +164,5 @@ fn colours_are_for_terminals_or_for_who_asks() {
 fn a_bad_log_filter_is_an_error() {
     let ended = Place::new().neap_with(&[("NEAP_LOG", "neap=loudly")], "status");
     assert_eq!(ended.code, Some(2));
-    assert!(
-        ended.stderr.contains("NEAP_LOG=\"neap=loudly\" is no log filter"),
-        "{}",
-        ended.stderr
-    );
+    assert!(ended.stderr.contains("NEAP_LOG=\"neap=loudly\" is no log filter"), "{}", ended.stderr);
 }

@@ -12,9 +12,7 @@ fn commands() -> Vec<(String, clap::Command)> {
     while at < found.len() {
         let (words, command) = found[at].clone();
         found.extend(
-            command
-                .get_subcommands()
-                .map(|sub| (format!("{words} {}", sub.get_name()), sub.clone())),
+            command.get_subcommands().map(|sub| (format!("{words} {}", sub.get_name()), sub.clone())),
         );
         at += 1;
     }
@@ -36,15 +34,8 @@ fn every_command_has_its_help() {
 fn every_command_and_flag_is_explained() {
     for (words, command) in commands() {
         assert!(command.get_about().is_some(), "{words} says nothing of itself");
-        for arg in command
-            .get_arguments()
-            .filter(|arg| arg.get_id() != "help" && arg.get_id() != "version")
-        {
-            assert!(
-                arg.get_help().is_some(),
-                "{words}: {} is not explained",
-                arg.get_id()
-            );
+        for arg in command.get_arguments().filter(|arg| arg.get_id() != "help" && arg.get_id() != "version") {
+            assert!(arg.get_help().is_some(), "{words}: {} is not explained", arg.get_id());
         }
     }
 }

@@ -33,11 +33,7 @@ impl Place {
     /// `neap` with the words of `line`, not yet started.
     pub(crate) fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_neap"));
-        command
-            .args(shlex::split(line).unwrap())
-            .env_clear()
-            .current_dir(self.path())
-            .stdin(Stdio::null());
+        command.args(shlex::split(line).unwrap()).env_clear().current_dir(self.path()).stdin(Stdio::null());
         command
     }
 

@@ -109,14 +109,8 @@ impl Stillborn {
             Step::Map,
             Step::Subreaper,
         ];
-        let step = steps
-            .into_iter()
-            .find(|known| *known as i32 == step)
-            .unwrap_or(Step::Report);
-        Stillborn {
-            step,
-            errno: Errno::from_raw_os_error(errno),
-        }
+        let step = steps.into_iter().find(|known| *known as i32 == step).unwrap_or(Step::Report);
+        Stillborn { step, errno: Errno::from_raw_os_error(errno) }
     }
 }
 
@@ -130,16 +124,8 @@ pub(crate) fn leader(image: &Image, cgroup: Option<BorrowedFd<'_>>) -> Result<Ne
     let masked = MaskedSignals::new();
     // SAFETY: `leader_main` takes a `LeaderPlan`, which outlives the child's use of it: `CLONE_VFORK` suspends this
     // thread until the child has executed or exited. It keeps the module's three rules; signals are masked.
-    let born = unsafe {
-        clone(
-            Memory::Borrowed,
-            0,
-            cgroup,
-            &mut stack,
-            leader_main,
-            ptr::from_ref(&plan).cast(),
-        )
-    };
+    let born =
+        unsafe { clone(Memory::Borrowed, 0, cgroup, &mut stack, leader_main, ptr::from_ref(&plan).cast()) };
     drop(masked);
     let born = born?;
     match plan.failure() {
@@ -185,14 +171,7 @@ pub(crate) fn supervisor(
     // SAFETY: `supervisor_main` takes a `SupervisorPlan`; the child has a copy of it and of all that it points to,
     // which nobody else can free. It keeps the module's second rule; signals stay masked in it for ever.
     let born = unsafe {
-        clone(
-            Memory::Copied,
-            flags as u64,
-            None,
-            &mut stack,
-            supervisor_main,
-            ptr::from_ref(&plan).cast(),
-        )
+        clone(Memory::Copied, flags as u64, None, &mut stack, supervisor_main, ptr::from_ref(&plan).cast())
     };
     drop(masked);
     born
@@ -218,26 +197,14 @@ struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     fn new(image: &'a Image) -> Prepared<'a> {
         let pointers = |strings: &[CString]| {
-            strings
-                .iter()
-                .map(|string| string.as_ptr())
-                .chain([ptr::null()])
-                .collect::<Vec<_>>()
+            strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>()
         };
-        Prepared {
-            image,
-            arguments: pointers(&image.arguments),
-            environment: pointers(&image.environment),
-        }
+        Prepared { image, arguments: pointers(&image.arguments), environment: pointers(&image.environment) }
     }
 
     fn plan(&self) -> LeaderPlan {
         LeaderPlan {
-            program: self
-                .image
-                .program
-                .as_ref()
-                .map_or(ptr::null(), |program| program.as_ptr()),
+            program: self.image.program.as_ref().map_or(ptr::null(), |program| program.as_ptr()),
             arguments: self.arguments.as_ptr(),
             environment: self.environment.as_ptr(),
             directory: self.image.directory.as_raw_fd(),
@@ -316,10 +283,7 @@ impl Stack {
     }
 
     fn bounds(&mut self) -> StackBounds {
-        StackBounds {
-            lowest: self.0.as_mut_ptr().cast(),
-            bytes: STACK_BYTES,
-        }
+        StackBounds { lowest: self.0.as_mut_ptr().cast(), bytes: STACK_BYTES }
     }
 }
 
@@ -386,14 +350,8 @@ unsafe fn clone(
     let returned = unsafe { clone_raw(memory, flags, cgroup, Some(&mut pidfd), bounds, entry, argument) };
     match Pid::from_raw(i32::try_from(returned).unwrap_or(-1).max(0)) {
         // SAFETY: `CLONE_PIDFD` has just made this descriptor for us, and nobody else knows it.
-        Some(pid) => Ok(Newborn {
-            pid,
-            pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) },
-        }),
-        None => Err(Stillborn::of(
-            Step::Clone as i32,
-            i32::try_from(-returned).unwrap_or(libc::EINVAL),
-        )),
+        Some(pid) => Ok(Newborn { pid, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } }),
+        None => Err(Stillborn::of(Step::Clone as i32, i32::try_from(-returned).unwrap_or(libc::EINVAL))),
     }
 }
 
@@ -418,11 +376,7 @@ unsafe fn clone_raw(
         flags: flags
             | shared
             | if cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 }
-            | if pidfd.is_some() {
-                libc::CLONE_PIDFD as u64
-            } else {
-                0
-            },
+            | if pidfd.is_some() { libc::CLONE_PIDFD as u64 } else { 0 },
         pidfd: pidfd.map_or(0, |pidfd| ptr::from_mut(pidfd) as u64),
         child_tid: 0,
         parent_tid: 0,
@@ -518,13 +472,7 @@ unsafe extern "C" fn leader_main(argument: *const c_void) -> ! {
                 leader_failed(plan, Step::Streams);
             }
         }
-        if libc::syscall(
-            libc::SYS_close_range,
-            3,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        ) < 0
-        {
+        if libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
             leader_failed(plan, Step::CloseOnExec);
         }
         if plan.program.is_null() {
@@ -620,13 +568,7 @@ unsafe fn reap_until_alone(leader: c_int) {
         let mut status: c_int = 0;
         // SAFETY: the kernel writes one word. `__WALL` includes children that were cloned without SIGCHLD.
         let pid = unsafe {
-            libc::syscall(
-                libc::SYS_wait4,
-                -1,
-                &raw mut status,
-                libc::__WALL,
-                ptr::null_mut::<libc::rusage>(),
-            )
+            libc::syscall(libc::SYS_wait4, -1, &raw mut status, libc::__WALL, ptr::null_mut::<libc::rusage>())
         };
         if pid == c_long::from(leader) {
             // SAFETY: the promise that this is a supervisor is passed on.
@@ -707,13 +649,7 @@ unsafe fn default_dispositions() {
         // SAFETY: the kernel reads one `sigaction`, no longer than `default`, and writes nothing. SIGKILL and
         // SIGSTOP are refused, rightly.
         unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                &raw const default,
-                ptr::null_mut::<u64>(),
-                8_usize,
-            )
+            libc::syscall(libc::SYS_rt_sigaction, signal, &raw const default, ptr::null_mut::<u64>(), 8_usize)
         };
     }
 }
@@ -725,11 +661,7 @@ fn last_errno() -> c_int {
 
 /// Opens `/dev/null`-like streams and such above the three standard descriptors, where a newborn will put others.
 pub(crate) fn above_standard(fd: OwnedFd) -> rustix::io::Result<OwnedFd> {
-    if fd.as_raw_fd() > 2 {
-        Ok(fd)
-    } else {
-        rustix::io::fcntl_dupfd_cloexec(&fd, 3)
-    }
+    if fd.as_raw_fd() > 2 { Ok(fd) } else { rustix::io::fcntl_dupfd_cloexec(&fd, 3) }
 }
 
 const STACK_BYTES: usize = 64 * 1024;

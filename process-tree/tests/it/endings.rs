@@ -27,24 +27,15 @@ async fn a_hostile_tree_is_killed_and_the_report_names_it(sandbox: Sandbox) {
     sandbox.ready.times(HOSTILE_PROCESSES).await;
     assert!(sandbox.alive().len() >= HOSTILE_PROCESSES);
 
-    let ending = within("the end", tree.end(Some(Duration::from_millis(30))))
-        .await
-        .expect("ended");
+    let ending = within("the end", tree.end(Some(Duration::from_millis(30)))).await.expect("ended");
 
     sandbox.assert_all_dead();
     assert_eq!(ending.survivors, Survivors::None);
     assert_eq!(ending.leader, Some(Exit::Signal(9)));
     assert_eq!(ending.means, sandbox.means);
     assert!(ending.seen_dead_at_ms.is_some());
-    let leader = ending
-        .processes
-        .iter()
-        .find(|seen| seen.pid == tree.pid())
-        .expect("the leader was seen");
-    assert_eq!(
-        (leader.start_time, leader.command.as_str()),
-        (tree.start_time(), "sh")
-    );
+    let leader = ending.processes.iter().find(|seen| seen.pid == tree.pid()).expect("the leader was seen");
+    assert_eq!((leader.start_time, leader.command.as_str()), (tree.start_time(), "sh"));
     let asked_then_forced = ending.processes.iter().filter(|seen| {
         let signals = || seen.signals.iter().map(|sent| sent.signal);
         signals().next() == Some(15) && signals().next_back() == Some(9)
@@ -56,20 +47,11 @@ async fn a_polite_tree_ends_within_its_grace(sandbox: Sandbox) {
     let tree = sandbox.launch("polite", "(read x < hold) & echo ready > ready; read x < hold");
     sandbox.ready.times(1).await;
 
-    let ending = within("the end", tree.end(Some(Duration::from_secs(3600))))
-        .await
-        .expect("ended");
+    let ending = within("the end", tree.end(Some(Duration::from_secs(3600)))).await.expect("ended");
 
     sandbox.assert_all_dead();
-    assert_eq!(
-        (ending.leader, &ending.survivors),
-        (Some(Exit::Signal(15)), &Survivors::None)
-    );
-    assert_eq!(
-        signals(&ending),
-        vec![15; ending.processes.len()],
-        "no force was needed"
-    );
+    assert_eq!((ending.leader, &ending.survivors), (Some(Exit::Signal(15)), &Survivors::None));
+    assert_eq!(signals(&ending), vec![15; ending.processes.len()], "no force was needed");
 }
 
 async fn a_kill_cuts_the_grace_short(sandbox: Sandbox) {
@@ -88,55 +70,35 @@ async fn a_kill_cuts_the_grace_short(sandbox: Sandbox) {
 }
 
 async fn a_tree_lives_on_after_its_leader(sandbox: Sandbox) {
-    let tree = sandbox.launch(
-        "headless",
-        "(setsid sh -c 'echo ready > ready; read x < hold' &); exit 3",
-    );
+    let tree = sandbox.launch("headless", "(setsid sh -c 'echo ready > ready; read x < hold' &); exit 3");
     sandbox.ready.times(1).await;
 
-    assert_eq!(
-        within("its leader", tree.wait_leader()).await.expect("waited"),
-        Exit::Code(3)
-    );
+    assert_eq!(within("its leader", tree.wait_leader()).await.expect("waited"), Exit::Code(3));
     let so_far = tree.so_far();
-    assert_eq!(
-        (so_far.leader, so_far.survivors),
-        (Some(Exit::Code(3)), Survivors::Alive(1))
-    );
+    assert_eq!((so_far.leader, so_far.survivors), (Some(Exit::Code(3)), Survivors::Alive(1)));
     assert!(poll_once(tree.seen_dead()).is_none(), "it is not dead");
 
     tree.kill().expect("killed");
     let ending = within("the end", tree.seen_dead()).await.expect("seen");
     sandbox.assert_all_dead();
-    assert_eq!(
-        (ending.leader, ending.survivors),
-        (Some(Exit::Code(3)), Survivors::None)
-    );
+    assert_eq!((ending.leader, ending.survivors), (Some(Exit::Code(3)), Survivors::None));
 }
 
 async fn a_tree_that_ended_by_itself_is_seen_dead_and_ends_again_at_once(sandbox: Sandbox) {
     let tree = sandbox.launch("short", "exit 7");
     let ending = within("the end", tree.seen_dead()).await.expect("seen");
-    assert_eq!(
-        (ending.leader, &ending.survivors),
-        (Some(Exit::Code(7)), &Survivors::None)
-    );
+    assert_eq!((ending.leader, &ending.survivors), (Some(Exit::Code(7)), &Survivors::None));
     assert!(ending.processes.is_empty(), "nobody was signalled");
 
     tree.terminate();
     tree.kill().expect("a dead tree is left alone");
     assert_eq!(
-        poll_once(tree.end(Some(Duration::from_secs(3600))))
-            .expect("at once")
-            .expect("ended"),
+        poll_once(tree.end(Some(Duration::from_secs(3600)))).expect("at once").expect("ended"),
         ending
     );
 
     let again = sandbox.launch("short", "exit 8");
-    assert_eq!(
-        within("the leader", again.wait_leader()).await.expect("waited"),
-        Exit::Code(8)
-    );
+    assert_eq!(within("the leader", again.wait_leader()).await.expect("waited"), Exit::Code(8));
     within("the end", again.seen_dead()).await.expect("seen");
 }
 
@@ -159,9 +121,7 @@ async fn a_stopped_tree_dies(sandbox: Sandbox) {
     let script = "(sh -c 'echo ready > ready; kill -STOP $$' &); echo ready > ready; kill -STOP $$";
     let tree = sandbox.launch("stopped", script);
     sandbox.ready.times(2).await;
-    let ending = within("the end", tree.end(Some(Duration::from_millis(10))))
-        .await
-        .expect("ended");
+    let ending = within("the end", tree.end(Some(Duration::from_millis(10)))).await.expect("ended");
     assert_eq!(ending.survivors, Survivors::None);
     sandbox.assert_all_dead();
 }
@@ -176,24 +136,17 @@ async fn waits_that_nobody_polls_hinder_nobody(sandbox: Sandbox) {
     let ending = within("the end", tree.end(None)).await.expect("ended");
 
     sandbox.assert_all_dead();
-    assert_eq!(
-        within("the leader", leader).await.expect("waited"),
-        Exit::Signal(9)
-    );
+    assert_eq!(within("the leader", leader).await.expect("waited"), Exit::Signal(9));
     assert_eq!(within("the tree", dead).await.expect("seen"), ending);
 }
 
 async fn a_hundred_hostile_trees_die_together(sandbox: Sandbox) {
-    let trees: Vec<Tree> = (0..100)
-        .map(|at| sandbox.launch(&format!("hostile-{at}"), HOSTILE))
-        .collect();
+    let trees: Vec<Tree> = (0..100).map(|at| sandbox.launch(&format!("hostile-{at}"), HOSTILE)).collect();
     sandbox.ready.times(100 * HOSTILE_PROCESSES).await;
     assert!(sandbox.alive().len() >= 100 * HOSTILE_PROCESSES);
 
-    let ends: Vec<_> = trees
-        .into_iter()
-        .map(|tree| tokio::spawn(async move { tree.end(None).await }))
-        .collect();
+    let ends: Vec<_> =
+        trees.into_iter().map(|tree| tokio::spawn(async move { tree.end(None).await })).collect();
     for end in ends {
         let ending = within("the end", end).await.expect("no panic").expect("ended");
         assert_eq!(ending.survivors, Survivors::None);
@@ -216,17 +169,12 @@ async fn what_hides_in_nested_control_groups_dies_too() {
     sandbox.ready.times(2).await;
     assert_eq!(tree.so_far().survivors, Survivors::Alive(2));
 
-    let ending = within("the end", tree.end(Some(Duration::from_millis(10))))
-        .await
-        .expect("ended");
+    let ending = within("the end", tree.end(Some(Duration::from_millis(10)))).await.expect("ended");
 
     assert_eq!(signals(&ending), [15, 9, 15, 9]);
     sandbox.assert_all_dead();
     let group = std::fs::read_to_string(sandbox.path().join("stderr")).expect("what it wrote");
-    assert!(
-        !std::path::Path::new(group.trim()).exists(),
-        "its control groups are gone"
-    );
+    assert!(!std::path::Path::new(group.trim()).exists(), "its control groups are gone");
 }
 
 /// The one escape that a subreaper cannot prevent, it notices.
@@ -240,10 +188,7 @@ async fn a_tree_that_kills_its_supervisor_is_not_called_dead() {
 
     let ending = within("the end", tree.end(None)).await.expect("ended");
 
-    assert!(
-        matches!(&ending.survivors, Survivors::Unseen(why) if why.contains("supervisor")),
-        "{ending:?}"
-    );
+    assert!(matches!(&ending.survivors, Survivors::Unseen(why) if why.contains("supervisor")), "{ending:?}");
     assert_eq!(ending.seen_dead_at_ms, None);
     assert_eq!(sandbox.alive().len(), 1, "and indeed");
 }
@@ -254,10 +199,7 @@ async fn a_tree_cannot_kill_the_first_process_of_its_namespace() {
     let Some(sandbox) = Sandbox::open(Means::PidNamespace) else {
         return;
     };
-    let tree = sandbox.launch(
-        "parricide",
-        "kill -9 1; kill -15 1; echo ready > ready; read x < hold",
-    );
+    let tree = sandbox.launch("parricide", "kill -9 1; kill -15 1; echo ready > ready; read x < hold");
     sandbox.ready.times(1).await;
     assert_eq!(tree.so_far().survivors, Survivors::Alive(1));
     let ending = within("the end", tree.end(None)).await.expect("ended");
@@ -266,12 +208,7 @@ async fn a_tree_cannot_kill_the_first_process_of_its_namespace() {
 }
 
 fn signals(ending: &Ending) -> Vec<i32> {
-    ending
-        .processes
-        .iter()
-        .flat_map(|seen| &seen.signals)
-        .map(|sent| sent.signal)
-        .collect()
+    ending.processes.iter().flat_map(|seen| &seen.signals).map(|sent| sent.signal).collect()
 }
 
 fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {

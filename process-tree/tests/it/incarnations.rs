@@ -8,10 +8,7 @@ use neap_process_tree::{Means, Survivors, Trees};
 use crate::over_all_means;
 use crate::sandbox::{HOSTILE, HOSTILE_PROCESSES, Sandbox, options, shell, within};
 
-over_all_means!(
-    the_trees_of_a_killed_incarnation_are_found_and_ended,
-    nobody_else_is_taken_for_a_leftover
-);
+over_all_means!(the_trees_of_a_killed_incarnation_are_found_and_ended, nobody_else_is_taken_for_a_leftover);
 
 /// The incarnation that is killed: this same test program, asked to by its environment.
 #[tokio::test]
@@ -22,12 +19,8 @@ async fn incarnation() {
     let means = Means::from_word(&std::env::var(MEANS).expect("a means")).expect("a means");
     let directory = std::path::PathBuf::from(directory);
     let trees = Trees::open(options(&directory, Some(means))).expect("opened");
-    let _one = trees
-        .launch(&shell(&directory, "one", HOSTILE))
-        .expect("launched");
-    let _two = trees
-        .launch(&shell(&directory, "two", HOSTILE))
-        .expect("launched");
+    let _one = trees.launch(&shell(&directory, "one", HOSTILE)).expect("launched");
+    let _two = trees.launch(&shell(&directory, "two", HOSTILE)).expect("launched");
     std::future::pending::<()>().await;
 }
 
@@ -36,10 +29,7 @@ async fn the_trees_of_a_killed_incarnation_are_found_and_ended(mut sandbox: Sand
     let earlier = Incarnation::start(&sandbox);
     sandbox.ready.times(2 * HOSTILE_PROCESSES).await;
     drop(earlier);
-    assert!(
-        sandbox.alive().len() >= 2 * HOSTILE_PROCESSES,
-        "trees outlive their slave (R28)"
-    );
+    assert!(sandbox.alive().len() >= 2 * HOSTILE_PROCESSES, "trees outlive their slave (R28)");
 
     // Whatever means this one prefers: it ends what any left.
     let trees = Trees::open(options(sandbox.path(), None)).expect("opened");
@@ -51,10 +41,7 @@ async fn the_trees_of_a_killed_incarnation_are_found_and_ended(mut sandbox: Sand
     assert_eq!(names, ["one", "two"]);
     for leftover in &leftovers {
         let ending = leftover.ended.as_ref().expect("ended");
-        assert_eq!(
-            (&ending.survivors, ending.means),
-            (&Survivors::None, sandbox.means)
-        );
+        assert_eq!((&ending.survivors, ending.means), (&Survivors::None, sandbox.means));
         assert!(ending.processes.len() >= HOSTILE_PROCESSES, "{ending:?}");
     }
     let again = within("nothing", trees.end_leftovers()).await.expect("listed");
@@ -86,12 +73,7 @@ async fn nobody_else_is_taken_for_a_leftover(sandbox: Sandbox) {
     leftovers.sort_by(|one, other| one.name.cmp(&other.name));
     let told: Vec<(&str, bool)> = leftovers
         .iter()
-        .map(|left| {
-            (
-                left.name.as_str(),
-                left.ended.as_ref().expect("known").survivors == Survivors::None,
-            )
-        })
+        .map(|left| (left.name.as_str(), left.ended.as_ref().expect("known").survivors == Survivors::None))
         .collect();
     // A namespace is dead with its first process; of what was below a subreaper nothing is known.
     assert_eq!(told, [("escaped", false), ("reused", true)]);

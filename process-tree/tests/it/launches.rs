@@ -21,10 +21,8 @@ async fn a_program_is_born_clean(sandbox: Sandbox) {
     let script = "pwd; echo $ONE; env | sort | tr '\\n' ' '; echo
         readlink /proc/self/fd/0; grep -E '^Sig(Blk|Ign)' /proc/self/status
         cut -d' ' -f5,6 /proc/self/stat; echo problem >&2";
-    let command = Command {
-        environment: vec![("ONE".into(), "1 = one".into())],
-        ..sandbox.shell("clean", script)
-    };
+    let command =
+        Command { environment: vec![("ONE".into(), "1 = one".into())], ..sandbox.shell("clean", script) };
     let tree = sandbox.trees().launch(&command).expect("launched");
     let ending = within("the end", tree.seen_dead()).await.expect("seen");
     assert_eq!(ending.leader, Some(Exit::Code(0)));
@@ -38,17 +36,11 @@ async fn a_program_is_born_clean(sandbox: Sandbox) {
     assert_eq!(inherited, ["ONE=1", "="], "{}", lines[2]);
     assert_eq!(lines[3], "/dev/null");
     assert_eq!(lines[4], "SigBlk:\t0000000000000000");
-    assert_eq!(
-        lines[5], "SigIgn:\t0000000000000000",
-        "even SIGPIPE, which this process ignores"
-    );
+    assert_eq!(lines[5], "SigIgn:\t0000000000000000", "even SIGPIPE, which this process ignores");
     let group_and_session: Vec<&str> = lines[6].split(' ').collect();
     let leader = tree.pid().to_string();
     assert_eq!(group_and_session, [&leader, &leader], "a session of its own");
-    assert_eq!(
-        fs::read_to_string(sandbox.path().join("stderr")).expect("stderr"),
-        "problem\n"
-    );
+    assert_eq!(fs::read_to_string(sandbox.path().join("stderr")).expect("stderr"), "problem\n");
 
     let listing = Command {
         stdout: Output::File("descriptors".into()),
@@ -57,10 +49,7 @@ async fn a_program_is_born_clean(sandbox: Sandbox) {
     let tree = sandbox.trees().launch(&listing).expect("launched");
     within("the end", tree.seen_dead()).await.expect("seen");
     let listed = fs::read_to_string(sandbox.path().join("descriptors")).expect("stdout");
-    assert_eq!(
-        listed, "0\n1\n2\n3\n",
-        "its streams and the listed directory, nothing of this process's"
-    );
+    assert_eq!(listed, "0\n1\n2\n3\n", "its streams and the listed directory, nothing of this process's");
     drop(stray);
 }
 
@@ -76,67 +65,25 @@ async fn a_failed_launch_names_its_cause_and_leaves_nothing(sandbox: Sandbox) {
     let refused = |command: Command| sandbox.trees().launch(&command).expect_err("refused");
     let long = vec!["x".repeat(100_000); 200];
 
-    assert!(matches!(
-        refused(of("./absent")),
-        LaunchError::NoSuchProgram { .. }
-    ));
-    assert!(matches!(
-        refused(of("/etc/passwd/x")),
-        LaunchError::NoSuchProgram { .. }
-    ));
-    assert!(matches!(
-        refused(of("surely-no-such-program")),
-        LaunchError::NotInPath { .. }
-    ));
-    assert!(matches!(
-        refused(of("sh").variable("PATH", "/nowhere")),
-        LaunchError::NotInPath { .. }
-    ));
-    assert!(matches!(
-        refused(of("./plain")),
-        LaunchError::NotExecutable { .. }
-    ));
+    assert!(matches!(refused(of("./absent")), LaunchError::NoSuchProgram { .. }));
+    assert!(matches!(refused(of("/etc/passwd/x")), LaunchError::NoSuchProgram { .. }));
+    assert!(matches!(refused(of("surely-no-such-program")), LaunchError::NotInPath { .. }));
+    assert!(matches!(refused(of("sh").variable("PATH", "/nowhere")), LaunchError::NotInPath { .. }));
+    assert!(matches!(refused(of("./plain")), LaunchError::NotExecutable { .. }));
     assert!(matches!(refused(of("/")), LaunchError::NotExecutable { .. }));
-    assert!(matches!(
-        refused(of("./garbage")),
-        LaunchError::NotAProgram { .. }
-    ));
-    assert!(matches!(
-        refused(of("./orphan")),
-        LaunchError::NoInterpreter { .. }
-    ));
-    assert!(matches!(
-        refused(of("true").arguments(long)),
-        LaunchError::TooLong
-    ));
-    assert!(matches!(
-        refused(of("true").arguments(["\0"])),
-        LaunchError::ZeroByte(_)
-    ));
-    assert!(matches!(
-        refused(of("true").variable("A=B", "")),
-        LaunchError::VariableName(_)
-    ));
-    let elsewhere = Command {
-        directory: path("no-sandbox"),
-        ..of("true")
-    };
+    assert!(matches!(refused(of("./garbage")), LaunchError::NotAProgram { .. }));
+    assert!(matches!(refused(of("./orphan")), LaunchError::NoInterpreter { .. }));
+    assert!(matches!(refused(of("true").arguments(long)), LaunchError::TooLong));
+    assert!(matches!(refused(of("true").arguments(["\0"])), LaunchError::ZeroByte(_)));
+    assert!(matches!(refused(of("true").variable("A=B", "")), LaunchError::VariableName(_)));
+    let elsewhere = Command { directory: path("no-sandbox"), ..of("true") };
     assert!(matches!(refused(elsewhere), LaunchError::Directory { .. }));
-    let file = Command {
-        directory: path("plain"),
-        ..of("true")
-    };
+    let file = Command { directory: path("plain"), ..of("true") };
     assert!(matches!(refused(file), LaunchError::Directory { .. }));
-    let unwritable = Command {
-        stdout: Output::File("no/such/directory".into()),
-        ..of("true")
-    };
+    let unwritable = Command { stdout: Output::File("no/such/directory".into()), ..of("true") };
     assert!(matches!(refused(unwritable), LaunchError::Stream { .. }));
     for name in ["", "..", "a/b", ".hidden", "a b", &"n".repeat(201)] {
-        let named = Command {
-            name: name.to_owned(),
-            ..of("true")
-        };
+        let named = Command { name: name.to_owned(), ..of("true") };
         assert!(matches!(refused(named), LaunchError::Name(_)), "{name:?}");
     }
     assert_eq!(
@@ -147,20 +94,14 @@ async fn a_failed_launch_names_its_cause_and_leaves_nothing(sandbox: Sandbox) {
     let tree = sandbox.trees().launch(&of("true")).expect("the name is free");
     let ending = within("the end", tree.seen_dead()).await.expect("seen");
     assert_eq!(ending.leader, Some(Exit::Code(0)));
-    let state = fs::read_dir(path("state"))
-        .expect("state")
-        .flatten()
-        .map(|entry| entry.file_name());
+    let state = fs::read_dir(path("state")).expect("state").flatten().map(|entry| entry.file_name());
     assert_eq!(state.collect::<Vec<_>>(), ["lock"], "no record is left");
 }
 
 async fn a_name_is_taken_while_its_tree_lives(sandbox: Sandbox) {
     let tree = sandbox.launch("one", "echo ready > ready; read x < hold");
     sandbox.ready.times(1).await;
-    let second = sandbox
-        .trees()
-        .launch(&sandbox.shell("one", "exit 0"))
-        .expect_err("taken");
+    let second = sandbox.trees().launch(&sandbox.shell("one", "exit 0")).expect_err("taken");
     assert!(matches!(second, LaunchError::NameTaken(name) if name == "one"));
     assert_eq!(sandbox.alive().len(), 1, "the first is left alone");
     within("the end", tree.end(None)).await.expect("ended");

@@ -40,13 +40,7 @@ impl Sandbox {
         let means = trees.means();
         let ready = Ready::new(directory.path());
         let mark = mark_of(directory.path());
-        Sandbox {
-            trees: Some(trees),
-            means,
-            ready,
-            directory,
-            mark,
-        }
+        Sandbox { trees: Some(trees), means, ready, directory, mark }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -93,17 +87,11 @@ impl Drop for Sandbox {
 
 /// The options of every incarnation whose state is in this directory.
 pub(crate) fn options(directory: &Path, means: Option<Means>) -> Options {
-    Options {
-        name: "s".to_owned(),
-        state: directory.join("state"),
-        means,
-    }
+    Options { name: "s".to_owned(), state: directory.join("state"), means }
 }
 
 pub(crate) fn shell(directory: &Path, name: &str, script: &str) -> Command {
-    Command::new(name, "sh", directory)
-        .arguments(["-c", script])
-        .variable(MARK, mark_of(directory))
+    Command::new(name, "sh", directory).arguments(["-c", script]).variable(MARK, mark_of(directory))
 }
 
 /// Three processes that ignore SIGTERM, two of them double-forked and in sessions of their own; each says `ready`
@@ -123,14 +111,8 @@ impl Ready {
     pub(crate) fn new(directory: &Path) -> Ready {
         let path = directory.join("ready");
         for path in [&path, &directory.join("hold")] {
-            rustix::fs::mknodat(
-                rustix::fs::CWD,
-                path,
-                FileType::Fifo,
-                Mode::from_raw_mode(0o666),
-                0,
-            )
-            .expect("a pipe");
+            rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, Mode::from_raw_mode(0o666), 0)
+                .expect("a pipe");
         }
         Ready(tokio::sync::Mutex::new(BufReader::new(receiver(&path))))
     }
@@ -140,19 +122,14 @@ impl Ready {
         let mut lines = self.0.lock().await;
         let mut line = String::new();
         for _ in 0..count {
-            within("a script is ready", lines.read_line(&mut line))
-                .await
-                .expect("read");
+            within("a script is ready", lines.read_line(&mut line)).await.expect("read");
         }
     }
 }
 
 fn receiver(path: &Path) -> pipe::Receiver {
     // Open for writing as well: it does not end while nobody else has it open.
-    pipe::OpenOptions::new()
-        .read_write(true)
-        .open_receiver(path)
-        .expect("a pipe to read")
+    pipe::OpenOptions::new().read_write(true).open_receiver(path).expect("a pipe to read")
 }
 
 /// A bound on what a broken build would wait for.
@@ -170,15 +147,11 @@ fn mark_of(directory: &Path) -> String {
 fn marked(mark: &str) -> Vec<Pid> {
     let needle = format!("{MARK}={mark}");
     let all = fs::read_dir("/proc").expect("/proc");
-    let pids = all
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let pids = all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
         // Who has ended, a zombie too, has no environment any more.
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == needle.as_bytes())
+        environment.split(|byte| *byte == 0).any(|variable| variable == needle.as_bytes())
     })
     .filter_map(Pid::from_raw)
     .collect()

@@ -71,20 +71,13 @@ fn root_is_not_needed() {
         }
     };
     let told = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{}{told}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    assert!(output.status.success(), "{}{told}", String::from_utf8_lossy(&output.stdout));
     let kept = fs::read_to_string(directory.path().join("kept")).expect("it ran to its end");
     eprintln!("an ordinary user here keeps trees by: {kept}");
 }
 
 fn words(kept: &[Means]) -> String {
-    kept.iter()
-        .map(|means| means.word())
-        .collect::<Vec<_>>()
-        .join(", ")
+    kept.iter().map(|means| means.word()).collect::<Vec<_>>().join(", ")
 }
 
 const DIRECTORY: &str = "NEAP_TEST_UNPRIVILEGED";

@@ -82,11 +82,7 @@ impl Checkpoint {
                     self.tasks.insert(place, CheckpointTask { report, updates });
                 }
             }
-            CheckpointChange::UpdateAdded {
-                update,
-                ending,
-                replaces,
-            } => {
+            CheckpointChange::UpdateAdded { update, ending, replaces } => {
                 if let Some(task) = self.task_mut(update.task) {
                     task.add(update, ending, replaces);
                 }

@@ -76,21 +76,11 @@ impl Slave {
         };
         match message {
             ExecutorToSlave::Register => self.executor_registered(id, session, out),
-            ExecutorToSlave::Update {
-                task,
-                number,
-                state,
-                reason,
-                message,
-            } => {
+            ExecutorToSlave::Update { task, number, state, reason, message } => {
                 if self.must_register(id) {
                     return;
                 }
-                let news = News {
-                    state,
-                    reason,
-                    message,
-                };
+                let news = News { state, reason, message };
                 self.executor_update(config, id, session, (task, number), news, out);
             }
         }
@@ -110,18 +100,13 @@ impl Slave {
         };
         match executor.life {
             Life::Ending(_) | Life::Registered(_) => return,
-            Life::Awaited => out.push(Effect::CancelTimer {
-                timer: Timer::ExecutorRegister(id),
-            }),
+            Life::Awaited => out.push(Effect::CancelTimer { timer: Timer::ExecutorRegister(id) }),
         }
         executor.life = Life::Registered(session);
         // What the last session may have lost: a launch is confirmed by the first news of its task, and a kill by
         // the task's end.
         for number in executor.tasks.keys() {
-            let task = TaskId {
-                framework: id.framework,
-                number: *number,
-            };
+            let task = TaskId { framework: id.framework, number: *number };
             if let Some(known) = self.tasks.get_mut(&task) {
                 match (&known.stage, known.kill) {
                     (Stage::Handed(work), None) => {
@@ -129,10 +114,7 @@ impl Slave {
                     }
                     (Stage::Handed(_) | Stage::Held, Some(kill)) => out.push(Effect::ToExecutor {
                         session,
-                        message: SlaveToExecutor::Kill {
-                            task,
-                            grace: kill.grace,
-                        },
+                        message: SlaveToExecutor::Kill { task, grace: kill.grace },
                     }),
                     (Stage::Waiting(_) | Stage::Held | Stage::Ended(_), _)
                     | (Stage::Settled | Stage::Left(_), _) => {}
@@ -151,18 +133,12 @@ impl Slave {
             return;
         };
         for number in executor.tasks.keys() {
-            let task = TaskId {
-                framework: id.framework,
-                number: *number,
-            };
+            let task = TaskId { framework: id.framework, number: *number };
             if let Some(known) = self.tasks.get_mut(&task)
                 && let Stage::Waiting(work) = &known.stage
             {
-                let message = SlaveToExecutor::Launch {
-                    task,
-                    command: work.command.clone(),
-                    data: work.data.clone(),
-                };
+                let message =
+                    SlaveToExecutor::Launch { task, command: work.command.clone(), data: work.data.clone() };
                 out.push(Effect::ToExecutor { session, message });
                 known.stage = Stage::Handed(work.clone());
             }
@@ -222,9 +198,7 @@ impl Slave {
             return self.end_task(task, None);
         }
         if kill.is_some() {
-            out.push(Effect::CancelTimer {
-                timer: Timer::KillEscalation(task),
-            });
+            out.push(Effect::CancelTimer { timer: Timer::KillEscalation(task) });
         }
         self.leave_executor(task);
         self.settle(task, news, None, out);
@@ -242,17 +216,11 @@ impl Slave {
 
     /// Whether every other task of its executor is over.
     pub(super) fn is_alone(&self, task: TaskId) -> bool {
-        let executor = self
-            .tasks
-            .get(&task)
-            .and_then(|known| self.executors.get(&known.executor));
+        let executor = self.tasks.get(&task).and_then(|known| self.executors.get(&known.executor));
         let mut others = executor.into_iter().flat_map(|executor| executor.tasks.keys());
         !others.any(|&number| {
             let other = TaskId { number, ..task };
-            let ended = self
-                .tasks
-                .get(&other)
-                .is_none_or(|other| matches!(other.stage, Stage::Ended(_)));
+            let ended = self.tasks.get(&other).is_none_or(|other| matches!(other.stage, Stage::Ended(_)));
             other != task && !ended
         })
     }
@@ -287,11 +255,7 @@ impl Slave {
     }
 
     pub(super) fn executor_silent(&mut self, executor: ExecutorId, out: &mut Outbox<Effect>) {
-        if self
-            .executors
-            .get(&executor)
-            .is_some_and(|e| e.life == Life::Awaited)
-        {
+        if self.executors.get(&executor).is_some_and(|e| e.life == Life::Awaited) {
             out.push(Effect::Publish(Event::ExecutorSilent { executor }));
             self.end_executor(executor, Reason::ExecutorSilent, out);
         }
@@ -328,22 +292,15 @@ impl Slave {
 
     fn cancel_timers(&self, id: ExecutorId, awaited: bool, out: &mut Outbox<Effect>) {
         if awaited {
-            out.push(Effect::CancelTimer {
-                timer: Timer::ExecutorRegister(id),
-            });
+            out.push(Effect::CancelTimer { timer: Timer::ExecutorRegister(id) });
         }
         let Some(executor) = self.executors.get(&id) else {
             return;
         };
         for number in executor.tasks.keys() {
-            let task = TaskId {
-                framework: id.framework,
-                number: *number,
-            };
+            let task = TaskId { framework: id.framework, number: *number };
             if self.tasks.get(&task).is_some_and(|known| known.kill.is_some()) {
-                out.push(Effect::CancelTimer {
-                    timer: Timer::KillEscalation(task),
-                });
+                out.push(Effect::CancelTimer { timer: Timer::KillEscalation(task) });
             }
         }
     }
@@ -363,10 +320,7 @@ impl Slave {
         out: &mut Outbox<Effect>,
     ) {
         if self.executors.contains_key(&executor) {
-            out.push(Effect::Publish(Event::ExecutorNotStarted {
-                executor,
-                cause: cause.clone(),
-            }));
+            out.push(Effect::Publish(Event::ExecutorNotStarted { executor, cause: cause.clone() }));
             self.executor_gone(config, executor, (Reason::ExecutorNotStarted, cause), None, out);
         }
     }
@@ -408,10 +362,7 @@ impl Slave {
             self.sessions.remove(&session);
         }
         for number in gone.tasks.keys() {
-            let task = TaskId {
-                framework: id.framework,
-                number: *number,
-            };
+            let task = TaskId { framework: id.framework, number: *number };
             self.task_gone(task, (reason, message.clone()), ending.clone(), out);
         }
         if let Some(next) = gone.next {
@@ -438,11 +389,7 @@ impl Slave {
                 task.stage = Stage::Left(ending);
             }
             (Phase::New | Phase::Serving | Phase::Exited, None) => {
-                let news = News {
-                    state: TaskState::Failed,
-                    reason,
-                    message,
-                };
+                let news = News { state: TaskState::Failed, reason, message };
                 self.settle(id, news, ending, out);
             }
         }
@@ -455,11 +402,9 @@ impl Task {
     fn end(&self) -> Option<News> {
         match (&self.stage, self.kill) {
             (Stage::Ended(Some(news)), _) => Some(news.clone()),
-            (_, Some(kill)) => Some(News {
-                state: TaskState::Killed,
-                reason: kill.reason,
-                message: Text::EMPTY,
-            }),
+            (_, Some(kill)) => {
+                Some(News { state: TaskState::Killed, reason: kill.reason, message: Text::EMPTY })
+            }
             (Stage::Ended(None) | Stage::Waiting(_) | Stage::Handed(_) | Stage::Held, None) => None,
             (Stage::Settled | Stage::Left(_), None) => None,
         }

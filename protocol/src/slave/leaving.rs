@@ -17,9 +17,7 @@ impl Slave {
         match self.phase {
             Phase::Serving => self.leave(config, out),
             Phase::Leaving(Leaving::Ending { grace: true }) => {
-                out.push(Effect::CancelTimer {
-                    timer: Timer::DrainGrace,
-                });
+                out.push(Effect::CancelTimer { timer: Timer::DrainGrace });
                 self.drain_grace_over(out);
             }
             // Nobody is to be told any more: what remains is to exit instead of registering afresh.
@@ -40,9 +38,7 @@ impl Slave {
             return;
         }
         let grace = config.drain_now_grace.filter(|_| !self.executors.is_empty());
-        self.phase = Phase::Leaving(Leaving::Ending {
-            grace: grace.is_some(),
-        });
+        self.phase = Phase::Leaving(Leaving::Ending { grace: grace.is_some() });
         if let Some(session) = self.link.registered() {
             let message = SlaveToMaster::Leaving;
             out.push(Effect::ToMaster { session, message });
@@ -51,10 +47,7 @@ impl Slave {
             None => self.end_all(out),
             Some(grace) => {
                 self.ask_all(out);
-                out.push(Effect::SetTimer {
-                    timer: Timer::DrainGrace,
-                    when: When::After(grace),
-                });
+                out.push(Effect::SetTimer { timer: Timer::DrainGrace, when: When::After(grace) });
             }
         }
         out.push(Effect::Publish(Event::Leaving));
@@ -78,12 +71,12 @@ impl Slave {
     /// Ends what runs, and remembers nothing of it: nobody will hear of it under this id.
     pub(super) fn abandon(&mut self, phase: Phase, out: &mut Outbox<Effect>) {
         match self.phase {
-            Phase::Leaving(Leaving::Ending { grace: true }) => out.push(Effect::CancelTimer {
-                timer: Timer::DrainGrace,
-            }),
-            Phase::Leaving(Leaving::Unregistering) => out.push(Effect::CancelTimer {
-                timer: Timer::Unregister,
-            }),
+            Phase::Leaving(Leaving::Ending { grace: true }) => {
+                out.push(Effect::CancelTimer { timer: Timer::DrainGrace })
+            }
+            Phase::Leaving(Leaving::Unregistering) => {
+                out.push(Effect::CancelTimer { timer: Timer::Unregister })
+            }
             Phase::Leaving(Leaving::Ending { grace: false } | Leaving::Clearing(_)) => {}
             Phase::New | Phase::Serving | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}
         }
@@ -108,9 +101,7 @@ impl Slave {
         match self.phase {
             Phase::Leaving(Leaving::Ending { grace }) => {
                 if grace {
-                    out.push(Effect::CancelTimer {
-                        timer: Timer::DrainGrace,
-                    });
+                    out.push(Effect::CancelTimer { timer: Timer::DrainGrace });
                 }
                 self.unregister(config, out);
             }
@@ -133,18 +124,13 @@ impl Slave {
         }
         self.phase = Phase::Leaving(Leaving::Unregistering);
         self.send_unregister(out);
-        out.push(Effect::SetTimer {
-            timer: Timer::Unregister,
-            when: When::After(config.unregister_timeout),
-        });
+        out.push(Effect::SetTimer { timer: Timer::Unregister, when: When::After(config.unregister_timeout) });
     }
 
     pub(super) fn send_unregister(&self, out: &mut Outbox<Effect>) {
         if let Some(session) = self.link.registered() {
             let finals = self.tasks.iter().filter_map(|(id, task)| task.last_word(*id));
-            let message = SlaveToMaster::Unregister {
-                finals: finals.collect(),
-            };
+            let message = SlaveToMaster::Unregister { finals: finals.collect() };
             out.push(Effect::ToMaster { session, message });
         }
     }
@@ -154,9 +140,7 @@ impl Slave {
         match self.phase {
             Phase::Leaving(Leaving::Unregistering) => {
                 out.push(Effect::Publish(Event::Unregistered));
-                out.push(Effect::CancelTimer {
-                    timer: Timer::Unregister,
-                });
+                out.push(Effect::CancelTimer { timer: Timer::Unregister });
                 let clear = self.write(CheckpointChange::Cleared, out);
                 self.phase = Phase::Leaving(Leaving::Clearing(clear));
             }
@@ -224,10 +208,7 @@ impl Slave {
 
     /// The tasks that wait for a fresh executor, and the one that they wait for.
     fn queued(&self) -> Vec<(TaskId, ExecutorId)> {
-        let queues = self
-            .executors
-            .iter()
-            .filter_map(|(id, e)| Some((*id, e.next.as_ref()?)));
+        let queues = self.executors.iter().filter_map(|(id, e)| Some((*id, e.next.as_ref()?)));
         let tasks = queues.flat_map(|(id, next)| {
             let framework = id.framework;
             let numbers = next.tasks.keys();

@@ -13,16 +13,10 @@ impl Slave {
     pub(super) fn master_opened(&mut self, config: &Config, session: SessionId, out: &mut Outbox<Effect>) {
         match self.link {
             Link::Down => {
-                return out.push(close(
-                    session,
-                    CloseCode::Shutdown,
-                    "the slave is ending what runs",
-                ));
+                return out.push(close(session, CloseCode::Shutdown, "the slave is ending what runs"));
             }
             Link::Dialing => {}
-            Link::Waiting { .. } => out.push(Effect::CancelTimer {
-                timer: Timer::Reconnect,
-            }),
+            Link::Waiting { .. } => out.push(Effect::CancelTimer { timer: Timer::Reconnect }),
             Link::Registering(old) | Link::Registered(old) if old == session => return,
             Link::Registering(old) | Link::Registered(old) => out.push(close(old, CloseCode::Replaced, "")),
         }
@@ -77,10 +71,7 @@ impl Slave {
         match message {
             MasterToSlave::Registered { id, epoch } => self.registered(config, session, id, epoch, out),
             MasterToSlave::Refused(why) => self.refused(config, session, why, out),
-            MasterToSlave::Ping => out.push(Effect::ToMaster {
-                session,
-                message: SlaveToMaster::Pong,
-            }),
+            MasterToSlave::Ping => out.push(Effect::ToMaster { session, message: SlaveToMaster::Pong }),
             MasterToSlave::Launch(spec) if obeyed => self.launch(config, spec, out),
             MasterToSlave::Kill { task, grace, reason } if obeyed => {
                 self.kill(config, task, grace, reason, out)
@@ -167,10 +158,7 @@ impl Slave {
             Phase::Quitting { .. } | Phase::Exited => self.phase,
         };
         self.abandon(phase, out);
-        let whole = CheckpointChange::Whole(super::Checkpoint {
-            epoch: self.epoch,
-            ..Default::default()
-        });
+        let whole = CheckpointChange::Whole(super::Checkpoint { epoch: self.epoch, ..Default::default() });
         self.store(whole, out);
     }
 
@@ -194,9 +182,6 @@ impl Slave {
 
     pub(super) fn dial_later(&mut self, config: &Config, leader: Text, out: &mut Outbox<Effect>) {
         self.link = Link::Waiting { leader };
-        out.push(Effect::SetTimer {
-            timer: Timer::Reconnect,
-            when: When::After(config.reconnect_delay),
-        });
+        out.push(Effect::SetTimer { timer: Timer::Reconnect, when: When::After(config.reconnect_delay) });
     }
 }

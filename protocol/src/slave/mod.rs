@@ -460,10 +460,7 @@ impl Slave {
 
     fn exit(&mut self, code: u8, out: &mut Outbox<Effect>) {
         // Nothing is left to remember: one way of being over.
-        *self = Self {
-            phase: Phase::Exited,
-            ..Self::default()
-        };
+        *self = Self { phase: Phase::Exited, ..Self::default() };
         out.push(Effect::Exit { code });
     }
 }
@@ -485,11 +482,5 @@ struct Work {
 
 /// Ends a session for a reason that the peer may read.
 fn close(session: SessionId, code: crate::transport::CloseCode, detail: &str) -> Effect {
-    Effect::Close {
-        session,
-        reason: CloseReason {
-            code,
-            detail: Text::new(detail),
-        },
-    }
+    Effect::Close { session, reason: CloseReason { code, detail: Text::new(detail) } }
 }

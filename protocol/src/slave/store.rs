@@ -33,11 +33,7 @@ impl Slave {
             self.tasks.insert(id, restored(kept));
         }
         for id in lost {
-            let news = News {
-                state: TaskState::Lost,
-                reason: Reason::SlaveRestarted,
-                message: Text::EMPTY,
-            };
+            let news = News { state: TaskState::Lost, reason: Reason::SlaveRestarted, message: Text::EMPTY };
             self.report(id, news, None, out);
         }
         self.link = Link::Dialing;
@@ -101,11 +97,7 @@ impl Slave {
             report: task.newest(),
             updates: task.updates.iter().map(|update| update.to_final(*id)).collect(),
         });
-        Checkpoint {
-            id: self.id,
-            epoch: self.epoch,
-            tasks: tasks.collect(),
-        }
+        Checkpoint { id: self.id, epoch: self.epoch, tasks: tasks.collect() }
     }
 
     /// What `seq` and everything before it made durable may be told.
@@ -133,21 +125,14 @@ fn restored(kept: CheckpointTask) -> Task {
     let over = kept.report.state.is_terminal();
     let updates = kept.updates.into_iter().map(|kept| Retained {
         number: kept.update.number,
-        news: News {
-            state: kept.update.state,
-            reason: kept.update.reason,
-            message: kept.update.message,
-        },
+        news: News { state: kept.update.state, reason: kept.update.reason, message: kept.update.message },
         ending: kept.ending,
         write: None,
     });
     let id = kept.report.id;
     let gap = if over { 0 } else { RESTART_GAP };
     Task {
-        executor: ExecutorId {
-            framework: id.framework,
-            number: id.number,
-        },
+        executor: ExecutorId { framework: id.framework, number: id.number },
         // Its tree is gone (R5): it holds nothing, and is over as soon as its last update is there.
         stage: Stage::Settled,
         kill: None,

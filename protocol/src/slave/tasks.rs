@@ -26,11 +26,7 @@ impl Slave {
             return self.answer(task, TaskState::Dropped, reason, out);
         }
         let id = spec.id;
-        let Plan {
-            executor,
-            program,
-            work,
-        } = Plan::of(spec.run, id);
+        let Plan { executor, program, work } = Plan::of(spec.run, id);
         let report = TaskReport {
             id,
             name: spec.name,
@@ -57,20 +53,10 @@ impl Slave {
         }
         let (number, shared, size, data) = match &spec.run {
             Run::Command(command) => (spec.id.number, false, command.size(), 0),
-            Run::Executor {
-                number,
-                command,
-                data,
-            } => (*number, true, command.size(), data.len()),
+            Run::Executor { number, command, data } => (*number, true, command.size(), data.len()),
         };
-        let executor = ExecutorId {
-            framework: spec.id.framework,
-            number,
-        };
-        let stranger = self
-            .executors
-            .get(&executor)
-            .is_some_and(|other| !(shared && other.shared));
+        let executor = ExecutorId { framework: spec.id.framework, number };
+        let stranger = self.executors.get(&executor).is_some_and(|other| !(shared && other.shared));
         let numbered = spec.id.number > 0 && number > 0;
         if stranger || !numbered || size > COMMAND_SIZE_MAX || data > TASK_DATA_MAX {
             return Err(Reason::InvalidSpec);
@@ -123,13 +109,7 @@ impl Slave {
             Program::BuiltIn => false,
             Program::Custom(_) => true,
         };
-        let fresh = Executor {
-            life: Life::Awaited,
-            session: None,
-            shared,
-            tasks,
-            next: None,
-        };
+        let fresh = Executor { life: Life::Awaited, session: None, shared, tasks, next: None };
         self.executors.insert(executor, fresh);
         out.push(Effect::Launch { executor, program });
         out.push(Effect::SetTimer {
@@ -175,11 +155,7 @@ impl Slave {
         let Some(executor) = self.executors.get_mut(&task.executor) else {
             return;
         };
-        let news = News {
-            state: TaskState::Killed,
-            reason,
-            message: Text::EMPTY,
-        };
+        let news = News { state: TaskState::Killed, reason, message: Text::EMPTY };
         if let Some(next) = &mut executor.next
             && next.tasks.remove(&id.number).is_some()
         {
@@ -213,10 +189,8 @@ impl Slave {
         if executor.life.is_ending() || earlier.is_some_and(|earlier| earlier.grace <= kill.grace) {
             return;
         }
-        let Kill { reason, grace } = Kill {
-            reason: earlier.map_or(kill.reason, |earlier| earlier.reason),
-            ..kill
-        };
+        let Kill { reason, grace } =
+            Kill { reason: earlier.map_or(kill.reason, |earlier| earlier.reason), ..kill };
         let (name, life) = (task.executor, executor.life);
         let at_once = grace == Millis::ZERO && self.is_alone(id);
         if at_once {
@@ -257,11 +231,7 @@ impl Slave {
         let Some(task) = self.tasks.get(&id) else { return };
         let again = state == TaskState::Running && task.state == state && !message.is_empty();
         if again || state > task.state {
-            let news = News {
-                state,
-                reason,
-                message,
-            };
+            let news = News { state, reason, message };
             self.report(id, news, None, out);
         }
     }
@@ -296,26 +266,14 @@ impl Slave {
         task.number = task.number.saturating_add(1);
         task.state = news.state;
         let (number, write) = (task.number, None);
-        let retained = Retained {
-            number,
-            news,
-            ending,
-            write,
-        };
+        let retained = Retained { number, news, ending, write };
         let Final { update, ending } = retained.to_final(id);
         task.updates.push(retained);
         if let Some(write) = replaced.as_ref().and_then(|replaced| replaced.write) {
             self.writes.remove(&write);
         }
         let replaces = replaced.map(|replaced| replaced.number);
-        let write = self.store(
-            CheckpointChange::UpdateAdded {
-                update,
-                ending,
-                replaces,
-            },
-            out,
-        );
+        let write = self.store(CheckpointChange::UpdateAdded { update, ending, replaces }, out);
         let Some(newest) = self.tasks.get_mut(&id).and_then(|task| task.updates.last_mut()) else {
             return;
         };
@@ -414,13 +372,7 @@ impl Slave {
     /// by not naming the task (R2).
     fn answer(&self, task: TaskId, state: TaskState, reason: Reason, out: &mut Outbox<Effect>) {
         if let Some(session) = self.link.registered() {
-            let update = Update {
-                task,
-                number: 1,
-                state,
-                reason,
-                message: Text::EMPTY,
-            };
+            let update = Update { task, number: 1, state, reason, message: Text::EMPTY };
             let message = SlaveToMaster::Update { update, ending: None };
             out.push(Effect::ToMaster { session, message });
         }
@@ -429,7 +381,7 @@ impl Slave {
     pub(super) fn tasks_of(&self, framework: FrameworkId) -> Vec<TaskId> {
         // Tasks are numbered from 1.
         let before = TaskId { framework, number: 0 };
-        let theirs = self.tasks.iter_after(Some(&before)).map(|(id, _)| *id);
+        let theirs = self.tasks.iter_after(Some(before)).map(|(id, _)| *id);
         theirs.take_while(|id| id.framework == framework).collect()
     }
 }
@@ -458,16 +410,8 @@ impl Task {
 
     /// The task with its newest state, durable or not.
     pub(super) fn newest(&self) -> TaskReport {
-        let reason = self
-            .updates
-            .last()
-            .map_or(self.report.reason, |newest| newest.news.reason);
-        TaskReport {
-            state: self.state,
-            reason,
-            number: self.number,
-            ..self.report.clone()
-        }
+        let reason = self.updates.last().map_or(self.report.reason, |newest| newest.news.reason);
+        TaskReport { state: self.state, reason, number: self.number, ..self.report.clone() }
     }
 }
 
@@ -483,21 +427,11 @@ impl Plan {
         let framework = id.framework;
         match run {
             Run::Command(command) => Self {
-                executor: ExecutorId {
-                    framework,
-                    number: id.number,
-                },
+                executor: ExecutorId { framework, number: id.number },
                 program: Program::BuiltIn,
-                work: Work {
-                    command: Some(command),
-                    data: Arc::default(),
-                },
+                work: Work { command: Some(command), data: Arc::default() },
             },
-            Run::Executor {
-                number,
-                command,
-                data,
-            } => Self {
+            Run::Executor { number, command, data } => Self {
                 executor: ExecutorId { framework, number },
                 program: Program::Custom(command),
                 work: Work { command: None, data },

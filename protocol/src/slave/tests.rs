@@ -111,28 +111,17 @@ impl Bench {
         state: TaskState,
         reason: Reason,
     ) -> Vec<Effect> {
-        let message = ExecutorToSlave::Update {
-            task: task(number),
-            number: nth,
-            state,
-            reason,
-            message: Text::EMPTY,
-        };
+        let message =
+            ExecutorToSlave::Update { task: task(number), number: nth, state, reason, message: Text::EMPTY };
         self.go(Input::Executor { session, message })
     }
 
     fn gone(&mut self, number: u32) -> Vec<Effect> {
-        self.go(Input::TreeEnded {
-            executor: executor(number),
-            ending: ending(),
-        })
+        self.go(Input::TreeEnded { executor: executor(number), ending: ending() })
     }
 
     fn acknowledge(&mut self, number: u32, update: u32) -> Vec<Effect> {
-        self.master(MasterToSlave::Acknowledge {
-            task: task(number),
-            number: update,
-        })
+        self.master(MasterToSlave::Acknowledge { task: task(number), number: update })
     }
 
     /// Asserts that an input has no effect and leaves the slave as it was.
@@ -148,9 +137,7 @@ impl Slave {
     fn assert_valid(&self, config: &Config, disk: &Checkpoint) {
         // S8: counted in once, counted out once.
         let held = self.tasks.values().filter(|task| !task.stage.is_over());
-        let used = held.fold(Resources::NONE, |sum, task| {
-            sum.checked_add(&task.report.resources).unwrap()
-        });
+        let used = held.fold(Resources::NONE, |sum, task| sum.checked_add(&task.report.resources).unwrap());
         assert_eq!(self.used, used);
         assert!(config.resources.contains(&used));
         // What the writes say is what the slave holds.
@@ -163,20 +150,13 @@ impl Slave {
             // S15: bounds.
             assert!(task.updates.len() <= UPDATES_MAX + 1);
             // One meaning, one encoding: nothing is kept of what is over.
-            assert!(
-                !(task.stage == Stage::Settled && task.updates.is_empty()),
-                "{id} is a leftover"
-            );
+            assert!(!(task.stage == Stage::Settled && task.updates.is_empty()), "{id} is a leftover");
             let executor = self.executors.get(&task.executor);
             let queued = |e: &Executor| e.next.as_ref().is_some_and(|n| n.tasks.contains_key(&id.number));
             let known = executor.is_some_and(|e| e.tasks.contains_key(&id.number) || queued(e));
             assert_eq!(known, !task.stage.is_over(), "{id}: {task:?}");
         }
-        let writes = self
-            .tasks
-            .values()
-            .flat_map(|task| &task.updates)
-            .filter_map(|update| update.write);
+        let writes = self.tasks.values().flat_map(|task| &task.updates).filter_map(|update| update.write);
         let mut writes: Vec<Seq> = writes.collect();
         writes.sort_unstable();
         assert!(writes.iter().eq(self.writes.keys()));
@@ -201,10 +181,7 @@ fn executor(number: u32) -> ExecutorId {
 }
 
 fn program() -> Arc<Command> {
-    Arc::new(Command {
-        program: "true".into(),
-        ..Command::default()
-    })
+    Arc::new(Command { program: "true".into(), ..Command::default() })
 }
 
 fn spec(number: u32, run: Run) -> TaskSpec {
@@ -224,14 +201,7 @@ fn command(number: u32) -> TaskSpec {
 /// A task of the framework's own executor.
 fn own(number: u32, executor: u32) -> TaskSpec {
     let data = Arc::from([7u8].as_slice());
-    spec(
-        number,
-        Run::Executor {
-            number: executor,
-            command: program(),
-            data,
-        },
-    )
+    spec(number, Run::Executor { number: executor, command: program(), data })
 }
 
 fn report(number: u32, state: TaskState, reason: Reason, latest: u32) -> TaskReport {
@@ -247,17 +217,11 @@ fn report(number: u32, state: TaskState, reason: Reason, latest: u32) -> TaskRep
 }
 
 fn ending() -> Arc<Ending> {
-    Arc::new(Ending {
-        leader: Text::new("killed by signal 9"),
-        ..Ending::default()
-    })
+    Arc::new(Ending { leader: Text::new("killed by signal 9"), ..Ending::default() })
 }
 
 fn registered(id: u32, epoch: u64) -> MasterToSlave {
-    MasterToSlave::Registered {
-        id: SlaveId(id),
-        epoch: Epoch(epoch),
-    }
+    MasterToSlave::Registered { id: SlaveId(id), epoch: Epoch(epoch) }
 }
 
 fn to_master(session: SessionId, message: SlaveToMaster) -> Effect {
@@ -276,11 +240,7 @@ fn news(number: u32, nth: u32, state: TaskState, reason: Reason) -> Update {
         number: nth,
         state,
         reason,
-        message: if of_executor {
-            ending().leader.clone()
-        } else {
-            Text::EMPTY
-        },
+        message: if of_executor { ending().leader.clone() } else { Text::EMPTY },
     }
 }
 
@@ -296,21 +256,11 @@ fn told_dead(number: u32, nth: u32, state: TaskState, reason: Reason) -> Effect 
 }
 
 fn stores(seq: u64, change: CheckpointChange) -> Effect {
-    Effect::Store {
-        seq: Seq(seq),
-        change,
-    }
+    Effect::Store { seq: Seq(seq), change }
 }
 
 fn stores_news(seq: u64, update: Update, ending: Option<Arc<Ending>>) -> Effect {
-    stores(
-        seq,
-        CheckpointChange::UpdateAdded {
-            update,
-            ending,
-            replaces: None,
-        },
-    )
+    stores(seq, CheckpointChange::UpdateAdded { update, ending, replaces: None })
 }
 
 fn starts(number: u32, program: Program) -> [Effect; 2] {
@@ -324,36 +274,21 @@ fn hands(session: SessionId, spec: &TaskSpec) -> Effect {
         Run::Command(command) => (Some(command.clone()), Arc::default()),
         Run::Executor { data, .. } => (None, data.clone()),
     };
-    to_executor(
-        session,
-        SlaveToExecutor::Launch {
-            task: spec.id,
-            command,
-            data,
-        },
-    )
+    to_executor(session, SlaveToExecutor::Launch { task: spec.id, command, data })
 }
 
 fn acks(session: SessionId, number: u32, nth: u32) -> Effect {
-    let message = SlaveToExecutor::Acknowledge {
-        task: task(number),
-        number: nth,
-    };
+    let message = SlaveToExecutor::Acknowledge { task: task(number), number: nth };
     to_executor(session, message)
 }
 
 fn asks(session: SessionId, number: u32, grace: u64) -> Effect {
-    let message = SlaveToExecutor::Kill {
-        task: task(number),
-        grace: Millis(grace),
-    };
+    let message = SlaveToExecutor::Kill { task: task(number), grace: Millis(grace) };
     to_executor(session, message)
 }
 
 fn kills(number: u32) -> Effect {
-    Effect::Kill {
-        executor: executor(number),
-    }
+    Effect::Kill { executor: executor(number) }
 }
 
 fn sets(timer: Timer, millis: u64) -> Effect {

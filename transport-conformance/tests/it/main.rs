@@ -13,11 +13,7 @@ impl Harness for Memory {
     type Session = MemorySession;
     type Raw = ();
 
-    const UNREAD_MAX: usize = if CAPACITY > FRAME_SIZE_MAX {
-        CAPACITY
-    } else {
-        FRAME_SIZE_MAX
-    };
+    const UNREAD_MAX: usize = if CAPACITY > FRAME_SIZE_MAX { CAPACITY } else { FRAME_SIZE_MAX };
 
     async fn start() -> Self {
         Self
@@ -81,8 +77,5 @@ fn a_cut_link_is_a_loss_at_both_ends() {
 }
 
 fn peer(role: Role, name: &str) -> Peer {
-    Peer {
-        role,
-        name: Name::new(name).unwrap(),
-    }
+    Peer { role, name: Name::new(name).unwrap() }
 }

@@ -13,28 +13,15 @@ use crate::harness::{authority, expired, name};
 #[test]
 fn what_was_saved_is_loaded() {
     let directory = tempfile::tempdir().unwrap();
-    Authority::create(&name("c1"))
-        .unwrap()
-        .save(directory.path())
-        .unwrap();
+    Authority::create(&name("c1")).unwrap().save(directory.path()).unwrap();
     let loaded = Authority::load(directory.path()).unwrap();
-    let (certificate, key) = loaded
-        .issue(Role::Slave, &name("web-1"), VALIDITY)
-        .unwrap()
-        .save(directory.path())
-        .unwrap();
+    let (certificate, key) =
+        loaded.issue(Role::Slave, &name("web-1"), VALIDITY).unwrap().save(directory.path()).unwrap();
     let credentials = Credentials::load(&directory.path().join("ca.pem"), &certificate, &key).unwrap();
-    let web = Peer {
-        role: Role::Slave,
-        name: name("web-1"),
-    };
+    let web = Peer { role: Role::Slave, name: name("web-1") };
     assert_eq!(credentials.peer(), &web);
     for secret in [&key, &directory.path().join("ca.key")] {
-        assert_eq!(
-            fs::metadata(secret).unwrap().permissions().mode() & 0o777,
-            0o600,
-            "{secret:?}"
-        );
+        assert_eq!(fs::metadata(secret).unwrap().permissions().mode() & 0o777, 0o600, "{secret:?}");
     }
 }
 
@@ -43,10 +30,7 @@ fn nothing_is_overwritten() {
     let directory = tempfile::tempdir().unwrap();
     authority().save(directory.path()).unwrap();
     let before = fs::read(directory.path().join("ca.key")).unwrap();
-    let error = Authority::create(&name("c2"))
-        .unwrap()
-        .save(directory.path())
-        .unwrap_err();
+    let error = Authority::create(&name("c2")).unwrap().save(directory.path()).unwrap_err();
     assert!(error.to_string().contains("exists already"), "{error}");
     assert_eq!(fs::read(directory.path().join("ca.key")).unwrap(), before);
 }
@@ -58,11 +42,8 @@ fn each_error_names_its_file_and_its_cure() {
     authority().save(directory.path()).unwrap();
     let issued = authority().issue(Role::Slave, &name("a"), VALIDITY).unwrap();
     let (certificate, key) = issued.save(directory.path()).unwrap();
-    let (_, other_key) = authority()
-        .issue(Role::Slave, &name("b"), VALIDITY)
-        .unwrap()
-        .save(directory.path())
-        .unwrap();
+    let (_, other_key) =
+        authority().issue(Role::Slave, &name("b"), VALIDITY).unwrap().save(directory.path()).unwrap();
     let foreign = Authority::create(&name("other")).unwrap();
     fs::write(path("foreign.pem"), foreign.certificate_pem()).unwrap();
     let (old, old_key) = expired();
@@ -83,19 +64,13 @@ fn each_error_names_its_file_and_its_cure() {
     assert!(matches!(no_key, CredentialsError::NoKey { .. }));
     reads(&no_key, &["slave-a.pem", "PRIVATE KEY"]);
     let wrong_key = error(&ca, &certificate, &other_key);
-    assert!(
-        matches!(wrong_key, CredentialsError::WrongKey { .. }),
-        "{wrong_key:?}"
-    );
+    assert!(matches!(wrong_key, CredentialsError::WrongKey { .. }), "{wrong_key:?}");
     reads(&wrong_key, &["slave-a.pem", "slave-b.key"]);
     let expired = error(&ca, &path("old.pem"), &path("old.key"));
     assert!(matches!(expired, CredentialsError::Expired { .. }), "{expired:?}");
     reads(&expired, &["old.pem", "expired", "neap pki issue"]);
     let other = error(&path("foreign.pem"), &certificate, &key);
-    assert!(
-        matches!(other, CredentialsError::OtherAuthority { .. }),
-        "{other:?}"
-    );
+    assert!(matches!(other, CredentialsError::OtherAuthority { .. }), "{other:?}");
     reads(&other, &["slave-a.pem", "foreign.pem", "authority"]);
     let broken = error(&ca, &ca, &path("ca.key"));
     reads(&broken, &["ca.pem", "neap pki issue"]);
@@ -109,10 +84,7 @@ fn an_authority_that_cannot_be_read_is_named() {
     fs::write(directory.path().join("ca.pem"), "no certificate").unwrap();
     fs::write(directory.path().join("ca.key"), "no key").unwrap();
     let broken = Authority::load(directory.path()).unwrap_err().to_string();
-    assert!(
-        broken.contains("ca.key") && broken.contains("neap pki init"),
-        "{broken}"
-    );
+    assert!(broken.contains("ca.key") && broken.contains("neap pki init"), "{broken}");
 }
 
 fn reads(error: &CredentialsError, words: &[&str]) {

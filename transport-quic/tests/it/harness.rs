@@ -75,19 +75,13 @@ impl Quic {
     /// What a bare client is told, which shows `certificate` or none.
     async fn bare(&self, certificate: Option<(String, String)>) -> Result<String, LetIn> {
         let connection = bare_connection(self.address, certificate);
-        self.while_listening(async { connection.await.1.closed().await.to_string() })
-            .await
+        self.while_listening(async { connection.await.1.closed().await.to_string() }).await
     }
 }
 
 impl Harness for Quic {
     type Session = QuicSession;
-    type Raw = (
-        quinn::SendStream,
-        quinn::RecvStream,
-        quinn::Connection,
-        quinn::Endpoint,
-    );
+    type Raw = (quinn::SendStream, quinn::RecvStream, quinn::Connection, quinn::Endpoint);
 
     // Both windows, the reader's and the sender's; a chunk that the reader holds; the frame that is being sent.
     const UNREAD_MAX: usize = 2 * 256 * 1024 + FRAME_SIZE_MAX;
@@ -145,20 +139,14 @@ impl Harness for Quic {
             }
             Impostor::NoCertificate => self.bare(None).await,
             Impostor::Expired => self.bare(Some(expired())).await,
-            Impostor::WrongRole => {
-                self.told(&issued(authority(), Role::Operator, "eve"), master)
-                    .await
-            }
+            Impostor::WrongRole => self.told(&issued(authority(), Role::Operator, "eve"), master).await,
             Impostor::ListenerOfOtherAuthority => {
                 let other = Authority::create(&name("other")).unwrap();
                 self.told(&issued(&other, Role::Slave, "web-2"), master).await
             }
             Impostor::ListenerOfWrongRole => self.told(&slave, Expect::role(Role::Slave)).await,
             Impostor::ListenerOfWrongName => {
-                let peer = Peer {
-                    role: Role::Master,
-                    name: name("another"),
-                };
+                let peer = Peer { role: Role::Master, name: name("another") };
                 self.told(&slave, Expect::peer(&peer)).await
             }
             Impostor::WrongToken | Impostor::Silent | Impostor::Garbage => {
@@ -176,12 +164,7 @@ pub(crate) fn authority() -> &'static Authority {
 
 pub(crate) fn issued(authority: &Authority, role: Role, bearer: &str) -> Credentials {
     let issued = authority.issue(role, &name(bearer), VALIDITY).unwrap();
-    Credentials::from_pem(
-        authority.certificate_pem(),
-        &issued.certificate_pem,
-        &issued.key_pem,
-    )
-    .unwrap()
+    Credentials::from_pem(authority.certificate_pem(), &issued.certificate_pem, &issued.key_pem).unwrap()
 }
 
 pub(crate) fn name(text: &str) -> Name {
@@ -228,11 +211,7 @@ pub(crate) async fn bare_connection(
     tls.alpn_protocols = vec![neap_transport_quic::ALPN.to_vec()];
     let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     let endpoint = quinn::Endpoint::client(ANY_PORT).unwrap();
-    let connection = endpoint
-        .connect_with(config, address, "neap")
-        .unwrap()
-        .await
-        .unwrap();
+    let connection = endpoint.connect_with(config, address, "neap").unwrap().await.unwrap();
     (endpoint, connection)
 }
 

@@ -21,10 +21,7 @@ fn master() -> Expect {
 fn each_end_knows_the_other() {
     run::<Quic>(async |quic: &Quic| {
         let (slave, accepted) = quic.pair().await;
-        let peer = |role, bearer| Peer {
-            role,
-            name: name(bearer),
-        };
+        let peer = |role, bearer| Peer { role, name: name(bearer) };
         assert_eq!(slave.peer(), &peer(Role::Master, "m"));
         assert_eq!(accepted.peer(), &peer(Role::Slave, "web-1"));
         assert_eq!(accepted.remote_address(), quic.slave.local_address().unwrap());
@@ -38,10 +35,8 @@ fn many_nodes_share_a_socket() {
         for number in 0..20 {
             let bearer = format!("emulated-{number}");
             let credentials = issued(authority(), Role::Slave, &bearer);
-            let (connected, accepted) = tokio::join!(
-                quic.slave.connect_as(&credentials, quic.address, master()),
-                quic.accept()
-            );
+            let (connected, accepted) =
+                tokio::join!(quic.slave.connect_as(&credentials, quic.address, master()), quic.accept());
             assert_eq!(accepted.peer().name.as_str(), bearer);
             kept.push((connected.unwrap(), accepted));
         }
@@ -90,17 +85,10 @@ fn an_idle_session_is_kept_alive() {
 #[test]
 fn nobody_there_is_said_in_time() {
     run::<Quic>(async |_: &Quic| {
-        let settings = Settings {
-            handshake_timeout: Duration::from_millis(300),
-            ..Settings::default()
-        };
+        let settings = Settings { handshake_timeout: Duration::from_millis(300), ..Settings::default() };
         let quic = Quic::with(&settings);
         let silent = UdpSocket::bind(ANY_PORT).await.unwrap();
-        let error = quic
-            .slave
-            .connect(silent.local_addr().unwrap(), master())
-            .await
-            .unwrap_err();
+        let error = quic.slave.connect(silent.local_addr().unwrap(), master()).await.unwrap_err();
         assert!(matches!(error, ConnectError::NoAnswer { .. }), "{error}");
     });
 }
@@ -112,9 +100,7 @@ fn a_port_in_use_is_named() {
         let BindError { address, .. } =
             &Endpoint::bind(quic.address, &credentials, &Settings::default()).unwrap_err();
         assert_eq!(address, &quic.address);
-        let text = Endpoint::bind(quic.address, &credentials, &Settings::default())
-            .unwrap_err()
-            .to_string();
+        let text = Endpoint::bind(quic.address, &credentials, &Settings::default()).unwrap_err().to_string();
         assert!(text.contains("another program has that port"), "{text}");
     });
 }
@@ -141,10 +127,7 @@ fn noise_disturbs_nobody() {
 #[test]
 fn an_endpoint_that_closes_tells_every_peer() {
     run::<Quic>(async |quic: &Quic| {
-        let reason = CloseReason {
-            code: CloseCode::Shutdown,
-            detail: "the master is being upgraded".into(),
-        };
+        let reason = CloseReason { code: CloseCode::Shutdown, detail: "the master is being upgraded".into() };
         let (first, second) = (quic.pair().await, quic.pair().await);
         quic.master.close(&reason);
         quic.master.idle().await;
@@ -161,10 +144,7 @@ fn an_endpoint_that_closes_tells_every_peer() {
 #[test]
 fn half_open_handshakes_starve_nobody() {
     run::<Quic>(async |_: &Quic| {
-        let settings = Settings {
-            handshakes_max: 32,
-            ..Settings::default()
-        };
+        let settings = Settings { handshakes_max: 32, ..Settings::default() };
         let quic = Arc::new(Quic::with(&settings));
         let attackers =
             Endpoint::bind(ANY_PORT, &issued(authority(), Role::Slave, "eve"), &settings).unwrap();
@@ -177,14 +157,8 @@ fn half_open_handshakes_starve_nobody() {
             }
             relay.has_passed(400).await;
             let honest = tokio::time::timeout(Duration::from_secs(5), quic.pair()).await;
-            assert!(
-                honest.is_ok(),
-                "nobody was let in while handshakes hung ({pass:?})"
-            );
-            assert!(
-                flood.try_join_next().is_none(),
-                "the flood was over too soon to show anything"
-            );
+            assert!(honest.is_ok(), "nobody was let in while handshakes hung ({pass:?})");
+            assert!(flood.try_join_next().is_none(), "the flood was over too soon to show anything");
         }
     });
 }
@@ -241,20 +215,11 @@ impl Relay {
                 }
             }
         });
-        Self {
-            address,
-            dark,
-            passed,
-            _tasks: tasks,
-        }
+        Self { address, dark, passed, _tasks: tasks }
     }
 
     /// Waits until so many datagrams have gone to the server.
     async fn has_passed(&self, count: usize) {
-        self.passed
-            .clone()
-            .wait_for(|passed| *passed >= count)
-            .await
-            .unwrap();
+        self.passed.clone().wait_for(|passed| *passed >= count).await.unwrap();
     }
 }

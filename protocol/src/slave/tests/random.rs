@@ -59,22 +59,14 @@ fn random_update(chance: &mut Chance, seen: &Seen) -> ExecutorToSlave {
         task: some_task(chance, seen),
         number: chance.below(6),
         state,
-        reason: chance.one(&[
-            Reason::Normal,
-            Reason::Exited(1),
-            Reason::Signalled(9),
-            Reason::Signalled(15),
-        ]),
+        reason: chance.one(&[Reason::Normal, Reason::Exited(1), Reason::Signalled(9), Reason::Signalled(15)]),
         message: chance.one(&[Text::EMPTY, Text::new("hm")]),
     }
 }
 
 fn some_task(chance: &mut Chance, seen: &Seen) -> TaskId {
     let number = (seen.launched + 1).saturating_sub(chance.below(7));
-    TaskId {
-        framework: FrameworkId(1 + chance.below(16) / 15),
-        number,
-    }
+    TaskId { framework: FrameworkId(1 + chance.below(16) / 15), number }
 }
 
 fn random_master(chance: &mut Chance, slave: &Slave, seen: &mut Seen) -> MasterToSlave {
@@ -99,10 +91,7 @@ fn random_master(chance: &mut Chance, slave: &Slave, seen: &mut Seen) -> MasterT
         18..28 => {
             let task = some_task(chance, seen);
             let latest = slave.tasks.get(&task).map_or(3, |task| task.number);
-            MasterToSlave::Acknowledge {
-                task,
-                number: latest.saturating_sub(chance.below(2)),
-            }
+            MasterToSlave::Acknowledge { task, number: latest.saturating_sub(chance.below(2)) }
         }
         28..32 => registered(1, 1 + u64::from(chance.below(20) / 19)),
         32 => MasterToSlave::Resend { framework: F },
@@ -140,68 +129,34 @@ fn random_input(chance: &mut Chance, slave: &Slave, seen: &mut Seen) -> Input {
         false => chance.one(&alive),
     };
     let master = slave.link.session().unwrap_or(SessionId(chance.below(3)));
-    let theirs = slave
-        .executors
-        .get(&executor)
-        .and_then(|executor| executor.session);
+    let theirs = slave.executors.get(&executor).and_then(|executor| executor.session);
     let session = theirs.unwrap_or(SessionId(100 + executor.number));
     match chance.below(64) {
         0 => Input::MasterClosed { session: master },
-        1..4 => Input::MasterOpened {
-            session: SessionId(1 + chance.below(3)),
-        },
+        1..4 => Input::MasterOpened { session: SessionId(1 + chance.below(3)) },
         4 => Input::ConnectFailed,
-        5..25 => Input::Master {
-            session: master,
-            message: random_master(chance, slave, seen),
-        },
-        25..29 => Input::ExecutorOpened {
-            session: SessionId(100 + executor.number),
-            executor,
-        },
+        5..25 => Input::Master { session: master, message: random_master(chance, slave, seen) },
+        25..29 => Input::ExecutorOpened { session: SessionId(100 + executor.number), executor },
         29 => Input::ExecutorClosed { session },
-        30..34 => Input::Executor {
-            session,
-            message: ExecutorToSlave::Register,
-        },
-        34..44 => Input::Executor {
-            session,
-            message: random_update(chance, seen),
-        },
-        44 => Input::Exited {
-            executor,
-            how: Exit::Code(1),
-        },
+        30..34 => Input::Executor { session, message: ExecutorToSlave::Register },
+        34..44 => Input::Executor { session, message: random_update(chance, seen) },
+        44 => Input::Exited { executor, how: Exit::Code(1) },
         // The driver sees dead what was launched, and nothing else, once.
         45..50 if seen.alive.remove(&executor) => match chance.below(9) {
-            0 => Input::LaunchFailed {
-                executor,
-                cause: Text::new("gone"),
-            },
-            _ => Input::TreeEnded {
-                executor,
-                ending: ending(),
-            },
+            0 => Input::LaunchFailed { executor, cause: Text::new("gone") },
+            _ => Input::TreeEnded { executor, ending: ending() },
         },
         50..53 => Input::Timer(random_timer(chance, seen, executor)),
         53 if chance.below(20) == 0 => Input::DrainNow,
-        54 if chance.below(20) == 0 => Input::StoreFailed {
-            seq: slave.seq,
-            cause: Text::new("disk full"),
-        },
-        _ => Input::Stored {
-            seq: Seq(slave.seq.0.saturating_sub(u64::from(chance.below(3)))),
-        },
+        54 if chance.below(20) == 0 => Input::StoreFailed { seq: slave.seq, cause: Text::new("disk full") },
+        _ => Input::Stored { seq: Seq(slave.seq.0.saturating_sub(u64::from(chance.below(3)))) },
     }
 }
 
 impl Seen {
     /// What is asked before an input, as it stands.
     fn before(&mut self, slave: &Slave, input: &Input) {
-        if let Input::Master {
-            session,
-            message: MasterToSlave::Kill { task, .. },
-        } = input
+        if let Input::Master { session, message: MasterToSlave::Kill { task, .. } } = input
             && slave.link.registered() == Some(*session)
             && slave.tasks.contains_key(task)
             && !self.handed.contains(task)
@@ -216,37 +171,18 @@ impl Seen {
                 assert!(self.alive.insert(*executor), "{executor} is launched twice");
             }
             Effect::Kill { executor } | Effect::Terminate { executor } => {
-                assert!(
-                    self.alive.contains(executor),
-                    "{executor} is signalled and does not run"
-                );
+                assert!(self.alive.contains(executor), "{executor} is signalled and does not run");
             }
-            Effect::ToExecutor {
-                message: SlaveToExecutor::Launch { task, .. },
-                ..
-            } => {
-                assert!(
-                    !self.killed.contains(task),
-                    "S10: {task} was killed and is handed over"
-                );
+            Effect::ToExecutor { message: SlaveToExecutor::Launch { task, .. }, .. } => {
+                assert!(!self.killed.contains(task), "S10: {task} was killed and is handed over");
                 self.handed.insert(*task);
             }
-            Effect::ToMaster {
-                message: SlaveToMaster::Update { update, ending },
-                ..
-            } => {
+            Effect::ToMaster { message: SlaveToMaster::Update { update, ending }, .. } => {
                 self.told(slave, update, ending.is_some());
             }
-            Effect::ToMaster {
-                message: SlaveToMaster::Unregister { finals },
-                ..
-            } => {
+            Effect::ToMaster { message: SlaveToMaster::Unregister { finals }, .. } => {
                 self.sometimes.insert("unregistered");
-                assert!(
-                    self.alive.is_empty(),
-                    "S1: unregistered with {:?} alive",
-                    self.alive
-                );
+                assert!(self.alive.is_empty(), "S1: unregistered with {:?} alive", self.alive);
                 for last in finals {
                     assert!(last.update.state.is_terminal());
                     self.told(slave, &last.update, true);
@@ -283,15 +219,8 @@ impl Seen {
             return;
         };
         // S1: no terminal state while the tree of the executor runs, unless the executor has, or then had, others.
-        let shared = slave
-            .executors
-            .get(executor)
-            .is_some_and(|executor| executor.shared);
-        assert!(
-            dead || shared || !self.alive.contains(executor),
-            "S1: {} is told too early",
-            update.task
-        );
+        let shared = slave.executors.get(executor).is_some_and(|executor| executor.shared);
+        assert!(dead || shared || !self.alive.contains(executor), "S1: {} is told too early", update.task);
     }
 }
 
@@ -307,14 +236,9 @@ fn random_life(seed: u64, sometimes: &mut BTreeSet<&'static str>) {
         let before = bench.slave.clone();
         seen.before(&before, &input);
         let effects = bench.go(input.clone());
-        let learns: Map<TaskId, ExecutorId> = bench
-            .slave
-            .tasks
-            .iter()
-            .map(|(id, task)| (*id, task.executor))
-            .collect();
-        seen.executors
-            .extend(learns.iter().map(|(id, executor)| (*id, *executor)));
+        let learns: Map<TaskId, ExecutorId> =
+            bench.slave.tasks.iter().map(|(id, task)| (*id, task.executor)).collect();
+        seen.executors.extend(learns.iter().map(|(id, executor)| (*id, *executor)));
         for effect in &effects {
             seen.effect(&bench.slave, effect);
         }
@@ -328,10 +252,7 @@ fn random_life(seed: u64, sometimes: &mut BTreeSet<&'static str>) {
             let launched = seen.launched;
             seen.sometimes.insert("removed");
             sometimes.append(&mut seen.sometimes);
-            seen = Seen {
-                launched,
-                ..Seen::default()
-            };
+            seen = Seen { launched, ..Seen::default() };
         }
         if bench.slave.phase == Phase::Exited {
             seen.sometimes.insert("exited");
@@ -351,27 +272,14 @@ fn whatever_comes_it_keeps_its_promises() {
     for seed in 1..=SEEDS {
         let run = std::panic::AssertUnwindSafe(|| random_life(seed * 0x9E37_79B9_7F4A_7C15, &mut sometimes));
         if let Err(panic) = std::panic::catch_unwind(run) {
-            let why = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .unwrap_or_else(|| format!("{panic:?}"));
+            let why = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| format!("{panic:?}"));
             panic!("seed {seed}: {why}");
         }
     }
     // It was no vacuous pass.
-    for reached in [
-        "Finished",
-        "Failed",
-        "Killed",
-        "Lost",
-        "removed",
-        "unregistered",
-        "exited",
-        "disk failing",
-    ] {
-        assert!(
-            sometimes.contains(reached),
-            "never reached: {reached}; reached {sometimes:?}"
-        );
+    for reached in
+        ["Finished", "Failed", "Killed", "Lost", "removed", "unregistered", "exited", "disk failing"]
+    {
+        assert!(sometimes.contains(reached), "never reached: {reached}; reached {sometimes:?}");
     }
 }

@@ -14,20 +14,11 @@ fn register(id: Option<u32>, epoch: u64, tasks: Vec<TaskReport>, leaving: bool) 
 }
 
 fn published(id: u32, epoch: u64) -> Effect {
-    Effect::Publish(Event::Registered {
-        id: SlaveId(id),
-        epoch: Epoch(epoch),
-    })
+    Effect::Publish(Event::Registered { id: SlaveId(id), epoch: Epoch(epoch) })
 }
 
 fn identity(seq: u64, id: u32, epoch: u64) -> Effect {
-    stores(
-        seq,
-        CheckpointChange::Identity {
-            id: SlaveId(id),
-            epoch: Epoch(epoch),
-        },
-    )
+    stores(seq, CheckpointChange::Identity { id: SlaveId(id), epoch: Epoch(epoch) })
 }
 
 #[test]
@@ -40,38 +31,20 @@ fn r1_a_new_slave_registers_and_keeps_its_id() {
     let opened = bench.go(Input::MasterOpened { session: M });
     assert_eq!(opened, [to_master(M, register(None, 0, vec![], false))]);
     // Nobody is obeyed before the answer, but a ping is answered.
-    bench.nothing(Input::Master {
-        session: M,
-        message: MasterToSlave::Leave,
-    });
-    bench.nothing(Input::Master {
-        session: M,
-        message: MasterToSlave::Launch(command(1)),
-    });
-    assert_eq!(
-        bench.master(MasterToSlave::Ping),
-        [to_master(M, SlaveToMaster::Pong)]
-    );
-    assert_eq!(
-        bench.master(registered(1, 1)),
-        [published(1, 1), identity(1, 1, 1)]
-    );
+    bench.nothing(Input::Master { session: M, message: MasterToSlave::Leave });
+    bench.nothing(Input::Master { session: M, message: MasterToSlave::Launch(command(1)) });
+    assert_eq!(bench.master(MasterToSlave::Ping), [to_master(M, SlaveToMaster::Pong)]);
+    assert_eq!(bench.master(registered(1, 1)), [published(1, 1), identity(1, 1, 1)]);
     bench.nothing(Input::Stored { seq: Seq(1) });
     // A repeated answer changes nothing.
-    bench.nothing(Input::Master {
-        session: M,
-        message: registered(1, 1),
-    });
+    bench.nothing(Input::Master { session: M, message: registered(1, 1) });
 }
 
 #[test]
 fn r2_a_lost_session_is_dialled_again_and_everything_told_again() {
     let mut bench = Bench::running();
     bench.nothing(Input::MasterClosed { session: M2 });
-    assert_eq!(
-        bench.go(Input::MasterClosed { session: M }),
-        [sets(Timer::Reconnect, 500)]
-    );
+    assert_eq!(bench.go(Input::MasterClosed { session: M }), [sets(Timer::Reconnect, 500)]);
     bench.nothing(Input::ConnectFailed);
     let dial = [Effect::Connect { leader: None }];
     assert_eq!(bench.go(Input::Timer(Timer::Reconnect)), dial);
@@ -81,33 +54,17 @@ fn r2_a_lost_session_is_dialled_again_and_everything_told_again() {
     let opened = bench.go(Input::MasterOpened { session: M2 });
     assert_eq!(opened, [to_master(M2, register(Some(1), 1, tasks, false))]);
     // R12: the unacknowledged update goes out again; the old session counts no more.
-    bench.nothing(Input::Master {
-        session: M,
-        message: MasterToSlave::Ping,
-    });
+    bench.nothing(Input::Master { session: M, message: MasterToSlave::Ping });
     let update = news(1, 1, TaskState::Running, Reason::Normal);
     let again = to_master(M2, SlaveToMaster::Update { update, ending: None });
-    assert_eq!(
-        bench.master(registered(1, 2)),
-        [published(1, 2), identity(4, 1, 2), again.clone()]
-    );
+    assert_eq!(bench.master(registered(1, 2)), [published(1, 2), identity(4, 1, 2), again.clone()]);
     assert_eq!(bench.master(MasterToSlave::Resend { framework: F }), [again]);
-    bench.nothing(Input::Master {
-        session: M2,
-        message: MasterToSlave::Resend {
-            framework: FrameworkId(2),
-        },
-    });
+    bench
+        .nothing(Input::Master { session: M2, message: MasterToSlave::Resend { framework: FrameworkId(2) } });
     // Once acknowledged, it does not.
-    let change = CheckpointChange::Acknowledged {
-        task: task(1),
-        number: 1,
-    };
+    let change = CheckpointChange::Acknowledged { task: task(1), number: 1 };
     assert_eq!(bench.acknowledge(1, 1), [stores(5, change)]);
-    bench.nothing(Input::Master {
-        session: M2,
-        message: MasterToSlave::Resend { framework: F },
-    });
+    bench.nothing(Input::Master { session: M2, message: MasterToSlave::Resend { framework: F } });
 }
 
 #[test]
@@ -136,10 +93,7 @@ fn r30_a_deposed_leader_is_not_obeyed() {
             sets(Timer::Reconnect, 500),
         ]
     );
-    bench.nothing(Input::Master {
-        session: M2,
-        message: MasterToSlave::Leave,
-    });
+    bench.nothing(Input::Master { session: M2, message: MasterToSlave::Leave });
 }
 
 #[test]
@@ -147,10 +101,7 @@ fn another_id_than_its_own_is_refused() {
     let mut bench = Bench::registered();
     bench.go(Input::MasterOpened { session: M2 });
     let detail = "an id is for life: refuse it as removed to give another";
-    let answer = [
-        close(M2, CloseCode::Misbehaved, detail),
-        sets(Timer::Reconnect, 500),
-    ];
+    let answer = [close(M2, CloseCode::Misbehaved, detail), sets(Timer::Reconnect, 500)];
     assert_eq!(bench.master(registered(2, 1)), answer);
 }
 
@@ -160,32 +111,21 @@ fn r31_a_standby_says_who_leads() {
     bench.go(Input::Start { checkpoint: None });
     bench.go(Input::MasterOpened { session: M });
     let leader = Text::new("10.0.0.2:5050");
-    let refused = MasterToSlave::Refused(Refused::NotLeading {
-        leader: leader.clone(),
-    });
-    let answer = [
-        close(M, CloseCode::Done, "not the leader"),
-        sets(Timer::Reconnect, 500),
-    ];
+    let refused = MasterToSlave::Refused(Refused::NotLeading { leader: leader.clone() });
+    let answer = [close(M, CloseCode::Done, "not the leader"), sets(Timer::Reconnect, 500)];
     assert_eq!(bench.master(refused), answer);
     let dial = [Effect::Connect { leader: Some(leader) }];
     assert_eq!(bench.go(Input::Timer(Timer::Reconnect)), dial);
     // A leader that cannot be reached is not the only one to ask.
     bench.go(Input::ConnectFailed);
-    assert_eq!(
-        bench.go(Input::Timer(Timer::Reconnect)),
-        [Effect::Connect { leader: None }]
-    );
+    assert_eq!(bench.go(Input::Timer(Timer::Reconnect)), [Effect::Connect { leader: None }]);
 }
 
 #[test]
 fn r3_a_removed_slave_ends_everything_and_registers_afresh() {
     let mut bench = Bench::running();
     bench.go(Input::MasterOpened { session: M2 });
-    let whole = Checkpoint {
-        epoch: Epoch(1),
-        ..Checkpoint::default()
-    };
+    let whole = Checkpoint { epoch: Epoch(1), ..Checkpoint::default() };
     assert_eq!(
         bench.master(MasterToSlave::Refused(Refused::Removed)),
         [
@@ -198,16 +138,10 @@ fn r3_a_removed_slave_ends_everything_and_registers_afresh() {
     // It does not come back before it has seen its trees dead.
     bench.nothing(Input::Timer(Timer::Reconnect));
     assert_eq!(bench.gone(1), [sets(Timer::Reconnect, 500)]);
-    assert_eq!(
-        bench.go(Input::Timer(Timer::Reconnect)),
-        [Effect::Connect { leader: None }]
-    );
+    assert_eq!(bench.go(Input::Timer(Timer::Reconnect)), [Effect::Connect { leader: None }]);
     let opened = bench.go(Input::MasterOpened { session: M });
     assert_eq!(opened, [to_master(M, register(None, 1, vec![], false))]);
-    assert_eq!(
-        bench.master(registered(2, 1)),
-        [published(2, 1), identity(5, 2, 1)]
-    );
+    assert_eq!(bench.master(registered(2, 1)), [published(2, 1), identity(5, 2, 1)]);
     // Nothing is left of its former life.
     bench.go(Input::Stored { seq: Seq(5) });
     let mut fresh = Bench::registered();
@@ -223,11 +157,7 @@ fn a_slave_that_nobody_admits_ends_everything_and_says_so() {
     let cause = Text::new("more ports than there are");
     assert_eq!(
         bench.master(MasterToSlave::Refused(Refused::Invalid(cause.clone()))),
-        [
-            Effect::Publish(Event::Refused { cause }),
-            close(M2, CloseCode::Done, "refused"),
-            kills(1)
-        ]
+        [Effect::Publish(Event::Refused { cause }), close(M2, CloseCode::Done, "refused"), kills(1)]
     );
     bench.nothing(Input::DrainNow);
     // S11: not before its trees are dead.
@@ -249,16 +179,8 @@ fn r5_what_an_earlier_incarnation_ran_is_lost_and_what_it_did_not_tell_is_told()
     let mut bench = Bench::new();
     bench.disk = earlier.disk.clone();
     let lost = news(1, 2 + RESTART_GAP, TaskState::Lost, Reason::SlaveRestarted);
-    let started = bench.go(Input::Start {
-        checkpoint: Some(earlier.disk),
-    });
-    assert_eq!(
-        started,
-        [
-            stores_news(1, lost.clone(), None),
-            Effect::Connect { leader: None }
-        ]
-    );
+    let started = bench.go(Input::Start { checkpoint: Some(earlier.disk) });
+    assert_eq!(started, [stores_news(1, lost.clone(), None), Effect::Connect { leader: None }]);
     // What is not durable is not told, at registration either.
     let tasks = vec![
         report(1, TaskState::Running, Reason::Normal, 1),
@@ -268,14 +190,8 @@ fn r5_what_an_earlier_incarnation_ran_is_lost_and_what_it_did_not_tell_is_told()
     assert_eq!(opened, [to_master(M, register(Some(1), 1, tasks, false))]);
     let finished = told_dead(2, 1, TaskState::Finished, Reason::Exited(0));
     let running = told(1, 1, TaskState::Running, Reason::Normal);
-    assert_eq!(
-        bench.master(registered(1, 1)),
-        [published(1, 1), running, finished]
-    );
-    let message = SlaveToMaster::Update {
-        update: lost,
-        ending: None,
-    };
+    assert_eq!(bench.master(registered(1, 1)), [published(1, 1), running, finished]);
+    let message = SlaveToMaster::Update { update: lost, ending: None };
     assert_eq!(bench.go(Input::Stored { seq: Seq(1) }), [to_master(M, message)]);
     // Acknowledged, nothing of it is left.
     assert_eq!(bench.acknowledge(1, 2 + RESTART_GAP).len(), 1);
@@ -287,10 +203,7 @@ fn r5_what_an_earlier_incarnation_ran_is_lost_and_what_it_did_not_tell_is_told()
 fn a_checkpoint_survives_its_encoding() {
     let bench = Bench::running();
     let bytes = postcard::to_allocvec(&bench.disk).unwrap();
-    assert_eq!(
-        postcard::from_bytes::<Checkpoint>(&bytes).unwrap(),
-        bench.slave.checkpoint()
-    );
+    assert_eq!(postcard::from_bytes::<Checkpoint>(&bytes).unwrap(), bench.slave.checkpoint());
 }
 
 #[test]
@@ -301,10 +214,7 @@ fn a_full_disk_stops_nothing_and_forgets_nothing() {
     let cause = Text::new("no space left on device");
     let told_running = told(1, 1, TaskState::Running, Reason::Normal);
     assert_eq!(
-        bench.go(Input::StoreFailed {
-            seq: Seq(2),
-            cause: cause.clone()
-        }),
+        bench.go(Input::StoreFailed { seq: Seq(2), cause: cause.clone() }),
         [
             Effect::Publish(Event::StoreFailed { cause: cause.clone() }),
             sets(Timer::StoreRetry, 5000),
@@ -315,10 +225,7 @@ fn a_full_disk_stops_nothing_and_forgets_nothing() {
     // R22: an end is told although it cannot be kept.
     let over = bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
     assert_eq!(over, [acks(X, 1, 2), kills(1)]);
-    assert_eq!(
-        bench.gone(1),
-        [told_dead(1, 2, TaskState::Finished, Reason::Exited(0))]
-    );
+    assert_eq!(bench.gone(1), [told_dead(1, 2, TaskState::Finished, Reason::Exited(0))]);
     let whole = CheckpointChange::Whole(bench.slave.checkpoint());
     assert_eq!(bench.go(Input::Timer(Timer::StoreRetry)), [stores(4, whole)]);
     bench.nothing(Input::Stored { seq: Seq(4) });

@@ -10,17 +10,8 @@ fn a_task_is_launched_run_and_finished() {
     let launched = bench.master(MasterToSlave::Launch(command(1)));
     assert_eq!(launched, [stores(2, added), launch, timer]);
     assert_eq!(*bench.slave.used(), Resources::new(1000, 1 << 20));
-    bench.nothing(Input::Master {
-        session: M,
-        message: MasterToSlave::Launch(command(1)),
-    });
-    assert_eq!(
-        bench.open(1, X),
-        [
-            cancels(Timer::ExecutorRegister(executor(1))),
-            hands(X, &command(1))
-        ]
-    );
+    bench.nothing(Input::Master { session: M, message: MasterToSlave::Launch(command(1)) });
+    assert_eq!(bench.open(1, X), [cancels(Timer::ExecutorRegister(executor(1))), hands(X, &command(1))]);
     // Told once it is durable.
     let running = news(1, 1, TaskState::Running, Reason::Normal);
     let said = bench.says(X, 1, 1, TaskState::Running, Reason::Normal);
@@ -29,26 +20,17 @@ fn a_task_is_launched_run_and_finished() {
     let told_running = told(1, 1, TaskState::Running, Reason::Normal);
     assert_eq!(bench.go(Input::Stored { seq: Seq(3) }), [told_running]);
     // Said twice, it is acknowledged twice and told once.
-    assert_eq!(
-        bench.says(X, 1, 1, TaskState::Running, Reason::Normal),
-        [acks(X, 1, 1)]
-    );
+    assert_eq!(bench.says(X, 1, 1, TaskState::Running, Reason::Normal), [acks(X, 1, 1)]);
     // S1: the end of the last task is told when the tree is seen dead.
     let said = bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
     assert_eq!(said, [acks(X, 1, 2), kills(1)]);
-    bench.nothing(Input::Exited {
-        executor: executor(1),
-        how: Exit::Code(0),
-    });
+    bench.nothing(Input::Exited { executor: executor(1), how: Exit::Code(0) });
     let finished = news(1, 2, TaskState::Finished, Reason::Exited(0));
     assert_eq!(bench.gone(1), [stores_news(4, finished, Some(ending()))]);
     assert!(bench.slave.used().is_empty());
     let told_finished = told_dead(1, 2, TaskState::Finished, Reason::Exited(0));
     assert_eq!(bench.go(Input::Stored { seq: Seq(4) }), [told_finished]);
-    bench.nothing(Input::TreeEnded {
-        executor: executor(1),
-        ending: ending(),
-    });
+    bench.nothing(Input::TreeEnded { executor: executor(1), ending: ending() });
     bench.nothing(Input::ExecutorClosed { session: X });
     // Acknowledged, nothing is left but the count of writes.
     let change = CheckpointChange::TaskForgotten { task: task(1) };
@@ -64,28 +46,16 @@ fn r12_an_acknowledgement_covers_what_was_told_and_no_more() {
     bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
     bench.gone(1);
     // Finished is not durable yet, so nobody can have heard of it.
-    let ack = MasterToSlave::Acknowledge {
-        task: task(1),
-        number: 2,
-    };
-    bench.nothing(Input::Master {
-        session: M,
-        message: ack.clone(),
-    });
+    let ack = MasterToSlave::Acknowledge { task: task(1), number: 2 };
+    bench.nothing(Input::Master { session: M, message: ack.clone() });
     bench.go(Input::Stored { seq: Seq(4) });
     // The acknowledgement of Running leaves the end in place.
-    let change = CheckpointChange::Acknowledged {
-        task: task(1),
-        number: 1,
-    };
+    let change = CheckpointChange::Acknowledged { task: task(1), number: 1 };
     assert_eq!(bench.acknowledge(1, 1), [stores(5, change)]);
     let again = bench.master(MasterToSlave::Resend { framework: F });
     assert_eq!(again, [told_dead(1, 2, TaskState::Finished, Reason::Exited(0))]);
     bench.acknowledge(1, 2);
-    bench.nothing(Input::Master {
-        session: M,
-        message: ack,
-    });
+    bench.nothing(Input::Master { session: M, message: ack });
 }
 
 #[test]
@@ -99,26 +69,11 @@ fn r11_what_does_not_fit_is_dropped() {
         assert_eq!(bench.master(MasterToSlave::Launch(spec)), [event, dropped]);
     };
     let large = Resources::new(4001, 0);
-    refused(
-        TaskSpec {
-            resources: large,
-            ..command(1)
-        },
-        Reason::BeyondOffer,
-    );
-    refused(
-        TaskSpec {
-            resources: Resources::new(u64::MAX, 0),
-            ..command(1)
-        },
-        Reason::BeyondOffer,
-    );
+    refused(TaskSpec { resources: large, ..command(1) }, Reason::BeyondOffer);
+    refused(TaskSpec { resources: Resources::new(u64::MAX, 0), ..command(1) }, Reason::BeyondOffer);
     refused(command(0), Reason::InvalidSpec);
     refused(own(1, 0), Reason::InvalidSpec);
-    let huge = Command {
-        program: "x".repeat((64 << 10) + 1),
-        ..Command::default()
-    };
+    let huge = Command { program: "x".repeat((64 << 10) + 1), ..Command::default() };
     refused(spec(1, Run::Command(Arc::new(huge))), Reason::InvalidSpec);
     for number in 1..=3 {
         bench.master(MasterToSlave::Launch(own(number, 1)));
@@ -127,21 +82,12 @@ fn r11_what_does_not_fit_is_dropped() {
         let dropped = told(spec.id.number, 1, TaskState::Dropped, reason);
         assert_eq!(bench.master(MasterToSlave::Launch(spec)).last(), Some(&dropped));
     };
-    refused(
-        TaskSpec {
-            resources: Resources::NONE,
-            ..command(4)
-        },
-        Reason::BeyondOffer,
-    );
+    refused(TaskSpec { resources: Resources::NONE, ..command(4) }, Reason::BeyondOffer);
     // A number that another kind of executor has.
     bench.config.tasks_max = 9;
     let mut bench = Bench::running();
     let effects = bench.master(MasterToSlave::Launch(own(2, 1)));
-    assert_eq!(
-        effects.last(),
-        Some(&told(2, 1, TaskState::Dropped, Reason::InvalidSpec))
-    );
+    assert_eq!(effects.last(), Some(&told(2, 1, TaskState::Dropped, Reason::InvalidSpec)));
 }
 
 #[test]
@@ -149,20 +95,12 @@ fn an_executor_that_cannot_be_started_fails_its_task() {
     let mut bench = Bench::registered();
     bench.master(MasterToSlave::Launch(command(1)));
     let cause = Text::new("no such file");
-    let failed = Update {
-        message: cause.clone(),
-        ..news(1, 1, TaskState::Failed, Reason::ExecutorNotStarted)
-    };
+    let failed =
+        Update { message: cause.clone(), ..news(1, 1, TaskState::Failed, Reason::ExecutorNotStarted) };
     assert_eq!(
-        bench.go(Input::LaunchFailed {
-            executor: executor(1),
-            cause: cause.clone()
-        }),
+        bench.go(Input::LaunchFailed { executor: executor(1), cause: cause.clone() }),
         [
-            Effect::Publish(Event::ExecutorNotStarted {
-                executor: executor(1),
-                cause
-            }),
+            Effect::Publish(Event::ExecutorNotStarted { executor: executor(1), cause }),
             cancels(Timer::ExecutorRegister(executor(1))),
             stores_news(3, failed, None),
         ]
@@ -202,23 +140,14 @@ fn the_truth_that_arrives_before_the_end_is_seen_wins() {
     let mut bench = Bench::running();
     bench.kill(1, 0);
     // A task that died of the slave's own SIGKILL did not fail.
-    let mut killed = Bench {
-        slave: bench.slave.clone(),
-        config: bench.config.clone(),
-        disk: bench.disk.clone(),
-    };
+    let mut killed =
+        Bench { slave: bench.slave.clone(), config: bench.config.clone(), disk: bench.disk.clone() };
     killed.says(X, 1, 2, TaskState::Failed, Reason::Signalled(9));
     let update = news(1, 2, TaskState::Killed, Reason::KilledByFramework);
     assert_eq!(killed.gone(1), [stores_news(4, update, Some(ending()))]);
     // One that had finished has finished.
-    assert_eq!(
-        bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0)),
-        [acks(X, 1, 2)]
-    );
-    assert_eq!(
-        bench.says(X, 1, 3, TaskState::Failed, Reason::Exited(1)),
-        [acks(X, 1, 3)]
-    );
+    assert_eq!(bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0)), [acks(X, 1, 2)]);
+    assert_eq!(bench.says(X, 1, 3, TaskState::Failed, Reason::Exited(1)), [acks(X, 1, 3)]);
     let update = news(1, 2, TaskState::Finished, Reason::Exited(0));
     assert_eq!(bench.gone(1), [stores_news(4, update, Some(ending()))]);
 }
@@ -230,21 +159,12 @@ fn a_kill_has_its_grace_and_a_second_one_can_only_shorten_it() {
     let killing = news(1, 2, TaskState::Killing, Reason::KilledByFramework);
     // At most the task's own grace.
     let first = bench.kill(1, 9000);
-    assert_eq!(
-        first,
-        [asks(X, 1, 5000), sets(timer, 6000), stores_news(4, killing, None)]
-    );
+    assert_eq!(first, [asks(X, 1, 5000), sets(timer, 6000), stores_news(4, killing, None)]);
     assert_eq!(bench.kill(1, 5000), []);
     let when = When::After(Millis(3000));
-    assert_eq!(
-        bench.kill(1, 2000),
-        [asks(X, 1, 2000), Effect::ShortenTimer { timer, when }]
-    );
+    assert_eq!(bench.kill(1, 2000), [asks(X, 1, 2000), Effect::ShortenTimer { timer, when }]);
     // S10: it does not run any more, whatever was on its way.
-    assert_eq!(
-        bench.says(X, 1, 2, TaskState::Running, Reason::Normal),
-        [acks(X, 1, 2)]
-    );
+    assert_eq!(bench.says(X, 1, 2, TaskState::Running, Reason::Normal), [acks(X, 1, 2)]);
     // The first reason stands, and the executor knows none.
     let over = bench.says(X, 1, 3, TaskState::Killed, Reason::Revoked(InverseOfferId(9)));
     assert_eq!(over, [acks(X, 1, 3), kills(1), cancels(timer)]);
@@ -262,10 +182,7 @@ fn a_kill_without_grace_takes_the_tree_at_once() {
     // Shortened to none.
     let mut bench = Bench::running();
     bench.kill(1, 5000);
-    assert_eq!(
-        bench.kill(1, 0),
-        [kills(1), cancels(Timer::KillEscalation(task(1)))]
-    );
+    assert_eq!(bench.kill(1, 0), [kills(1), cancels(Timer::KillEscalation(task(1)))]);
 }
 
 #[test]
@@ -277,17 +194,11 @@ fn an_executor_that_ignores_a_kill_is_ended_whole() {
     // Not alone: it is asked even without grace.
     let effects = bench.kill(1, 0);
     assert_eq!(effects[..2], [asks(X, 1, 0), sets(timer, 1000)]);
-    let overran = Effect::Publish(Event::ExecutorOverran {
-        executor: executor(1),
-        task: task(1),
-    });
+    let overran = Effect::Publish(Event::ExecutorOverran { executor: executor(1), task: task(1) });
     assert_eq!(bench.go(Input::Timer(timer)), [overran, kills(1), cancels(timer)]);
     let killed = news(1, 2, TaskState::Killed, Reason::KilledByFramework);
     let failed = news(2, 1, TaskState::Failed, Reason::ExecutorEnded);
-    let [killed, failed] = [
-        stores_news(5, killed, Some(ending())),
-        stores_news(6, failed, Some(ending())),
-    ];
+    let [killed, failed] = [stores_news(5, killed, Some(ending())), stores_news(6, failed, Some(ending()))];
     assert_eq!(bench.gone(1), [killed, failed]);
 }
 
@@ -328,12 +239,7 @@ fn r2_a_launch_that_may_have_been_lost_is_sent_again() {
     let again = |session| {
         let timer = Timer::ExecutorRegister(executor(1));
         let replaced = close(X, CloseCode::Replaced, "");
-        vec![
-            replaced,
-            sets(timer, 60_000),
-            cancels(timer),
-            hands(session, &command(1)),
-        ]
+        vec![replaced, sets(timer, 60_000), cancels(timer), hands(session, &command(1))]
     };
     assert_eq!(bench.open(1, X2), again(X2));
     // Once its executor has said something of it, it is not.
@@ -345,36 +251,22 @@ fn r2_a_launch_that_may_have_been_lost_is_sent_again() {
 #[test]
 fn r2_a_kill_of_an_unknown_task_is_answered() {
     let mut bench = Bench::registered();
-    assert_eq!(
-        bench.kill(7, 0),
-        [told(7, 1, TaskState::Lost, Reason::SlaveForgot)]
-    );
+    assert_eq!(bench.kill(7, 0), [told(7, 1, TaskState::Lost, Reason::SlaveForgot)]);
     assert_eq!(bench.slave, Bench::registered().slave);
 }
 
 #[test]
 fn r14_a_framework_that_is_gone_loses_its_tasks_and_no_other_does() {
     let mut bench = Bench::running();
-    let other = TaskSpec {
-        id: TaskId {
-            framework: FrameworkId(2),
-            number: 1,
-        },
-        ..command(1)
-    };
+    let other = TaskSpec { id: TaskId { framework: FrameworkId(2), number: 1 }, ..command(1) };
     bench.master(MasterToSlave::Launch(other));
     let killing = news(1, 2, TaskState::Killing, Reason::FrameworkRemoved);
     let timer = Timer::KillEscalation(task(1));
     let effects = bench.master(MasterToSlave::KillFramework { framework: F });
-    assert_eq!(
-        effects,
-        [asks(X, 1, 5000), sets(timer, 6000), stores_news(5, killing, None)]
-    );
+    assert_eq!(effects, [asks(X, 1, 5000), sets(timer, 6000), stores_news(5, killing, None)]);
     bench.nothing(Input::Master {
         session: M,
-        message: MasterToSlave::KillFramework {
-            framework: FrameworkId(3),
-        },
+        message: MasterToSlave::KillFramework { framework: FrameworkId(3) },
     });
 }
 
@@ -389,25 +281,16 @@ fn an_executor_of_its_own_has_several_tasks_and_lives_while_it_has_any() {
     let finished = news(1, 1, TaskState::Finished, Reason::Normal);
     let said = bench.says(X, 1, 1, TaskState::Finished, Reason::Normal);
     assert_eq!(said, [acks(X, 1, 1), stores_news(4, finished, None)]);
-    assert_eq!(
-        bench.says(X, 2, 1, TaskState::Failed, Reason::Exited(2)),
-        [acks(X, 2, 1), kills(1)]
-    );
+    assert_eq!(bench.says(X, 2, 1, TaskState::Failed, Reason::Exited(2)), [acks(X, 2, 1), kills(1)]);
     // What comes meanwhile gets a fresh executor of the same number.
     let third = bench.master(MasterToSlave::Launch(own(3, 1)));
     let added = CheckpointChange::TaskAdded(report(3, TaskState::Staging, Reason::Normal, 0));
     assert_eq!(third, [stores(5, added)]);
     let failed = news(2, 1, TaskState::Failed, Reason::Exited(2));
     let [launch, timer] = starts(1, Program::Custom(program()));
-    assert_eq!(
-        bench.gone(1),
-        [stores_news(6, failed, Some(ending())), launch, timer]
-    );
+    assert_eq!(bench.gone(1), [stores_news(6, failed, Some(ending())), launch, timer]);
     bench.nothing(Input::ExecutorClosed { session: X });
-    let registered = [
-        cancels(Timer::ExecutorRegister(executor(1))),
-        hands(X2, &own(3, 1)),
-    ];
+    let registered = [cancels(Timer::ExecutorRegister(executor(1))), hands(X2, &own(3, 1))];
     assert_eq!(bench.open(1, X2), registered);
 }
 
@@ -426,9 +309,7 @@ fn r13_a_task_that_waits_for_a_fresh_executor_can_be_killed() {
 #[test]
 fn an_executor_cannot_speak_of_what_it_cannot_know() {
     let mut bench = Bench::running();
-    let misbehaved = Effect::Publish(Event::ExecutorMisbehaved {
-        executor: executor(1),
-    });
+    let misbehaved = Effect::Publish(Event::ExecutorMisbehaved { executor: executor(1) });
     let detail = "an executor says Starting, Running, Killing, Finished, Failed or Killed";
     let timer = sets(Timer::ExecutorRegister(executor(1)), 60_000);
     let said = bench.says(X, 1, 2, TaskState::Lost, Reason::Normal);
@@ -437,18 +318,12 @@ fn an_executor_cannot_speak_of_what_it_cannot_know() {
     bench.open(1, X2);
     bench.launch_registered(command(2), 2, X);
     let before = bench.slave.clone();
-    assert_eq!(
-        bench.says(X, 1, 9, TaskState::Finished, Reason::Normal),
-        [acks(X, 1, 9)]
-    );
+    assert_eq!(bench.says(X, 1, 9, TaskState::Finished, Reason::Normal), [acks(X, 1, 9)]);
     assert_eq!(bench.slave, before);
     // A stranger is shown the door.
     let (session, executor) = (SessionId(99), executor(77));
     let answer = bench.go(Input::ExecutorOpened { session, executor });
-    assert_eq!(
-        answer,
-        [close(session, CloseCode::Forbidden, "no such executor runs here")]
-    );
+    assert_eq!(answer, [close(session, CloseCode::Forbidden, "no such executor runs here")]);
 }
 
 #[test]
@@ -467,15 +342,7 @@ fn s15_updates_that_nobody_acknowledges_are_bounded_and_the_end_is_kept() {
         replaced += effects.iter().filter(|effect| replaces(effect)).count();
     }
     let numbers = |bench: &Bench| -> Vec<u32> {
-        bench
-            .slave
-            .tasks
-            .get(&task(1))
-            .unwrap()
-            .updates
-            .iter()
-            .map(|update| update.number)
-            .collect()
+        bench.slave.tasks.get(&task(1)).unwrap().updates.iter().map(|update| update.number).collect()
     };
     let kept: Vec<u32> = (1..16).chain([99]).collect();
     assert_eq!((numbers(&bench), replaced), (kept, 83));
@@ -488,14 +355,5 @@ fn s15_updates_that_nobody_acknowledges_are_bounded_and_the_end_is_kept() {
 }
 
 fn replaces(effect: &Effect) -> bool {
-    matches!(
-        effect,
-        Effect::Store {
-            change: CheckpointChange::UpdateAdded {
-                replaces: Some(_),
-                ..
-            },
-            ..
-        }
-    )
+    matches!(effect, Effect::Store { change: CheckpointChange::UpdateAdded { replaces: Some(_), .. }, .. })
 }
