@@ -843,6 +843,7 @@ impl Framework {
         }
         let message = FrameworkToMaster::Accept {
             offer,
+            slave,
             tasks: accept,
             filter,
         };
