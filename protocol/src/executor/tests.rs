@@ -1,1 +1,426 @@
+use alloc::vec::Vec;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::*;
+use crate::ids::FrameworkId;
+
+const S: SessionId = SessionId(1);
+const S2: SessionId = SessionId(2);
+const CONFIG: Config = Config {
+    recovery_timeout: Millis(9000),
+};
+
+fn task(number: u32) -> TaskId {
+    TaskId {
+        framework: FrameworkId(1),
+        number,
+    }
+}
+
+fn go(executor: &mut Executor, input: Input) -> Vec<Effect> {
+    let mut out = Outbox::new();
+    executor.handle(&CONFIG, input, &mut out);
+    out.drain().collect()
+}
+
+fn nothing(executor: &mut Executor, input: Input) {
+    let before = executor.clone();
+    assert_eq!(go(executor, input), []);
+    assert_eq!(*executor, before);
+}
+
+fn slave(message: SlaveToExecutor) -> Input {
+    Input::Slave { session: S, message }
+}
+
+fn launch(number: u32) -> Input {
+    slave(SlaveToExecutor::Launch {
+        task: task(number),
+        command: None,
+        data: Arc::default(),
+    })
+}
+
+fn kill(number: u32, grace: u64) -> Input {
+    slave(SlaveToExecutor::Kill {
+        task: task(number),
+        grace: Millis(grace),
+    })
+}
+
+fn ack(number: u32, nth: u32) -> Input {
+    slave(SlaveToExecutor::Acknowledge {
+        task: task(number),
+        number: nth,
+    })
+}
+
+fn started(number: u32) -> Input {
+    Input::Started { task: task(number) }
+}
+
+fn exited(number: u32, how: Exit) -> Input {
+    Input::Exited {
+        task: task(number),
+        how,
+    }
+}
+
+fn starts(number: u32) -> Effect {
+    Effect::Start {
+        task: task(number),
+        command: None,
+        data: Arc::default(),
+    }
+}
+
+fn says(session: SessionId, number: u32, nth: u32, state: TaskState, reason: Reason) -> Effect {
+    let message = ExecutorToSlave::Update {
+        task: task(number),
+        number: nth,
+        state,
+        reason,
+        message: Text::EMPTY,
+    };
+    Effect::ToSlave { session, message }
+}
+
+fn registers(session: SessionId) -> Effect {
+    Effect::ToSlave {
+        session,
+        message: ExecutorToSlave::Register,
+    }
+}
+
+fn signals(number: u32, signal: Signal) -> Effect {
+    Effect::Signal {
+        task: task(number),
+        signal,
+    }
+}
+
+fn sets(timer: Timer, millis: u64) -> Effect {
+    Effect::SetTimer {
+        timer,
+        when: When::After(Millis(millis)),
+    }
+}
+
+fn cancels(timer: Timer) -> Effect {
+    Effect::CancelTimer { timer }
+}
+
+const DONE: Effect = Effect::Exit { code: EXIT_DONE };
+const ABANDONED: Effect = Effect::Exit { code: EXIT_ABANDONED };
+
+fn connected() -> Executor {
+    let mut executor = Executor::new();
+    assert_eq!(go(&mut executor, Input::Start), [sets(Timer::Recovery, 9000)]);
+    let opened = go(&mut executor, Input::Opened { session: S });
+    assert_eq!(opened, [cancels(Timer::Recovery), registers(S)]);
+    executor
+}
+
+fn running() -> Executor {
+    let mut executor = connected();
+    assert_eq!(go(&mut executor, launch(1)), [starts(1)]);
+    let running = says(S, 1, 1, TaskState::Running, Reason::Normal);
+    assert_eq!(go(&mut executor, started(1)), [running]);
+    executor
+}
+
+#[test]
+fn a_task_runs_to_its_end_and_the_executor_exits_when_it_is_acknowledged() {
+    let mut executor = running();
+    nothing(&mut executor, launch(1));
+    nothing(&mut executor, started(1));
+    let finished = says(S, 1, 2, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(go(&mut executor, exited(1, Exit::Code(0))), [finished]);
+    nothing(&mut executor, exited(1, Exit::Signal(9)));
+    nothing(&mut executor, kill(1, 0));
+    assert_eq!(go(&mut executor, ack(1, 1)), []);
+    assert_eq!(go(&mut executor, ack(1, 2)), [DONE]);
+    nothing(&mut executor, launch(2));
+}
+
+#[test]
+fn bad_ends_are_told_as_they_are() {
+    for (how, reason) in [
+        (Exit::Code(3), Reason::Exited(3)),
+        (Exit::Signal(15), Reason::Signalled(15)),
+    ] {
+        let failed = says(S, 1, 2, TaskState::Failed, reason);
+        assert_eq!(go(&mut running(), exited(1, how)), [failed]);
+    }
+    let mut executor = connected();
+    go(&mut executor, launch(1));
+    let effects = go(
+        &mut executor,
+        Input::StartFailed {
+            task: task(1),
+            cause: Text::EMPTY,
+        },
+    );
+    assert_eq!(effects, [says(S, 1, 1, TaskState::Failed, Reason::NotStarted)]);
+}
+
+#[test]
+fn r13_a_kill_asks_then_forces_and_a_second_can_only_shorten_it() {
+    let mut executor = running();
+    let timer = Timer::Kill(task(1));
+    assert_eq!(
+        go(&mut executor, kill(1, 500)),
+        [signals(1, Signal::Term), sets(timer, 500)]
+    );
+    nothing(&mut executor, kill(1, 500));
+    let when = When::After(Millis(200));
+    assert_eq!(
+        go(&mut executor, kill(1, 200)),
+        [Effect::ShortenTimer { timer, when }]
+    );
+    let mut other = executor.clone();
+    assert_eq!(
+        go(&mut other, kill(1, 0)),
+        [cancels(timer), signals(1, Signal::Kill)]
+    );
+    assert_eq!(go(&mut executor, Input::Timer(timer)), [signals(1, Signal::Kill)]);
+    assert_eq!(executor, other);
+    nothing(&mut executor, Input::Timer(timer));
+    nothing(&mut executor, kill(1, 0));
+    let killed = says(S, 1, 2, TaskState::Killed, Reason::Signalled(9));
+    assert_eq!(go(&mut executor, exited(1, Exit::Signal(9))), [killed]);
+    assert_eq!(go(&mut running(), kill(1, 0)), [signals(1, Signal::Kill)]);
+}
+
+#[test]
+fn r19_after_a_kill_only_code_0_is_an_end_of_its_own() {
+    let mut executor = running();
+    go(&mut executor, kill(1, 500));
+    let mut well = executor.clone();
+    let timer = cancels(Timer::Kill(task(1)));
+    let finished = says(S, 1, 2, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(go(&mut well, exited(1, Exit::Code(0))), [timer.clone(), finished]);
+    let effects = go(&mut executor, exited(1, Exit::Code(143)));
+    let message = ExecutorToSlave::Update {
+        task: task(1),
+        number: 2,
+        state: TaskState::Killed,
+        reason: Reason::Exited(143),
+        message: Text::new("exited with 143 after it was asked to end"),
+    };
+    assert_eq!(effects, [timer, Effect::ToSlave { session: S, message }]);
+}
+
+#[test]
+fn r13_a_kill_that_comes_before_the_process_waits_for_it() {
+    let mut executor = connected();
+    go(&mut executor, launch(1));
+    assert_eq!(go(&mut executor, kill(1, 500)), []);
+    nothing(&mut executor, Input::Timer(Timer::Kill(task(1))));
+    let mut failed = executor.clone();
+    let timer = Timer::Kill(task(1));
+    assert_eq!(
+        go(&mut executor, started(1)),
+        [signals(1, Signal::Term), sets(timer, 500)]
+    );
+    let effects = go(
+        &mut failed,
+        Input::StartFailed {
+            task: task(1),
+            cause: Text::EMPTY,
+        },
+    );
+    assert_eq!(effects, [says(S, 1, 1, TaskState::Killed, Reason::NotStarted)]);
+}
+
+#[test]
+fn s10_a_task_that_was_killed_before_it_came_never_starts() {
+    let mut executor = running();
+    let killed = says(S, 2, 1, TaskState::Killed, Reason::Normal);
+    assert_eq!(go(&mut executor, kill(2, 500)), [killed]);
+    nothing(&mut executor, launch(2));
+    assert_eq!(go(&mut executor, ack(2, 1)), []);
+    nothing(&mut executor, launch(2));
+    // Nothing but such a task: its work is done.
+    let mut executor = connected();
+    go(&mut executor, kill(1, 0));
+    assert_eq!(go(&mut executor, ack(1, 1)), [DONE]);
+}
+
+#[test]
+fn r28_what_the_slave_has_not_acknowledged_is_said_again_in_the_next_session() {
+    let mut executor = running();
+    assert_eq!(
+        go(&mut executor, Input::Closed { session: S }),
+        [sets(Timer::Recovery, 9000)]
+    );
+    nothing(&mut executor, Input::Closed { session: S });
+    nothing(&mut executor, launch(2));
+    assert_eq!(go(&mut executor, exited(1, Exit::Code(0))), []);
+    let again = [
+        cancels(Timer::Recovery),
+        registers(S2),
+        says(S2, 1, 1, TaskState::Running, Reason::Normal),
+        says(S2, 1, 2, TaskState::Finished, Reason::Exited(0)),
+    ];
+    assert_eq!(go(&mut executor, Input::Opened { session: S2 }), again);
+    nothing(&mut executor, Input::Opened { session: S2 });
+    nothing(&mut executor, ack(1, 2));
+}
+
+#[test]
+fn r28_a_slave_that_stays_away_ends_everything() {
+    let mut executor = running();
+    nothing(&mut executor, Input::Timer(Timer::Recovery));
+    go(&mut executor, Input::Closed { session: S });
+    let effects = go(&mut executor, Input::Timer(Timer::Recovery));
+    assert_eq!(effects, [signals(1, Signal::Kill)]);
+    assert_eq!(go(&mut executor, exited(1, Exit::Signal(9))), [ABANDONED]);
+    // One that never found its slave.
+    let mut executor = Executor::new();
+    go(&mut executor, Input::Start);
+    assert_eq!(go(&mut executor, Input::Timer(Timer::Recovery)), [ABANDONED]);
+}
+
+#[test]
+fn r24_after_sigterm_a_task_that_dies_was_ended() {
+    let mut executor = running();
+    assert_eq!(go(&mut executor, Input::Terminate), []);
+    nothing(&mut executor, Input::Terminate);
+    let killed = says(S, 1, 2, TaskState::Killed, Reason::Signalled(15));
+    assert_eq!(go(&mut executor, exited(1, Exit::Signal(15))), [killed]);
+}
+
+#[test]
+fn s15_more_tasks_than_it_can_have_are_answered() {
+    let mut executor = connected();
+    for number in 1..=u32::try_from(TASKS_MAX).unwrap() {
+        go(&mut executor, launch(number));
+    }
+    let before = executor.clone();
+    let effects = go(&mut executor, launch(1 << 20));
+    let message = ExecutorToSlave::Update {
+        task: task(1 << 20),
+        number: 1,
+        state: TaskState::Failed,
+        reason: Reason::NotStarted,
+        message: Text::new("the executor has as many tasks as it can have"),
+    };
+    assert_eq!(effects, [Effect::ToSlave { session: S, message }]);
+    assert_eq!(executor, before);
+}
+
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, n: u32) -> u32 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 33) % u64::from(n)) as u32
+    }
+}
+
+fn random_input(chance: &mut Chance) -> Input {
+    let number = chance.below(4);
+    let grace = u64::from(chance.below(3));
+    match chance.below(24) {
+        0 => Input::Opened { session: S },
+        1 if chance.below(4) == 0 => Input::Closed { session: S },
+        2 if chance.below(4) == 0 => Input::Opened { session: S2 },
+        3 if chance.below(6) == 0 => Input::Terminate,
+        4 if chance.below(6) == 0 => Input::Timer(Timer::Recovery),
+        5 => Input::Timer(Timer::Kill(task(number))),
+        6..9 => launch(number),
+        9..12 => kill(number, grace),
+        12..16 => started(number),
+        16..19 => exited(
+            number,
+            [Exit::Code(0), Exit::Code(1), Exit::Signal(9)][grace as usize],
+        ),
+        19 => Input::StartFailed {
+            task: task(number),
+            cause: Text::EMPTY,
+        },
+        20 if chance.below(4) == 0 => Input::Start,
+        _ => ack(number, chance.below(4)),
+    }
+}
+
+/// One life under random inputs: S9, S10, S15. Answers how it ended, if it did.
+fn random_life(chance: &mut Chance) -> Option<u8> {
+    let mut executor = Executor::new();
+    let mut said: BTreeMap<(TaskId, u32), TaskState> = BTreeMap::new();
+    let (mut known, mut never) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..200 {
+        let input = random_input(chance);
+        let before = executor.clone();
+        if let Input::Slave {
+            session,
+            message: SlaveToExecutor::Kill { task, .. },
+        } = &input
+            && before.session == Some(*session)
+            && !known.contains(task)
+        {
+            never.insert(*task);
+        }
+        let effects = go(&mut executor, input.clone());
+        for effect in &effects {
+            match effect {
+                Effect::Start { task, .. } => {
+                    assert!(!never.contains(task), "S10: {task} starts after its kill");
+                    known.insert(*task);
+                }
+                Effect::ToSlave {
+                    message:
+                        ExecutorToSlave::Update {
+                            task, number, state, ..
+                        },
+                    ..
+                } => {
+                    let earlier = said.insert((*task, *number), *state);
+                    assert!(
+                        earlier.is_none_or(|earlier| earlier == *state),
+                        "{task} contradicts itself"
+                    );
+                }
+                Effect::Exit { code } => {
+                    assert!(executor.tasks.is_empty());
+                    return Some(*code);
+                }
+                Effect::ToSlave {
+                    message: ExecutorToSlave::Register,
+                    ..
+                }
+                | Effect::Signal { .. } => {}
+                Effect::SetTimer { .. } | Effect::ShortenTimer { .. } | Effect::CancelTimer { .. } => {}
+            }
+        }
+        assert!(executor.tasks.values().all(|task| task.said.len() <= 2), "S15");
+        if effects.is_empty() && executor == before {
+            nothing(&mut executor, input);
+        }
+        // A task that runs again after its end was acknowledged would be another task.
+        known.retain(|task| executor.tasks.contains_key(task));
+        said.retain(|(task, _), _| executor.tasks.contains_key(task));
+    }
+    None
+}
+
+#[test]
+fn whatever_comes_it_keeps_its_promises() {
+    let mut ends = BTreeSet::new();
+    for seed in 1..=2000u64 {
+        let life = std::panic::AssertUnwindSafe(|| {
+            ends.insert(random_life(&mut Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))));
+        });
+        assert!(
+            std::panic::catch_unwind(life).is_ok(),
+            "seed {seed} failed as printed above"
+        );
+    }
+    assert!(
+        ends.contains(&Some(EXIT_DONE)) && ends.contains(&Some(EXIT_ABANDONED)),
+        "{ends:?}"
+    );
+}

@@ -151,6 +151,17 @@ fn r3_a_removed_slave_ends_everything_and_registers_afresh() {
 }
 
 #[test]
+fn r3_a_task_that_waits_for_a_fresh_executor_is_forgotten_with_the_id() {
+    let mut bench = Bench::registered();
+    bench.launch_registered(own(1, 1), 1, X);
+    bench.says(X, 1, 1, TaskState::Finished, Reason::Normal);
+    bench.master(MasterToSlave::Launch(own(2, 1)));
+    bench.master(MasterToSlave::Refused(Refused::Removed));
+    assert_eq!(bench.gone(1), [sets(Timer::Reconnect, 500)]);
+    assert!(bench.slave.tasks.is_empty() && bench.slave.used().is_empty());
+}
+
+#[test]
 fn a_slave_that_nobody_admits_ends_everything_and_says_so() {
     let mut bench = Bench::running();
     bench.go(Input::MasterOpened { session: M2 });

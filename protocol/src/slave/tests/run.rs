@@ -84,7 +84,6 @@ fn r11_what_does_not_fit_is_dropped() {
     };
     refused(TaskSpec { resources: Resources::NONE, ..command(4) }, Reason::BeyondOffer);
     // A number that another kind of executor has.
-    bench.config.tasks_max = 9;
     let mut bench = Bench::running();
     let effects = bench.master(MasterToSlave::Launch(own(2, 1)));
     assert_eq!(effects.last(), Some(&told(2, 1, TaskState::Dropped, Reason::InvalidSpec)));
