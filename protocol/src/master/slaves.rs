@@ -337,7 +337,10 @@ impl Leader {
         }
         let known = self.frameworks.get(&id.framework);
         let buried = known.is_some_and(|framework| framework.obituaries.contains_key(&id));
-        if !returns && !buried && known.is_some() && !state.zombies.contains_key(&id) {
+        // A task is on one slave: the second that claims it is mistaken, or lies.
+        let elsewhere = known.is_some_and(|framework| framework.tasks.contains_key(&id.number));
+        let lives = known.is_some() && !returns && !buried && !elsewhere;
+        if lives && !state.zombies.contains_key(&id) {
             let kill = state.kills.remove(&id);
             self.count_in(slave, id, Task { kill, ..Task::reported(&report) });
             return;
@@ -348,7 +351,11 @@ impl Leader {
         if state.zombies.insert(id, report.resources.clone()).is_none() {
             state.used = state.used.saturating_add(&report.resources);
         }
-        let reason = if known.is_some() { Reason::SlaveUnreachable } else { Reason::FrameworkRemoved };
+        let reason = match known {
+            None => Reason::FrameworkRemoved,
+            Some(_) if elsewhere => Reason::Unknown,
+            Some(_) => Reason::SlaveUnreachable,
+        };
         cx.tell_slave(session, MasterToSlave::Kill { task: id, grace: None, reason });
     }
 
