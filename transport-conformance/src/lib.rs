@@ -144,6 +144,7 @@ macro_rules! suite {
             a_dropped_receiving_half_ends_the_sender,
             a_close_says_why,
             a_close_wakes_both_ends,
+            an_end_is_heard_after_a_burst,
             a_cancelled_receive_loses_nothing,
             a_slow_reader_makes_the_sender_wait,
             a_stuck_session_disturbs_no_other,

@@ -1,5 +1,5 @@
 //! How long a small frame takes there and back over QUIC on the loopback, what a session costs to make, and how many
-//! frames go one way: `cargo run --release -p neap-transport-quic --example round_trip`.
+//! frames go one way: `cargo run --release -p neap-transport-quic --example quic_round_trip`.
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,5 +1,5 @@
 //! How long a small frame takes there and back over a Unix socket, for both kinds of executor:
-//! `cargo run --release -p neap-transport-unix --example round_trip`.
+//! `cargo run --release -p neap-transport-unix --example unix_round_trip`.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
