@@ -1,7 +1,7 @@
 //! neap's sessions over a Unix socket: between a slave and the executors that it started.
 //!
 //! **Who is who.** The slave gives each executor a [`Token`] in its environment. The executor's first bytes (its
-//! hello) are its name and that token; the [`Listener`](listener::Listener) asks its owner whether they belong
+//! hello) are its name and that token; the `Listener` asks its owner whether they belong
 //! together, and answers with the slave's name. The socket is its owner's alone (mode 0600), and the system says
 //! which user is at the other end (`SO_PEERCRED`): another one is refused before it has said anything.
 //!
