@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::time::Duration;
 
 use neap_protocol::transport::{
     CloseCode, CloseReason, Closed, FRAME_SIZE_MAX, ReceiveHalf, SendError, SendHalf, Session,
@@ -11,6 +12,9 @@ use tokio::time::timeout;
 
 pub use crate::random::random_lives_keep_the_contract;
 use crate::{Harness, LetIn, STALL};
+
+/// Less than any idle timeout or keep-alive would need to find out.
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
 
 /// Frames of every kind of size arrive as they were sent.
 pub async fn frames_arrive_whole_and_in_order<H: Harness>(harness: &H) {
@@ -244,6 +248,38 @@ pub async fn a_close_wakes_both_ends<H: Harness>(harness: &H) {
     send.close(why.clone());
     assert_eq!(receive.receive().await, Err(Closed::Peer(why)));
     assert!(matches!(stuck.await.unwrap(), SendError::Closed(_)));
+}
+
+/// A close, and a drop, are heard at once, also right after more than the network takes at a time.
+pub async fn an_end_is_heard_after_a_burst<H: Harness>(harness: &H) {
+    let why = reason(CloseCode::Shutdown, "no time to lose");
+    for round in 0..40 {
+        let (one, other) = harness.pair().await;
+        let ((mut send, one_receive), (_other_send, mut receive)) = (one.split(), other.split());
+        let reader = tokio::spawn(async move {
+            loop {
+                if let Err(closed) = receive.receive().await {
+                    return closed;
+                }
+            }
+        });
+        for number in 0..20 {
+            send.send(&frame(number, 10_000)).await.unwrap();
+        }
+        let closes = round % 2 == 0;
+        if closes {
+            send.close(why.clone());
+        }
+        drop((send, one_receive));
+        let heard = timeout(HEARD_WITHIN, reader)
+            .await
+            .expect("the end was not heard in time")
+            .unwrap();
+        match closes {
+            true => assert_eq!(heard, Closed::Peer(why.clone())),
+            false => assert!(matches!(heard, Closed::Lost(_)), "{heard:?}"),
+        }
+    }
 }
 
 /// `receive` may be dropped at any await.

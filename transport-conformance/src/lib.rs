@@ -3,7 +3,7 @@
 //! The contract is the page of [`neap_protocol::transport`]. A transport's tests implement [`Harness`], which
 //! makes real sessions, and expand [`suite!`], which holds them to the page: one test a promise.
 //!
-//! ```ignore
+//! ```text
 //! neap_transport_conformance::suite!(MyHarness);
 //! ```
 //!
@@ -141,6 +141,7 @@ macro_rules! suite {
             a_dropped_receiving_half_ends_the_sender,
             a_close_says_why,
             a_close_wakes_both_ends,
+            an_end_is_heard_after_a_burst,
             a_cancelled_receive_loses_nothing,
             a_slow_reader_makes_the_sender_wait,
             a_stuck_session_disturbs_no_other,
