@@ -43,6 +43,8 @@ impl Parent {
         let probe = Group {
             path: parent.path.join(format!("probe-{}", std::process::id())),
         };
+        // One that was killed just here may have had this process's number.
+        let _mostly_none = probe.remove();
         let tried = probe.try_out();
         probe
             .remove()

@@ -56,6 +56,8 @@ pub(crate) struct Launched {
 pub(crate) fn try_out(keeping: Keeping, records: &Path) -> Result<(), String> {
     let record = records.join(format!("probe-{}", std::process::id()));
     let image = empty_image().map_err(|error| error.to_string())?;
+    // One that was killed just here may have had this process's number; nobody else uses this directory.
+    remove_record(&record).map_err(|error| format!("cannot remove {}: {error}", record.display()))?;
     let tried = start(&image, keeping, &record);
     let tried = tried.map_err(|error| match error {
         StartError::Stillborn(Stillborn { step, errno }) => format!("{step:?} failed: {errno}"),
