@@ -122,6 +122,7 @@ impl Command {
         let program = self.program.clone();
         match (step, errno) {
             (Step::Clone, Errno::AGAIN) => LaunchError::TooManyProcesses,
+            (Step::Clone, Errno::MFILE | Errno::NFILE) => LaunchError::TooManyFiles,
             (_, Errno::NOMEM) => LaunchError::OutOfMemory,
             (Step::Directory, errno) => directory_error(&self.directory, errno),
             (Step::Execute, Errno::NOENT) if self.exists() => LaunchError::NoInterpreter { program },

@@ -34,6 +34,10 @@
 //! | set-user-id programs | die like the rest | without root they run without their privilege | cannot be killed by another user: the tree is then not called dead |
 //! | of the slave's memory | nothing is copied | a supervisor a tree, with a copy-on-write copy | the same |
 //!
+//! A control group costs a launch what `std::process` does, whatever the slave's size, and a hostile tree is dead in
+//! half a millisecond. A supervisor is a copy of the slave: with 50 MB a launch takes twice as long, with 500 MB ten
+//! times and more (`examples/measure.rs` prints it), and its end likewise.
+//!
 //! What **root** adds: control groups without delegation, namespaces without a user namespace, and the power to kill
 //! set-user-id programs as a subreaper. It also gives the *tasks* root, who can leave a control group: a slave that
 //! runs tasks it does not trust should not be root.

@@ -20,6 +20,9 @@ pub(crate) struct Process {
     pidfd: OwnedFd,
 }
 
+/// A number and a start time, which are one process of this boot.
+pub(crate) type Key = (Pid, u64);
+
 /// A part of `/proc/<pid>/stat`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
@@ -78,7 +81,7 @@ impl Process {
         }
     }
 
-    pub(crate) fn key(&self) -> (Pid, u64) {
+    pub(crate) fn key(&self) -> Key {
         (self.pid, self.stat.start)
     }
 }
@@ -105,7 +108,7 @@ pub(crate) fn boot_id() -> std::io::Result<String> {
 /// left.
 pub(crate) fn descendants(root: &Process) -> Vec<Process> {
     let mut found: Vec<Process> = children_of(root, root.pid);
-    let mut known: HashSet<(Pid, u64)> = found.iter().map(Process::key).collect();
+    let mut known: HashSet<Key> = found.iter().map(Process::key).collect();
     let mut next = 0;
     while next < found.len() {
         for child in children_of(&found[next], root.pid) {

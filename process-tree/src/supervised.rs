@@ -9,7 +9,7 @@
 //! incarnation of the slave finds what this one left (R5). The supervisor removes it itself when it is alone, which
 //! tells a later incarnation, to whom it is no child, that it was not killed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -28,7 +28,7 @@ use crate::command::{Command, LaunchError, empty_image};
 use crate::ending::{Exit, Log, PROCESSES_MAX, Survivors};
 use crate::lock;
 use crate::means::Means;
-use crate::proc::{self, Process, descendants};
+use crate::proc::{self, Key, Process, descendants};
 use crate::sys::birth::{self, Image, Keeping, Step, Stillborn, Told};
 use crate::sys::watch::watch;
 
@@ -56,6 +56,8 @@ pub(crate) struct Launched {
 pub(crate) fn try_out(keeping: Keeping, records: &Path) -> Result<(), String> {
     let record = records.join(format!("probe-{}", std::process::id()));
     let image = empty_image().map_err(|error| error.to_string())?;
+    // One that was killed just here may have had this process's number; nobody else uses this directory.
+    remove_record(&record).map_err(|error| format!("cannot remove {}: {error}", record.display()))?;
     let tried = start(&image, keeping, &record);
     let tried = tried.map_err(|error| match error {
         StartError::Stillborn(Stillborn { step, errno }) => format!("{step:?} failed: {errno}"),
@@ -149,19 +151,22 @@ impl Supervised {
     pub(crate) fn hunt(&self, log: &Mutex<Log>) {
         let supervisor = self.supervisor.get_ref();
         let mut wait_ms = 0;
-        let mut killed: HashMap<(Pid, u64), Process> = HashMap::new();
+        let mut killed = HashSet::new();
         while !supervisor.exits_within_ms(wait_ms) {
             // Somebody in the tree may have stopped its supervisor, which could not reap then.
             let _sent = supervisor.signal(Signal::CONT);
-            let stopped = freeze(supervisor, log);
-            let new = stopped.keys().any(|key| !killed.contains_key(key));
-            for process in stopped.values() {
-                send(process, Signal::KILL, log);
+            let before = killed.len();
+            for process in freeze(supervisor, &killed, log) {
+                if send(&process, Signal::KILL, log) {
+                    killed.insert(process.key());
+                }
             }
-            killed.extend(stopped);
-            killed.retain(|_, process| !process.exited());
             // Whoever was killed needs a moment to end; whoever cannot be killed is asked again, ever more rarely.
-            wait_ms = if new { 1 } else { (wait_ms * 2).clamp(1, 128) };
+            wait_ms = if killed.len() > before {
+                1
+            } else {
+                (wait_ms * 2).clamp(1, 128)
+            };
         }
     }
 
@@ -215,14 +220,14 @@ impl Supervised {
 }
 
 /// Stops everybody, pass after pass, until a pass finds nobody new: what is stopped does not fork.
-fn freeze(supervisor: &Process, log: &Mutex<Log>) -> HashMap<(Pid, u64), Process> {
+///
+/// Those killed already are left out: they are ending, and need no other signal.
+fn freeze(supervisor: &Process, killed: &HashSet<Key>, log: &Mutex<Log>) -> Vec<Process> {
     let mut stopped = HashMap::new();
     // Bounded: a tree that always has somebody new is killed as far as it is known, which makes it smaller.
     for _ in 0..FREEZE_PASSES_MAX {
-        let new: Vec<Process> = descendants(supervisor)
-            .into_iter()
-            .filter(|process| !stopped.contains_key(&process.key()))
-            .collect();
+        let mut new = descendants(supervisor);
+        new.retain(|process| !killed.contains(&process.key()) && !stopped.contains_key(&process.key()));
         if new.is_empty() {
             break;
         }
@@ -231,16 +236,20 @@ fn freeze(supervisor: &Process, log: &Mutex<Log>) -> HashMap<(Pid, u64), Process
             stopped.insert(process.key(), process);
         }
     }
-    stopped
+    stopped.into_values().collect()
 }
 
-/// Signals one process and notes it.
-pub(crate) fn send(process: &Process, signal: Signal, log: &Mutex<Log>) {
+/// Signals one process and notes it; false where it was refused.
+pub(crate) fn send(process: &Process, signal: Signal, log: &Mutex<Log>) -> bool {
     match process.signal(signal) {
         Ok(true) => lock(log).sent(process, signal, None),
         Ok(false) => {}
-        Err(errno) => lock(log).sent(process, signal, Some(errno.to_string())),
+        Err(errno) => {
+            lock(log).sent(process, signal, Some(errno.to_string()));
+            return false;
+        }
     }
+    true
 }
 
 struct Started {
@@ -342,7 +351,9 @@ fn introduce(
         // It runs and cannot be followed: it goes before this returns.
         let log = Mutex::new(Log::default());
         while !supervisor.exits_within_ms(1) {
-            freeze(supervisor, &log).values().for_each(|process| send(process, Signal::KILL, &log));
+            for process in freeze(supervisor, &HashSet::new(), &log) {
+                send(&process, Signal::KILL, &log);
+            }
             let _reaping = go_on();
         }
         return Err(StartError::NoProc);

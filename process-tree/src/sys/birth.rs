@@ -659,7 +659,7 @@ fn last_errno() -> c_int {
     unsafe { *libc::__errno_location() }
 }
 
-/// Opens `/dev/null`-like streams and such above the three standard descriptors, where a newborn will put others.
+/// Moves a descriptor above the three standard ones, over which a newborn lays others.
 pub(crate) fn above_standard(fd: OwnedFd) -> rustix::io::Result<OwnedFd> {
     if fd.as_raw_fd() > 2 { Ok(fd) } else { rustix::io::fcntl_dupfd_cloexec(&fd, 3) }
 }

@@ -6,9 +6,13 @@ use std::process::{Child, Stdio};
 use neap_process_tree::{Means, Survivors, Trees};
 
 use crate::over_all_means;
-use crate::sandbox::{HOSTILE, HOSTILE_PROCESSES, Sandbox, options, shell, within};
+use crate::sandbox::{HOSTILE, HOSTILE_PROCESSES, Sandbox, groups_of, options, shell, within};
 
-over_all_means!(the_trees_of_a_killed_incarnation_are_found_and_ended, nobody_else_is_taken_for_a_leftover);
+over_all_means!(
+    the_trees_of_a_killed_incarnation_are_found_and_ended,
+    nobody_else_is_taken_for_a_leftover,
+    an_incarnation_killed_while_it_tried_its_means_hinders_nobody,
+);
 
 /// The incarnation that is killed: this same test program, asked to by its environment.
 #[tokio::test]
@@ -78,6 +82,18 @@ async fn nobody_else_is_taken_for_a_leftover(sandbox: Sandbox) {
     // A namespace is dead with its first process; of what was below a subreaper nothing is known.
     assert_eq!(told, [("escaped", false), ("reused", true)]);
     within("the end", bystander.end(None)).await.expect("ended");
+}
+
+async fn an_incarnation_killed_while_it_tried_its_means_hinders_nobody(mut sandbox: Sandbox) {
+    let probe = format!("probe-{}", std::process::id());
+    fs::write(sandbox.path().join("state").join(&probe), "").expect("written");
+    for group in groups_of(sandbox.path()) {
+        fs::create_dir(group.join(&probe)).expect("made");
+    }
+    drop(sandbox.trees.take());
+    sandbox.trees = Some(Trees::open(options(sandbox.path(), Some(sandbox.means))).expect("opened"));
+    let tree = sandbox.launch("next", "exit 0");
+    within("the end", tree.seen_dead()).await.expect("seen");
 }
 
 /// Killed when dropped, as a slave would be.

@@ -177,7 +177,7 @@ fn clear(mark: &str) {
 }
 
 /// The control groups that trees of this directory have, found as an operator would: by name.
-fn groups_of(directory: &Path) -> Vec<PathBuf> {
+pub(crate) fn groups_of(directory: &Path) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/mounts").expect("mounts");
     let mounted = mounts.lines().filter_map(|line| {
         let fields: Vec<_> = line.split(' ').collect();

@@ -51,7 +51,14 @@ fn root_is_not_needed() {
     chown(directory.path(), Some(NOBODY), Some(NOBODY)).expect("given away");
     // Where this program lies, another user may not be able to go.
     let program = directory.path().join("it");
-    fs::copy(std::env::current_exe().expect("this program"), &program).expect("copied");
+    // Copied by another process: what is open for writing here might just be inherited by a child of another test,
+    // and cannot be executed then.
+    let own = std::env::current_exe().expect("this program");
+    let copied = std::process::Command::new("cp")
+        .args([&own, &program])
+        .status()
+        .expect("cp");
+    assert!(copied.success());
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
     let nobody = NOBODY.to_string();
     let run = std::process::Command::new("setpriv")
