@@ -1,7 +1,7 @@
 //! Frames: one byte of version, then one message in postcard's format.
 //!
 //! **Canonical.** A message has one encoding, and nothing else decodes to it: numbers in their shortest form, no
-//! bytes left over. Postcard's own decoder takes numbers that are longer than they need be, so that [`reader`] reads
+//! bytes left over. Postcard's own decoder takes numbers that are longer than they need be, so that `reader` reads
 //! the format itself. (The alternative, to encode again and compare, costs a second pass over every frame.)
 //!
 //! **Bounded.** Nothing that a peer sends makes more memory than a small multiple of what it sent:
@@ -11,7 +11,7 @@
 //!   alone would take up to 1 MiB for a list of any claimed length, once for each list inside a list;
 //! - a string is checked where it lies in the frame, and copied only then. `Arc<[u8]>`, which serde makes from a
 //!   `Vec` that it turns into a box and copies, is such a list of at most [`TASK_DATA_MAX`] elements;
-//! - each list's own limit ([`limits`](self#constants)) and a command's size are checked on the message that came out.
+//! - each list's own limit (the constants below) and a command's size are checked on the message that came out.
 //!
 //! [`MEMORY_FACTOR`] is that multiple; a test holds every frame that it can think of against it.
 //!

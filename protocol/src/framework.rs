@@ -14,7 +14,9 @@ use alloc::vec::Vec;
 use crate::codec;
 use crate::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::Map;
-use crate::message::{FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered};
+use crate::message::{
+    FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
+};
 use crate::outbox::Outbox;
 use crate::resources::Resources;
 use crate::task;
@@ -474,7 +476,9 @@ impl Framework {
     fn subscription(&self) -> Option<SessionId> {
         match self.link {
             Link::Subscribed { session } => Some(session),
-            Link::Idle | Link::Waiting { .. } | Link::Connecting | Link::Subscribing { .. } | Link::Over => None,
+            Link::Idle | Link::Waiting { .. } | Link::Connecting | Link::Subscribing { .. } | Link::Over => {
+                None
+            }
         }
     }
 
@@ -500,13 +504,19 @@ impl Framework {
     fn opened(&mut self, config: &Config, session: SessionId, out: &mut Outbox<Effect>) {
         match self.link {
             Link::Connecting => {}
-            Link::Subscribing { session: own } | Link::Subscribed { session: own } if own == session => return,
+            Link::Subscribing { session: own } | Link::Subscribed { session: own } if own == session => {
+                return;
+            }
             Link::Idle
             | Link::Waiting { .. }
             | Link::Subscribing { .. }
             | Link::Subscribed { .. }
             | Link::Over => {
-                out.push(close(session, CloseCode::Done, "this session is not needed any more"));
+                out.push(close(
+                    session,
+                    CloseCode::Done,
+                    "this session is not needed any more",
+                ));
                 return;
             }
         }
@@ -547,7 +557,11 @@ impl Framework {
             (Timer::Reannounce, Link::Subscribed { .. }) => self.close_unconfirmed(out),
             (
                 Timer::Connect,
-                Link::Idle | Link::Connecting | Link::Subscribing { .. } | Link::Subscribed { .. } | Link::Over,
+                Link::Idle
+                | Link::Connecting
+                | Link::Subscribing { .. }
+                | Link::Subscribed { .. }
+                | Link::Over,
             )
             | (
                 Timer::Subscribe,
@@ -616,7 +630,10 @@ impl Framework {
     ) {
         if epoch < self.epoch {
             // R30: a deposed leader that has not noticed.
-            let detail = format!("a leader of {} has been heard, this one is of {epoch}", self.epoch);
+            let detail = format!(
+                "a leader of {} has been heard, this one is of {epoch}",
+                self.epoch
+            );
             return self.leave(config, CloseCode::Done, &detail, Text::EMPTY, out);
         }
         if let Some(own) = self.id
@@ -668,7 +685,12 @@ impl Framework {
     fn reconcile(&self, out: &mut Outbox<Effect>) {
         let live: Vec<_> = self.live().map(|(task, slave, _)| (task, slave)).collect();
         for tasks in live.chunks(codec::TASKS_MAX) {
-            self.tell(FrameworkToMaster::Reconcile { tasks: tasks.to_vec() }, out);
+            self.tell(
+                FrameworkToMaster::Reconcile {
+                    tasks: tasks.to_vec(),
+                },
+                out,
+            );
         }
     }
 
@@ -824,7 +846,13 @@ impl Framework {
         }
         let Some(slave) = self.offers.remove(&offer) else {
             for spec in specs {
-                drop_task(spec.id, SlaveId(0), Reason::OfferGone, "the offer was not held any more", out);
+                drop_task(
+                    spec.id,
+                    SlaveId(0),
+                    Reason::OfferGone,
+                    "the offer was not held any more",
+                    out,
+                );
             }
             return;
         };
@@ -864,12 +892,22 @@ impl Framework {
     }
 
     /// The encoded size of a task that may be sent as the `nth` of an accept with so much room left.
-    fn admit(&self, config: &Config, spec: &TaskSpec, nth: usize, room: usize) -> Result<usize, (Reason, Text)> {
+    fn admit(
+        &self,
+        config: &Config,
+        spec: &TaskSpec,
+        nth: usize,
+        room: usize,
+    ) -> Result<usize, (Reason, Text)> {
         if self.tasks.len() >= config.tasks_max {
-            let why = format!("the framework has {} tasks, the most that it may", config.tasks_max);
+            let why = format!(
+                "the framework has {} tasks, the most that it may",
+                config.tasks_max
+            );
             return Err((Reason::OfferGone, why.into()));
         }
-        let size = codec::task_size(spec).map_err(|error| (Reason::InvalidSpec, format!("{error}").into()))?;
+        let size =
+            codec::task_size(spec).map_err(|error| (Reason::InvalidSpec, format!("{error}").into()))?;
         if nth >= codec::LAUNCHES_MAX || size > room {
             return Err((Reason::OfferGone, "the tasks before it fill the message".into()));
         }
@@ -1004,7 +1042,13 @@ impl Framework {
         }
     }
 
-    fn inverse_offered(&mut self, config: &Config, id: InverseOfferId, asked: Asked, out: &mut Outbox<Effect>) {
+    fn inverse_offered(
+        &mut self,
+        config: &Config,
+        id: InverseOfferId,
+        asked: Asked,
+        out: &mut Outbox<Effect>,
+    ) {
         if self.tearing_down {
             return;
         }
@@ -1092,7 +1136,11 @@ impl NewTask {
     fn numbered(self, id: TaskId) -> TaskSpec {
         let run = match self.run {
             NewRun::Command(command) => Run::Command(command),
-            NewRun::Executor { number, command, data } => Run::Executor {
+            NewRun::Executor {
+                number,
+                command,
+                data,
+            } => Run::Executor {
                 number: number.unwrap_or(id.number),
                 command,
                 data,
@@ -1135,3 +1183,6 @@ fn backoff(config: &Config, failures: u8) -> Millis {
 
 /// Beyond it the delay no longer grows, and the state must not either.
 const FAILURES_MAX: u8 = 31;
+
+#[cfg(test)]
+mod tests;
