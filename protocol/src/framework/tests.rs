@@ -1147,7 +1147,9 @@ impl World {
                 }
             }
             1 if self.below(8) == 0 => MasterToFramework::NotLeading { leader: "m".into() },
-            2 if self.below(500) == 0 => MasterToFramework::Refused(Text::EMPTY),
+            2 if self.below(if framework.tearing_down { 4 } else { 800 }) == 0 => {
+                MasterToFramework::Refused(Text::EMPTY)
+            }
             0..11 => MasterToFramework::Offers((0..self.below(4)).map(|_| offered(self.below(6))).collect()),
             11 => MasterToFramework::Rescind((0..self.below(4)).map(|_| OfferId(self.below(6))).collect()),
             12..20 => {
@@ -1186,9 +1188,10 @@ impl World {
     }
 
     fn command(&mut self, framework: &Framework) -> Command {
+        let held = framework.offers().nth(self.below(3) as usize);
         match self.below(16) {
             0..8 => Command::Accept {
-                offer: OfferId(self.below(6)),
+                offer: held.map_or(OfferId(self.below(6)), |(offer, _)| offer),
                 tasks: vec![new_task(); self.below(3) as usize],
                 filter: Millis::ZERO,
             },
@@ -1206,7 +1209,7 @@ impl World {
                 id: InverseOfferId(self.below(4) as u32),
                 answer: decline(["a", "b"][self.below(2) as usize]),
             },
-            14 if self.below(100) == 0 => Command::Teardown,
+            14 if self.below(200) == 0 => Command::Teardown,
             _ => Command::Reconcile,
         }
     }
