@@ -1,7 +1,7 @@
 //! Frames: one byte of version, then one message in postcard's format.
 //!
 //! **Canonical.** A message has one encoding, and nothing else decodes to it: numbers in their shortest form, no
-//! bytes left over. Postcard's own decoder takes numbers that are longer than they need be, so that [`reader`] reads
+//! bytes left over. Postcard's own decoder takes numbers that are longer than they need be, so that `reader` reads
 //! the format itself. (The alternative, to encode again and compare, costs a second pass over every frame.)
 //!
 //! **Bounded.** Nothing that a peer sends makes more memory than a small multiple of what it sent:
@@ -10,8 +10,8 @@
 //!   is taken for it, and memory is then taken for an eighth of the bytes left, not for the number claimed. Serde
 //!   alone would take up to 1 MiB for a list of any claimed length, once for each list inside a list;
 //! - a string is checked where it lies in the frame, and copied only then. `Arc<[u8]>`, which serde makes from a
-//!   `Vec` that it turns into a box and copies, is such a list of at most [`TASK_DATA_MAX`] elements;
-//! - each list's own limit ([`limits`](self#constants)) and a command's size are checked on the message that came out.
+//!   `Vec` that it turns into a box and copies, is such a list of at most [`TASK_DATA_MAX`](crate::task::TASK_DATA_MAX) elements;
+//! - each list's own limit (the constants below) and a command's size are checked on the message that came out.
 //!
 //! [`MEMORY_FACTOR`] is that multiple; a test holds every frame that it can think of against it.
 //!
@@ -41,8 +41,9 @@ use limits::Bounded;
 pub const VERSION: u8 = 1;
 
 /// The most bytes of memory that decoding takes at any moment, as a multiple of the frame's size, besides
-/// [`MEMORY_FIXED`].
-pub const MEMORY_FACTOR: usize = 96;
+/// [`MEMORY_FIXED`]. The worst that is known is 120: a receipt of lines of two bytes each, just when their list has
+/// outgrown its memory and is copied. As no list has more than 65,536 elements, that is 13 MiB and not more.
+pub const MEMORY_FACTOR: usize = 160;
 
 /// The bytes that decoding may take whatever the frame's size: an error's text, the first elements of lists.
 pub const MEMORY_FIXED: usize = 4 << 10;

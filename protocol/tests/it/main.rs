@@ -1,4 +1,7 @@
-//! The core from outside.
+//! The codec, from outside: golden vectors, round trips, nonsense, and the memory that decoding takes.
 
-mod master_random;
-mod transcript;
+mod arbitrary;
+mod examples;
+mod golden;
+mod hostile;
+mod memory;

@@ -1,0 +1,1427 @@
+use alloc::string::String;
+use alloc::vec;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::*;
+
+const F1: FrameworkId = FrameworkId(1);
+const S1: SessionId = SessionId(1);
+const S2: SessionId = SessionId(2);
+const HOST: SlaveId = SlaveId(7);
+
+fn config() -> Config {
+    Config {
+        tasks_max: 3,
+        offers_max: 2,
+        inverse_offers_max: 2,
+        ..Config::new(name("batch"))
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn task(number: u32) -> TaskId {
+    TaskId {
+        framework: F1,
+        number,
+    }
+}
+
+/// The effects of one input, under the test's settings.
+fn step(framework: &mut Framework, input: Input) -> Vec<Effect> {
+    let mut out = Outbox::new();
+    framework.handle(&config(), input, &mut out);
+    out.drain().collect()
+}
+
+/// The effects of one input that must change nothing.
+fn ignored(framework: &mut Framework, input: Input) {
+    let before = framework.clone();
+    assert_eq!(step(framework, input.clone()), [], "{input:?}");
+    assert_eq!(*framework, before, "{input:?}");
+}
+
+fn master(session: SessionId, message: MasterToFramework) -> Input {
+    Input::Master { session, message }
+}
+
+fn said(session: SessionId, message: FrameworkToMaster) -> Effect {
+    Effect::ToMaster { session, message }
+}
+
+fn welcome(epoch: u64, highest_task: u32) -> MasterToFramework {
+    MasterToFramework::Subscribed {
+        id: F1,
+        epoch: Epoch(epoch),
+        highest_task,
+    }
+}
+
+fn set(timer: Timer, after: Millis) -> Effect {
+    Effect::SetTimer {
+        timer,
+        when: When::After(after),
+    }
+}
+
+fn retry(ms: u64) -> Effect {
+    set(Timer::Connect, Millis(ms))
+}
+
+fn told(event: Event) -> Effect {
+    Effect::Notify(event)
+}
+
+fn offered(id: u64) -> Offered {
+    Offered {
+        id: OfferId(id),
+        slave: HOST,
+        name: name("host"),
+        resources: Resources::new(1000, 1 << 20),
+    }
+}
+
+fn new_task() -> NewTask {
+    NewTask {
+        name: name("shard"),
+        resources: Resources::new(100, 1),
+        kill_grace: Millis(500),
+        run: NewRun::Command(Arc::new(task::Command {
+            program: "true".into(),
+            ..task::Command::default()
+        })),
+    }
+}
+
+fn accept(offer: u64, tasks: Vec<NewTask>) -> Input {
+    Input::Scheduler(Command::Accept {
+        offer: OfferId(offer),
+        tasks,
+        filter: Millis::ZERO,
+    })
+}
+
+fn update(number: u32, nth: u32, state: TaskState) -> Update {
+    Update {
+        task: task(number),
+        number: nth,
+        state,
+        reason: Reason::Normal,
+        message: Text::EMPTY,
+    }
+}
+
+fn news(session: SessionId, update: Update) -> Input {
+    let slave = HOST;
+    master(session, MasterToFramework::Update { update, slave })
+}
+
+fn event(update: Update) -> Effect {
+    let slave = HOST;
+    told(Event::Update { update, slave })
+}
+
+fn dropped(number: u32, slave: SlaveId, reason: Reason, message: &str) -> Effect {
+    let update = Update {
+        reason,
+        message: message.into(),
+        ..update(number, 1, TaskState::Dropped)
+    };
+    told(Event::Update { update, slave })
+}
+
+fn acknowledged(session: SessionId, number: u32, nth: u32) -> Effect {
+    said(
+        session,
+        FrameworkToMaster::Acknowledge {
+            task: task(number),
+            number: nth,
+        },
+    )
+}
+
+fn handled(number: u32, nth: u32) -> Input {
+    Input::Handled {
+        task: task(number),
+        number: nth,
+    }
+}
+
+fn kill(number: u32, grace: Option<u64>) -> Input {
+    Input::Scheduler(Command::Kill {
+        task: task(number),
+        grace: grace.map(Millis),
+    })
+}
+
+fn killed(session: SessionId, number: u32, grace: Option<u64>) -> Effect {
+    said(
+        session,
+        FrameworkToMaster::Kill {
+            task: task(number),
+            slave: HOST,
+            grace: grace.map(Millis),
+        },
+    )
+}
+
+fn reconciled(session: SessionId, numbers: &[u32]) -> Effect {
+    let tasks = numbers.iter().map(|&number| (task(number), HOST)).collect();
+    said(session, FrameworkToMaster::Reconcile { tasks })
+}
+
+fn asked(deadline: u64) -> Asked {
+    Asked {
+        slave: HOST,
+        name: name("host"),
+        ask: InverseAsk::Everything,
+        deadline: Moment(deadline),
+        reason: "kernel".into(),
+    }
+}
+
+fn inverse_offer(session: SessionId, id: u32, deadline: u64) -> Input {
+    let Asked {
+        slave,
+        name,
+        ask,
+        deadline,
+        reason,
+    } = asked(deadline);
+    let id = InverseOfferId(id);
+    master(
+        session,
+        MasterToFramework::InverseOffer {
+            id,
+            slave,
+            name,
+            ask,
+            deadline,
+            reason,
+        },
+    )
+}
+
+fn inverse_event(id: u32, deadline: u64) -> Effect {
+    told(Event::InverseOffer {
+        id: InverseOfferId(id),
+        asked: asked(deadline),
+    })
+}
+
+fn inverse_closed(id: u32, outcome: InverseOutcome) -> Effect {
+    told(Event::InverseOfferClosed {
+        id: InverseOfferId(id),
+        outcome,
+    })
+}
+
+fn decline(reason: &str) -> InverseAnswer {
+    InverseAnswer::Decline {
+        reason: reason.into(),
+    }
+}
+
+fn answer(id: u32, answer: InverseAnswer) -> Input {
+    Input::Scheduler(Command::AnswerInverse {
+        id: InverseOfferId(id),
+        answer,
+    })
+}
+
+fn answered(session: SessionId, id: u32, answer: InverseAnswer) -> Effect {
+    said(
+        session,
+        FrameworkToMaster::AnswerInverse {
+            id: InverseOfferId(id),
+            answer,
+        },
+    )
+}
+
+fn started() -> Framework {
+    let mut framework = Framework::new();
+    let start = Input::Start {
+        id: None,
+        highest_task: 0,
+    };
+    assert_eq!(step(&mut framework, start), [Effect::Connect { leader: None }]);
+    framework
+}
+
+fn subscribed() -> Framework {
+    let mut framework = started();
+    step(&mut framework, Input::Opened { session: S1 });
+    step(&mut framework, master(S1, welcome(3, 0)));
+    framework
+}
+
+/// Subscribed, and one task of offer 1 launched.
+fn launched() -> Framework {
+    let mut framework = subscribed();
+    step(
+        &mut framework,
+        master(S1, MasterToFramework::Offers(vec![offered(1)])),
+    );
+    step(&mut framework, accept(1, vec![new_task()]));
+    framework
+}
+
+/// Loses the session.
+fn disconnect(framework: &mut Framework) -> Vec<Effect> {
+    step(framework, Input::Closed { session: S1 })
+}
+
+/// Comes back on the second session, and answers what follows the new subscription.
+fn reconnect(framework: &mut Framework, epoch: u64) -> Vec<Effect> {
+    step(framework, Input::Timer(Timer::Connect));
+    step(framework, Input::Opened { session: S2 });
+    let mut effects = step(framework, master(S2, welcome(epoch, 0)));
+    let subscription = [
+        Effect::CancelTimer(Timer::Subscribe),
+        told(Event::Subscribed {
+            id: F1,
+            epoch: Epoch(epoch),
+        }),
+    ];
+    assert_eq!(effects[..2], subscription);
+    effects.split_off(2)
+}
+
+#[test]
+fn it_subscribes_and_is_subscribed() {
+    let mut framework = started();
+    let subscribe = FrameworkToMaster::Subscribe {
+        id: None,
+        name: name("batch"),
+        weight: 1,
+        failover_timeout: Millis::from_secs(60),
+        epoch: Epoch(0),
+        highest_task: 0,
+    };
+    assert_eq!(
+        step(&mut framework, Input::Opened { session: S1 }),
+        [said(S1, subscribe), set(Timer::Subscribe, Millis::from_secs(10))]
+    );
+    let early = master(S1, MasterToFramework::Offers(vec![offered(1)]));
+    ignored(&mut framework, early);
+    assert_eq!(
+        step(&mut framework, master(S1, welcome(3, 0))),
+        [
+            Effect::CancelTimer(Timer::Subscribe),
+            told(Event::Subscribed {
+                id: F1,
+                epoch: Epoch(3)
+            }),
+        ]
+    );
+    ignored(&mut framework, master(S1, welcome(3, 0)));
+}
+
+#[test]
+fn r14_a_restarted_framework_subscribes_under_its_id_and_its_own_high_water() {
+    let mut framework = Framework::new();
+    let start = Input::Start {
+        id: Some(F1),
+        highest_task: 40,
+    };
+    step(&mut framework, start.clone());
+    ignored(&mut framework, start);
+    let effects = step(&mut framework, Input::Opened { session: S1 });
+    let expected = FrameworkToMaster::Subscribe {
+        id: Some(F1),
+        name: name("batch"),
+        weight: 1,
+        failover_timeout: Millis::from_secs(60),
+        epoch: Epoch(0),
+        highest_task: 40,
+    };
+    assert_eq!(effects[0], said(S1, expected));
+    step(&mut framework, master(S1, welcome(1, 12)));
+    assert_eq!(framework.next_task(), Some(task(41)), "S16");
+}
+
+#[test]
+fn r30_a_deposed_leader_is_left() {
+    let mut framework = subscribed();
+    disconnect(&mut framework);
+    step(&mut framework, Input::Timer(Timer::Connect));
+    step(&mut framework, Input::Opened { session: S2 });
+    assert_eq!(
+        step(&mut framework, master(S2, welcome(2, 0))),
+        [
+            close(
+                S2,
+                CloseCode::Done,
+                "a leader of e3 has been heard, this one is of e2"
+            ),
+            Effect::CancelTimer(Timer::Subscribe),
+            retry(200),
+        ]
+    );
+    assert_eq!(framework.epoch(), Epoch(3));
+}
+
+#[test]
+fn a_subscription_under_another_id_is_refused() {
+    let mut framework = subscribed();
+    disconnect(&mut framework);
+    step(&mut framework, Input::Timer(Timer::Connect));
+    step(&mut framework, Input::Opened { session: S2 });
+    let other = MasterToFramework::Subscribed {
+        id: FrameworkId(2),
+        epoch: Epoch(3),
+        highest_task: 0,
+    };
+    assert_eq!(
+        step(&mut framework, master(S2, other)),
+        [
+            close(
+                S2,
+                CloseCode::Misbehaved,
+                "F1 was subscribed under another id, F2"
+            ),
+            Effect::CancelTimer(Timer::Subscribe),
+            retry(200),
+        ]
+    );
+}
+
+#[test]
+fn r31_a_standby_names_the_leader() {
+    let mut framework = started();
+    step(&mut framework, Input::Opened { session: S1 });
+    let elsewhere = MasterToFramework::NotLeading {
+        leader: "m2:7000".into(),
+    };
+    assert_eq!(
+        step(&mut framework, master(S1, elsewhere)),
+        [
+            close(S1, CloseCode::Done, "this master does not lead"),
+            Effect::CancelTimer(Timer::Subscribe),
+            retry(100),
+        ]
+    );
+    ignored(&mut framework, Input::Closed { session: S1 });
+    assert_eq!(
+        step(&mut framework, Input::Timer(Timer::Connect)),
+        [Effect::Connect {
+            leader: Some("m2:7000".into())
+        }]
+    );
+    // The leader that was named is not there: the driver's list is next.
+    assert_eq!(step(&mut framework, Input::ConnectFailed), [retry(200)]);
+    assert_eq!(
+        step(&mut framework, Input::Timer(Timer::Connect)),
+        [Effect::Connect { leader: None }]
+    );
+}
+
+#[test]
+fn a_leader_that_stops_leading_is_left_too() {
+    let mut framework = launched();
+    let nowhere = MasterToFramework::NotLeading { leader: Text::EMPTY };
+    assert_eq!(
+        step(&mut framework, master(S1, nowhere)),
+        [
+            close(S1, CloseCode::Done, "this master does not lead"),
+            told(Event::Disconnected),
+            retry(100),
+        ]
+    );
+}
+
+#[test]
+fn the_delay_doubles_up_to_its_most_and_begins_anew_once_subscribed() {
+    let mut framework = started();
+    for ms in [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
+        assert_eq!(step(&mut framework, Input::ConnectFailed), [retry(ms)]);
+        step(&mut framework, Input::Timer(Timer::Connect));
+    }
+    let mut once_more = framework.clone();
+    step(&mut once_more, Input::ConnectFailed);
+    step(&mut once_more, Input::Timer(Timer::Connect));
+    assert_eq!(once_more, framework, "failures are not counted for ever");
+    step(&mut framework, Input::Opened { session: S1 });
+    step(&mut framework, master(S1, welcome(3, 0)));
+    assert_eq!(
+        disconnect(&mut framework),
+        [told(Event::Disconnected), retry(100)]
+    );
+}
+
+#[test]
+fn a_master_that_does_not_answer_is_left() {
+    let mut framework = started();
+    ignored(&mut framework, Input::Timer(Timer::Subscribe));
+    step(&mut framework, Input::Opened { session: S1 });
+    assert_eq!(
+        step(&mut framework, Input::Timer(Timer::Subscribe)),
+        [
+            close(S1, CloseCode::Done, "the subscription was not answered in time"),
+            retry(100)
+        ]
+    );
+}
+
+#[test]
+fn only_the_newest_session_is_heard() {
+    let mut framework = launched();
+    disconnect(&mut framework);
+    ignored(&mut framework, news(S1, update(1, 1, TaskState::Running)));
+    reconnect(&mut framework, 3);
+    ignored(&mut framework, news(S1, update(1, 1, TaskState::Running)));
+    ignored(&mut framework, Input::Closed { session: S1 });
+    ignored(&mut framework, Input::ConnectFailed);
+    ignored(&mut framework, Input::Timer(Timer::Connect));
+    ignored(&mut framework, Input::Opened { session: S2 });
+    assert_eq!(
+        step(&mut framework, Input::Opened { session: S1 }),
+        [close(S1, CloseCode::Done, "this session is not needed any more")]
+    );
+}
+
+#[test]
+fn a_refusal_is_the_end() {
+    let mut framework = launched();
+    assert_eq!(
+        step(
+            &mut framework,
+            master(S1, MasterToFramework::Refused("not yours".into()))
+        ),
+        [
+            close(S1, CloseCode::Done, ""),
+            told(Event::Refused("not yours".into())),
+            Effect::Exit
+        ]
+    );
+    assert!(framework.is_over());
+    assert_eq!(framework.tasks().count(), 0);
+    ignored(&mut framework, Input::Timer(Timer::Connect));
+    ignored(&mut framework, Input::Closed { session: S1 });
+    ignored(&mut framework, accept(1, vec![new_task()]));
+}
+
+#[test]
+fn r11_an_accept_numbers_its_tasks_upwards() {
+    let mut framework = subscribed();
+    let offers = vec![offered(1), offered(2)];
+    assert_eq!(
+        step(
+            &mut framework,
+            master(S1, MasterToFramework::Offers(offers.clone()))
+        ),
+        [told(Event::Offers(offers))]
+    );
+    let executor = NewTask {
+        run: NewRun::Executor {
+            number: None,
+            command: Arc::default(),
+            data: Arc::new([1]),
+        },
+        ..new_task()
+    };
+    let effects = step(&mut framework, accept(1, vec![new_task(), executor.clone()]));
+    let tasks = vec![new_task().numbered(task(1)), executor.numbered(task(2))];
+    let Run::Executor { number, .. } = &tasks[1].run else {
+        panic!()
+    };
+    assert_eq!(*number, 2, "a new executor has its first task's number");
+    assert_eq!(
+        effects,
+        [
+            told(Event::Launching {
+                offer: OfferId(1),
+                tasks: vec![task(1), task(2)]
+            }),
+            said(
+                S1,
+                FrameworkToMaster::Accept {
+                    offer: OfferId(1),
+                    tasks,
+                    filter: Millis::ZERO
+                }
+            ),
+        ]
+    );
+    let expected = [
+        (task(1), HOST, TaskState::Staging),
+        (task(2), HOST, TaskState::Staging),
+    ];
+    assert!(framework.tasks().eq(expected));
+    // The master knows of more: S16.
+    step(&mut framework, master(S1, welcome(3, 9)));
+    let effects = step(&mut framework, accept(2, vec![new_task()]));
+    let launching = Event::Launching {
+        offer: OfferId(2),
+        tasks: vec![task(10)],
+    };
+    assert_eq!(effects[0], told(launching));
+}
+
+#[test]
+fn r11_an_offer_that_is_not_held_drops_its_tasks_unsent() {
+    let mut framework = subscribed();
+    step(
+        &mut framework,
+        master(S1, MasterToFramework::Offers(vec![offered(1)])),
+    );
+    assert_eq!(
+        step(
+            &mut framework,
+            master(S1, MasterToFramework::Rescind(vec![OfferId(8), OfferId(1)]))
+        ),
+        [told(Event::Rescinded(vec![OfferId(1)]))]
+    );
+    ignored(
+        &mut framework,
+        master(S1, MasterToFramework::Rescind(vec![OfferId(1)])),
+    );
+    assert_eq!(
+        step(&mut framework, accept(1, vec![new_task()])),
+        [
+            told(Event::Launching {
+                offer: OfferId(1),
+                tasks: vec![task(1)]
+            }),
+            dropped(
+                1,
+                SlaveId(0),
+                Reason::OfferGone,
+                "the offer was not held any more"
+            ),
+        ]
+    );
+    ignored(&mut framework, handled(1, 1));
+    ignored(&mut framework, accept(1, vec![]));
+    assert_eq!(framework.next_task(), Some(task(2)), "S16");
+}
+
+#[test]
+fn offers_end_with_their_session() {
+    let mut framework = subscribed();
+    step(
+        &mut framework,
+        master(S1, MasterToFramework::Offers(vec![offered(1)])),
+    );
+    assert_eq!(
+        disconnect(&mut framework),
+        [
+            told(Event::Disconnected),
+            told(Event::Rescinded(vec![OfferId(1)])),
+            retry(100)
+        ]
+    );
+    assert_eq!(
+        step(&mut framework, accept(1, vec![new_task()])),
+        [
+            told(Event::Launching {
+                offer: OfferId(1),
+                tasks: vec![task(1)]
+            }),
+            dropped(
+                1,
+                SlaveId(0),
+                Reason::OfferGone,
+                "the offer was not held any more"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn offers_are_declined_by_the_scheduler_or_beyond_the_bound() {
+    let mut framework = subscribed();
+    let declined = |offers: Vec<OfferId>, filter| said(S1, FrameworkToMaster::Decline { offers, filter });
+    let three = vec![offered(1), offered(1), offered(2), offered(3)];
+    assert_eq!(
+        step(&mut framework, master(S1, MasterToFramework::Offers(three))),
+        [
+            told(Event::Offers(vec![offered(1), offered(2)])),
+            declined(vec![OfferId(3)], Millis::from_secs(5)),
+        ]
+    );
+    let command = Input::Scheduler(Command::Decline {
+        offers: vec![OfferId(2), OfferId(2), OfferId(3)],
+        filter: Millis(9),
+    });
+    assert_eq!(
+        step(&mut framework, command.clone()),
+        [declined(vec![OfferId(2)], Millis(9))]
+    );
+    ignored(&mut framework, command);
+}
+
+#[test]
+fn what_passes_a_bound_is_dropped_and_the_rest_is_sent() {
+    let mut framework = subscribed();
+    step(
+        &mut framework,
+        master(S1, MasterToFramework::Offers(vec![offered(1)])),
+    );
+    let long = NewTask {
+        run: NewRun::Command(Arc::new(task::Command {
+            program: "x".repeat(task::COMMAND_SIZE_MAX + 1),
+            ..task::Command::default()
+        })),
+        ..new_task()
+    };
+    let tasks = vec![new_task(), long, new_task(), new_task(), new_task()];
+    let effects = step(&mut framework, accept(1, tasks));
+    let sent = [1, 3, 4].map(|number| new_task().numbered(task(number)));
+    assert_eq!(
+        effects,
+        [
+            told(Event::Launching {
+                offer: OfferId(1),
+                tasks: (1..=5).map(task).collect()
+            }),
+            said(
+                S1,
+                FrameworkToMaster::Accept {
+                    offer: OfferId(1),
+                    tasks: sent.to_vec(),
+                    filter: Millis::ZERO
+                }
+            ),
+            dropped(
+                2,
+                HOST,
+                Reason::InvalidSpec,
+                "the bytes of a command may be 65536, not 65537"
+            ),
+            dropped(
+                5,
+                HOST,
+                Reason::OfferGone,
+                "the framework has 3 tasks, the most that it may"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn an_accept_always_fits_a_frame() {
+    let config = Config {
+        tasks_max: 10_000,
+        ..config()
+    };
+    let mut framework = subscribed();
+    let big = NewTask {
+        run: NewRun::Executor {
+            number: Some(1),
+            command: Arc::default(),
+            data: vec![0; task::TASK_DATA_MAX].into(),
+        },
+        ..new_task()
+    };
+    for (offer, spec, fit) in [(1, big, 15), (2, new_task(), codec::LAUNCHES_MAX)] {
+        step(
+            &mut framework,
+            master(S1, MasterToFramework::Offers(vec![offered(offer)])),
+        );
+        let mut out = Outbox::new();
+        framework.handle(&config, accept(offer, vec![spec; 1_200]), &mut out);
+        let Some(Effect::ToMaster { message, .. }) = out.as_slice().get(1) else {
+            panic!()
+        };
+        let FrameworkToMaster::Accept { tasks, .. } = message else {
+            panic!()
+        };
+        assert_eq!(tasks.len(), fit);
+        assert!(codec::encode(message).is_ok());
+        assert_eq!(out.as_slice().len(), 2 + 1_200 - fit);
+    }
+}
+
+#[test]
+fn a_framework_that_has_used_all_numbers_launches_no_more() {
+    let mut framework = subscribed();
+    step(&mut framework, master(S1, welcome(3, u32::MAX - 1)));
+    step(
+        &mut framework,
+        master(S1, MasterToFramework::Offers(vec![offered(1)])),
+    );
+    let effects = step(&mut framework, accept(1, vec![new_task(), new_task()]));
+    let tasks = vec![task(u32::MAX)];
+    let offer = OfferId(1);
+    assert_eq!(effects[0], told(Event::Launching { offer, tasks }));
+    assert_eq!(framework.next_task(), None);
+}
+
+#[test]
+fn r12_an_update_is_told_once_and_acknowledged_once_it_was_handled() {
+    let mut framework = launched();
+    let running = update(1, 1, TaskState::Running);
+    assert_eq!(
+        step(&mut framework, news(S1, running.clone())),
+        [event(running.clone())]
+    );
+    ignored(&mut framework, news(S1, running.clone()));
+    ignored(&mut framework, handled(1, 2));
+    assert_eq!(step(&mut framework, handled(1, 1)), [acknowledged(S1, 1, 1)]);
+    ignored(&mut framework, handled(1, 1));
+    // The acknowledgement may have been lost: it is said again, and the callback hears nothing.
+    assert_eq!(step(&mut framework, news(S1, running)), [acknowledged(S1, 1, 1)]);
+}
+
+#[test]
+fn r12_after_a_reconnection_a_later_update_may_come_first() {
+    let mut framework = launched();
+    step(&mut framework, news(S1, update(1, 3, TaskState::Running)));
+    ignored(&mut framework, news(S1, update(1, 2, TaskState::Starting)));
+    assert_eq!(step(&mut framework, handled(1, 3)), [acknowledged(S1, 1, 3)]);
+    assert_eq!(
+        step(&mut framework, news(S1, update(1, 2, TaskState::Starting))),
+        [acknowledged(S1, 1, 2)]
+    );
+}
+
+#[test]
+fn s9_nothing_is_told_after_an_end() {
+    let mut framework = launched();
+    let finished = update(1, 2, TaskState::Finished);
+    assert_eq!(
+        step(&mut framework, news(S1, finished.clone())),
+        [event(finished.clone())]
+    );
+    ignored(&mut framework, news(S1, update(1, 3, TaskState::Running)));
+    ignored(&mut framework, news(S1, update(1, 4, TaskState::Lost)));
+    ignored(&mut framework, kill(1, None));
+    assert_eq!(step(&mut framework, handled(1, 2)), [acknowledged(S1, 1, 2)]);
+    assert_eq!(framework.tasks().count(), 0);
+    // Whatever is still said of it is acknowledged and not told.
+    for late in [finished, update(1, 5, TaskState::Running)] {
+        let number = late.number;
+        let before = framework.clone();
+        assert_eq!(
+            step(&mut framework, news(S1, late)),
+            [acknowledged(S1, 1, number)]
+        );
+        assert_eq!(framework, before);
+    }
+    // A task that it never had.
+    ignored(&mut framework, news(S1, update(2, 1, TaskState::Running)));
+    ignored(&mut framework, news(S1, update(0, 1, TaskState::Running)));
+}
+
+#[test]
+fn s9_an_end_is_handled_without_a_master_too() {
+    let mut framework = launched();
+    step(&mut framework, news(S1, update(1, 1, TaskState::Failed)));
+    disconnect(&mut framework);
+    assert_eq!(step(&mut framework, handled(1, 1)), []);
+    assert_eq!(reconnect(&mut framework, 3), [], "nothing is left to reconcile");
+    assert_eq!(
+        step(&mut framework, news(S2, update(1, 1, TaskState::Failed))),
+        [acknowledged(S2, 1, 1)]
+    );
+}
+
+#[test]
+fn r15_a_master_that_does_not_know_a_task_may_end_it_under_any_number() {
+    let mut framework = launched();
+    step(&mut framework, news(S1, update(1, 5, TaskState::Running)));
+    step(&mut framework, handled(1, 5));
+    disconnect(&mut framework);
+    assert_eq!(reconnect(&mut framework, 4), [reconciled(S2, &[1])]);
+    let lost = update(1, 1, TaskState::Lost);
+    assert_eq!(step(&mut framework, news(S2, lost.clone())), [event(lost)]);
+    assert_eq!(step(&mut framework, handled(1, 1)), [acknowledged(S2, 1, 1)]);
+    assert_eq!(framework.tasks().count(), 0);
+}
+
+#[test]
+fn r15_every_new_session_reconciles_what_lives() {
+    let mut framework = launched();
+    // The accept may be lost with the session: the task is asked for all the same.
+    assert_eq!(
+        disconnect(&mut framework),
+        [told(Event::Disconnected), retry(100)]
+    );
+    assert_eq!(reconnect(&mut framework, 3), [reconciled(S2, &[1])]);
+    let again = Input::Scheduler(Command::Reconcile);
+    assert_eq!(step(&mut framework, again), [reconciled(S2, &[1])]);
+    // A new epoch on a session that lived on.
+    step(
+        &mut framework,
+        master(S2, MasterToFramework::Offers(vec![offered(5)])),
+    );
+    assert_eq!(
+        step(&mut framework, master(S2, welcome(9, 0))),
+        [
+            told(Event::Rescinded(vec![OfferId(5)])),
+            told(Event::Subscribed {
+                id: F1,
+                epoch: Epoch(9)
+            }),
+            reconciled(S2, &[1]),
+        ]
+    );
+}
+
+#[test]
+fn r15_a_reconciliation_fits_frames() {
+    let mut framework = launched();
+    for number in 2..=2_500 {
+        framework.tasks.insert(number, Task::staging(HOST));
+    }
+    disconnect(&mut framework);
+    let effects = reconnect(&mut framework, 3);
+    let numbers: Vec<_> = (1..=2_500).collect();
+    let expected: Vec<_> = numbers.chunks(1_000).map(|part| reconciled(S2, part)).collect();
+    assert_eq!(effects, expected);
+}
+
+#[test]
+fn r13_a_kill_is_remembered_until_the_task_has_ended() {
+    let mut framework = launched();
+    disconnect(&mut framework);
+    assert_eq!(step(&mut framework, kill(1, Some(900))), []);
+    assert_eq!(
+        reconnect(&mut framework, 3),
+        [reconciled(S2, &[1]), killed(S2, 1, Some(900))]
+    );
+    ignored(&mut framework, kill(1, None));
+    ignored(&mut framework, kill(1, Some(901)));
+    assert_eq!(
+        step(&mut framework, kill(1, Some(100))),
+        [killed(S2, 1, Some(100))]
+    );
+    ignored(&mut framework, kill(2, None));
+    step(&mut framework, Input::Closed { session: S2 });
+    assert_eq!(
+        reconnect(&mut framework, 3),
+        [reconciled(S2, &[1]), killed(S2, 1, Some(100))],
+        "the session may have lost it"
+    );
+    step(&mut framework, news(S2, update(1, 1, TaskState::Killed)));
+    step(&mut framework, Input::Closed { session: S2 });
+    assert_eq!(reconnect(&mut framework, 3), []);
+}
+
+#[test]
+fn r10_the_appetite_is_told_again() {
+    let mut framework = subscribed();
+    let suppress = Input::Scheduler(Command::Suppress);
+    assert_eq!(
+        step(&mut framework, suppress),
+        [said(S1, FrameworkToMaster::Suppress)]
+    );
+    disconnect(&mut framework);
+    assert_eq!(
+        reconnect(&mut framework, 3),
+        [said(S2, FrameworkToMaster::Suppress)]
+    );
+    step(&mut framework, Input::Closed { session: S2 });
+    assert_eq!(step(&mut framework, Input::Scheduler(Command::Revive)), []);
+    assert_eq!(
+        reconnect(&mut framework, 3),
+        [said(S2, FrameworkToMaster::Revive)]
+    );
+}
+
+#[test]
+fn r17_an_inverse_offer_is_told_once_unless_it_changed() {
+    let mut framework = subscribed();
+    assert_eq!(
+        step(&mut framework, inverse_offer(S1, 1, 50)),
+        [inverse_event(1, 50)]
+    );
+    ignored(&mut framework, inverse_offer(S1, 1, 50));
+    assert_eq!(
+        step(&mut framework, inverse_offer(S1, 1, 90)),
+        [inverse_event(1, 90)]
+    );
+    assert_eq!(
+        step(&mut framework, answer(1, decline("busy"))),
+        [answered(S1, 1, decline("busy"))]
+    );
+    ignored(&mut framework, answer(1, decline("busy")));
+    ignored(&mut framework, answer(2, decline("busy")));
+    let over = |id| {
+        master(
+            S1,
+            MasterToFramework::InverseOfferClosed {
+                id: InverseOfferId(id),
+                outcome: InverseOutcome::Returned,
+            },
+        )
+    };
+    assert_eq!(
+        step(&mut framework, over(1)),
+        [inverse_closed(1, InverseOutcome::Returned)]
+    );
+    ignored(&mut framework, over(1));
+    ignored(&mut framework, answer(1, decline("late")));
+}
+
+#[test]
+fn r17_answers_are_said_again_when_the_offer_is() {
+    let mut framework = subscribed();
+    step(&mut framework, inverse_offer(S1, 1, 50));
+    step(&mut framework, inverse_offer(S1, 2, 60));
+    disconnect(&mut framework);
+    assert_eq!(step(&mut framework, answer(1, decline("busy"))), []);
+    assert_eq!(
+        reconnect(&mut framework, 4),
+        [set(Timer::Reannounce, Millis::from_secs(5))]
+    );
+    assert_eq!(
+        step(&mut framework, inverse_offer(S2, 1, 50)),
+        [answered(S2, 1, decline("busy"))]
+    );
+    assert_eq!(
+        step(&mut framework, inverse_offer(S2, 2, 61)),
+        [Effect::CancelTimer(Timer::Reannounce), inverse_event(2, 61)]
+    );
+}
+
+#[test]
+fn an_inverse_offer_that_was_closed_unheard_is_void_in_the_end() {
+    let mut framework = subscribed();
+    step(&mut framework, inverse_offer(S1, 1, 50));
+    step(&mut framework, inverse_offer(S1, 2, 60));
+    disconnect(&mut framework);
+    reconnect(&mut framework, 4);
+    step(&mut framework, inverse_offer(S2, 2, 60));
+    assert_eq!(
+        step(&mut framework, Input::Timer(Timer::Reannounce)),
+        [inverse_closed(1, InverseOutcome::Void)]
+    );
+    assert_eq!(framework.inverse_offers().count(), 1);
+}
+
+#[test]
+fn inverse_offers_beyond_the_bound_are_declined() {
+    let mut framework = subscribed();
+    step(&mut framework, inverse_offer(S1, 1, 50));
+    step(&mut framework, inverse_offer(S1, 2, 50));
+    let before = framework.clone();
+    let why = "the framework has more inverse offers open than it can deal with";
+    assert_eq!(
+        step(&mut framework, inverse_offer(S1, 3, 50)),
+        [answered(S1, 3, decline(why))]
+    );
+    assert_eq!(framework, before);
+}
+
+#[test]
+fn r19_an_answer_names_no_more_tasks_than_fit() {
+    let mut framework = subscribed();
+    step(&mut framework, inverse_offer(S1, 1, 50));
+    let rather = |n| InverseAnswer::Accept {
+        rather: (1..=n).map(task).collect(),
+    };
+    assert_eq!(
+        step(&mut framework, answer(1, rather(1_500))),
+        [answered(S1, 1, rather(1_000))]
+    );
+}
+
+#[test]
+fn a_teardown_is_finished_once_the_master_no_longer_knows_the_framework() {
+    let mut framework = launched();
+    step(
+        &mut framework,
+        master(S1, MasterToFramework::Offers(vec![offered(2)])),
+    );
+    let teardown = Input::Scheduler(Command::Teardown);
+    assert_eq!(
+        step(&mut framework, teardown.clone()),
+        [said(S1, FrameworkToMaster::Teardown)]
+    );
+    ignored(&mut framework, teardown);
+    ignored(&mut framework, Input::Scheduler(Command::Revive));
+    ignored(
+        &mut framework,
+        master(S1, MasterToFramework::Offers(vec![offered(3)])),
+    );
+    // The session ends before the answer: perhaps the request was lost.
+    disconnect(&mut framework);
+    assert_eq!(
+        reconnect(&mut framework, 3),
+        [said(S2, FrameworkToMaster::Teardown)]
+    );
+    assert_eq!(
+        step(
+            &mut framework,
+            master(S2, MasterToFramework::Refused("torn down".into()))
+        ),
+        [
+            close(S2, CloseCode::Done, ""),
+            told(Event::Finished),
+            Effect::Exit
+        ]
+    );
+}
+
+#[test]
+fn a_framework_that_no_master_knows_is_torn_down_at_once() {
+    let mut framework = started();
+    step(&mut framework, Input::ConnectFailed);
+    assert_eq!(
+        step(&mut framework, Input::Scheduler(Command::Teardown)),
+        [
+            Effect::CancelTimer(Timer::Connect),
+            told(Event::Finished),
+            Effect::Exit
+        ]
+    );
+    // A connection that was under way comes too late.
+    let mut framework = started();
+    step(&mut framework, Input::Scheduler(Command::Teardown));
+    assert_eq!(
+        step(&mut framework, Input::Opened { session: S1 }),
+        [close(S1, CloseCode::Done, "this session is not needed any more")]
+    );
+}
+
+/// What the world around a framework remembers, to hold it to its rules.
+#[derive(Default)]
+struct World {
+    random: u64,
+    timers: BTreeSet<Timer>,
+    connecting: bool,
+    sessions: u32,
+    callbacks: VecDeque<(TaskId, u32)>,
+    numbers: BTreeMap<TaskId, u32>,
+    ended: BTreeSet<TaskId>,
+    launched: BTreeSet<TaskId>,
+    seen: BTreeMap<&'static str, u32>,
+}
+
+impl World {
+    fn below(&mut self, n: u64) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        (self.random >> 11) % n
+    }
+
+    fn see(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    fn any_task(&mut self, framework: &Framework) -> TaskId {
+        let known = framework.highest_task().saturating_sub(5);
+        let number = known.saturating_add(self.below(9) as u32);
+        let live = framework.tasks().nth(self.below(3) as usize);
+        match self.below(40) {
+            2..30 if live.is_some() => live.map_or(task(0), |(task, ..)| task),
+            0 => TaskId {
+                framework: FrameworkId(2),
+                number,
+            },
+            1 => task(u32::MAX),
+            _ => task(number),
+        }
+    }
+
+    fn message(&mut self, framework: &Framework) -> MasterToFramework {
+        let states = [
+            TaskState::Staging,
+            TaskState::Starting,
+            TaskState::Running,
+            TaskState::Killing,
+            TaskState::Unreachable,
+            TaskState::Finished,
+            TaskState::Failed,
+            TaskState::Killed,
+            TaskState::Lost,
+            TaskState::Dropped,
+        ];
+        match self.below(24) {
+            kind if kind < if framework.is_subscribed() { 1 } else { 12 } => {
+                let other = framework.id().is_some() && self.below(40) == 0;
+                let id = FrameworkId(1 + u32::from(other));
+                let epoch = framework.epoch().0 + self.below(3) / 2;
+                let epoch = Epoch(epoch.saturating_sub(u64::from(self.below(12) == 0)));
+                let highest_task = framework.highest_task().saturating_sub(2) + self.below(4) as u32;
+                MasterToFramework::Subscribed {
+                    id,
+                    epoch,
+                    highest_task,
+                }
+            }
+            1 if self.below(8) == 0 => MasterToFramework::NotLeading { leader: "m".into() },
+            2 if self.below(if framework.tearing_down { 4 } else { 800 }) == 0 => {
+                MasterToFramework::Refused(Text::EMPTY)
+            }
+            0..11 => MasterToFramework::Offers((0..self.below(4)).map(|_| offered(self.below(6))).collect()),
+            11 => MasterToFramework::Rescind((0..self.below(4)).map(|_| OfferId(self.below(6))).collect()),
+            12..20 => {
+                let state = states[self.below(10) as usize];
+                let update = Update {
+                    task: self.any_task(framework),
+                    number: self.below(6) as u32,
+                    ..update(0, 0, state)
+                };
+                MasterToFramework::Update { update, slave: HOST }
+            }
+            20..23 => {
+                let deadline = Moment(self.below(2));
+                let Asked {
+                    slave,
+                    name,
+                    ask,
+                    reason,
+                    ..
+                } = asked(0);
+                let id = InverseOfferId(self.below(4) as u32);
+                MasterToFramework::InverseOffer {
+                    id,
+                    slave,
+                    name,
+                    ask,
+                    deadline,
+                    reason,
+                }
+            }
+            _ => MasterToFramework::InverseOfferClosed {
+                id: InverseOfferId(self.below(4) as u32),
+                outcome: InverseOutcome::Revoked,
+            },
+        }
+    }
+
+    fn command(&mut self, framework: &Framework) -> Command {
+        let held = framework.offers().nth(self.below(3) as usize);
+        match self.below(16) {
+            0..8 => Command::Accept {
+                offer: held.map_or(OfferId(self.below(6)), |(offer, _)| offer),
+                tasks: vec![new_task(); self.below(3) as usize],
+                filter: Millis::ZERO,
+            },
+            8 => Command::Decline {
+                offers: vec![OfferId(self.below(6)), OfferId(self.below(6))],
+                filter: Millis::ZERO,
+            },
+            9 => Command::Revive,
+            10 => Command::Suppress,
+            11 | 12 => Command::Kill {
+                task: self.any_task(framework),
+                grace: [None, Some(Millis(5)), Some(Millis(3))][self.below(3) as usize],
+            },
+            13 => Command::AnswerInverse {
+                id: InverseOfferId(self.below(4) as u32),
+                answer: decline(["a", "b"][self.below(2) as usize]),
+            },
+            14 if self.below(200) == 0 => Command::Teardown,
+            _ => Command::Reconcile,
+        }
+    }
+
+    /// Something that may happen, or now and then something that no driver and no master would do; and whether it
+    /// must be ignored.
+    fn input(&mut self, framework: &Framework) -> (Input, bool) {
+        let over = framework.is_over();
+        match self.below(20) {
+            0 => {
+                let timer = [Timer::Connect, Timer::Subscribe, Timer::Reannounce][self.below(3) as usize];
+                let runs = self.timers.remove(&timer);
+                (Input::Timer(timer), !runs)
+            }
+            1 if self.connecting && self.below(4) > 0 => {
+                self.connecting = false;
+                self.sessions += 1;
+                let session = SessionId(self.sessions);
+                (Input::Opened { session }, false)
+            }
+            1 if self.connecting => {
+                self.connecting = false;
+                (Input::ConnectFailed, over)
+            }
+            1 => (Input::ConnectFailed, true),
+            2 => {
+                let old = self.below(8) > 0;
+                let session = SessionId(self.sessions.saturating_sub(u32::from(old)));
+                (Input::Closed { session }, framework.session() != Some(session))
+            }
+            3 => {
+                let session = SessionId(self.sessions.wrapping_sub(1 + self.below(2) as u32));
+                let message = self.message(framework);
+                (master(session, message), framework.session() != Some(session))
+            }
+            4..12 => {
+                let session = SessionId(self.sessions);
+                let message = self.message(framework);
+                (master(session, message), framework.session() != Some(session))
+            }
+            12..15 => (Input::Scheduler(self.command(framework)), over),
+            15..19 => match self.callbacks.pop_front() {
+                Some((task, number)) => (Input::Handled { task, number }, over),
+                None => (handled(0, 1), true),
+            },
+            _ => {
+                let start = Input::Start {
+                    id: Some(FrameworkId(9)),
+                    highest_task: 77,
+                };
+                (start, true)
+            }
+        }
+    }
+
+    fn take(&mut self, framework: &Framework, effect: Effect) {
+        match effect {
+            Effect::Connect { .. } => {
+                assert!(!self.connecting, "one attempt at a time");
+                self.connecting = true;
+            }
+            Effect::SetTimer { timer, .. } => {
+                self.timers.insert(timer);
+            }
+            Effect::CancelTimer(timer) => assert!(self.timers.remove(&timer), "{timer:?} did not run"),
+            Effect::ToMaster { session, message } => {
+                assert_eq!(framework.session(), Some(session));
+                codec::encode(&message).unwrap();
+            }
+            Effect::Close { session, .. } => assert_ne!(framework.session(), Some(session)),
+            Effect::Notify(event) => self.hear(event),
+            Effect::Exit => assert!(framework.is_over()),
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::Launching { tasks, .. } => {
+                for task in tasks {
+                    assert!(self.launched.insert(task), "S16: {task} is used again");
+                }
+            }
+            Event::Update { update, .. } => self.hear_update(&update),
+            Event::Subscribed { .. } => self.see("subscribed"),
+            Event::Disconnected => self.see("disconnected"),
+            Event::Offers(_) => self.see("offers"),
+            Event::Rescinded(_) => self.see("rescinded"),
+            Event::InverseOffer { .. } => self.see("inverse offer"),
+            Event::InverseOfferClosed { outcome, .. } => self.see(match outcome == InverseOutcome::Void {
+                true => "inverse offer void",
+                false => "inverse offer closed",
+            }),
+            Event::Refused(_) => self.see("refused"),
+            Event::Finished => self.see("finished"),
+        }
+    }
+
+    fn hear_update(&mut self, update: &Update) {
+        let (task, number) = (update.task, update.number);
+        assert!(self.launched.contains(&task), "{task} was never launched");
+        assert!(!self.ended.contains(&task), "S9: {update:?} after an end");
+        let ends = update.state.is_terminal();
+        let before = self.numbers.insert(task, number).unwrap_or(0);
+        assert!(number > before || ends, "R12: {update:?} after number {before}");
+        if ends {
+            self.ended.insert(task);
+            self.see("end");
+        } else {
+            self.see("update");
+        }
+        self.callbacks.push_back((task, number));
+    }
+
+    /// Nothing but good news from here on: everything that lives ends, and nothing is left of it.
+    fn calm_down(&mut self, framework: &mut Framework, config: &Config) {
+        let session = framework.session().unwrap();
+        let live: Vec<_> = framework.tasks().map(|(task, ..)| task).collect();
+        for task in live {
+            let end = Update {
+                task,
+                number: 99,
+                ..update(0, 0, TaskState::Finished)
+            };
+            self.feed(framework, config, news(session, end), false);
+        }
+        while let Some((task, number)) = self.callbacks.pop_front() {
+            self.feed(framework, config, Input::Handled { task, number }, false);
+        }
+        assert_eq!(framework.tasks().count(), 0, "no leftovers");
+        assert_eq!(
+            self.launched, self.ended,
+            "every task that was launched has ended"
+        );
+    }
+
+    fn feed(&mut self, framework: &mut Framework, config: &Config, input: Input, ignored: bool) {
+        let before = ignored.then(|| framework.clone());
+        let shown = input.clone();
+        let mut out = Outbox::new();
+        framework.handle(config, input, &mut out);
+        if let Some(before) = before {
+            assert_eq!((out.as_slice(), &*framework), (&[][..], &before), "{shown:?}");
+        }
+        for effect in out.drain() {
+            self.take(framework, effect);
+        }
+        assert!(framework.tasks.len() <= config.tasks_max);
+        assert!(framework.offers.len() <= config.offers_max);
+        assert!(framework.inverse_offers.len() <= config.inverse_offers_max);
+        assert!(framework.is_subscribed() || framework.offers.is_empty());
+        assert!(self.timers.len() <= usize::from(!framework.is_over()));
+    }
+
+    fn subscribe(&mut self, framework: &mut Framework, config: &Config) {
+        while !framework.is_subscribed() {
+            let input = match (framework.session(), self.connecting) {
+                (Some(session), _) => master(session, welcome(framework.epoch().0, 0)),
+                (None, true) => {
+                    self.connecting = false;
+                    self.sessions += 1;
+                    Input::Opened {
+                        session: SessionId(self.sessions),
+                    }
+                }
+                (None, false) => {
+                    assert!(self.timers.remove(&Timer::Connect));
+                    Input::Timer(Timer::Connect)
+                }
+            };
+            self.feed(framework, config, input, false);
+        }
+    }
+}
+
+#[test]
+fn s15_random_inputs_break_no_rule() {
+    let config = config();
+    let mut inputs = 0;
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    for seed in 1..=60u64 {
+        let mut world = World {
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            ..World::default()
+        };
+        let mut framework = Framework::new();
+        let start = Input::Start {
+            id: None,
+            highest_task: 0,
+        };
+        world.feed(&mut framework, &config, start, false);
+        for _ in 0..5_000 {
+            let (input, ignored) = world.input(&framework);
+            world.feed(&mut framework, &config, input, ignored);
+            inputs += 1;
+        }
+        if !framework.is_over() && !framework.tearing_down {
+            world.subscribe(&mut framework, &config);
+            world.calm_down(&mut framework, &config);
+        }
+        for (what, times) in world.seen {
+            *seen.entry(what).or_default() += times;
+        }
+    }
+    assert!(inputs >= 200_000);
+    let reached: Vec<_> = seen
+        .iter()
+        .map(|(what, times)| format!("{what}: {times}"))
+        .collect();
+    let reached: String = reached.join(", ");
+    assert_eq!(seen.len(), 11, "not everything was reached: {reached}");
+    assert!(
+        seen["update"] >= 1_000 && seen["subscribed"] >= 1_000,
+        "too little was reached: {reached}"
+    );
+}
