@@ -40,9 +40,7 @@ impl Parent {
             Err(error) => return Err(failed("cannot make control group", &path, error)),
         }
         let parent = Parent { path };
-        let probe = Group {
-            path: parent.path.join(format!("probe-{}", std::process::id())),
-        };
+        let probe = Group { path: parent.path.join(format!("probe-{}", std::process::id())) };
         // One that was killed just here may have had this process's number.
         let _mostly_none = probe.remove();
         let tried = probe.try_out();

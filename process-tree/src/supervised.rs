@@ -162,11 +162,7 @@ impl Supervised {
                 }
             }
             // Whoever was killed needs a moment to end; whoever cannot be killed is asked again, ever more rarely.
-            wait_ms = if killed.len() > before {
-                1
-            } else {
-                (wait_ms * 2).clamp(1, 128)
-            };
+            wait_ms = if killed.len() > before { 1 } else { (wait_ms * 2).clamp(1, 128) };
         }
     }
 

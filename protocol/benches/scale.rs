@@ -147,8 +147,13 @@ fn messages(criterion: &mut Criterion) {
     });
     handle(criterion, "status update, 50,000 slaves, 400,000 tasks", &mut cluster, |n, i| {
         let task = task(n, i % 8, 2_000, 8);
-        let update =
-            Update { task, number: 2 + i, state: TaskState::Running, reason: Reason::Normal, message: Text::EMPTY };
+        let update = Update {
+            task,
+            number: 2 + i,
+            state: TaskState::Running,
+            reason: Reason::Normal,
+            message: Text::EMPTY,
+        };
         Input::Slave { session: SessionId(n), message: SlaveToMaster::Update { update, ending: None } }
     });
 }

@@ -507,11 +507,7 @@ impl Framework {
             | Link::Subscribing { .. }
             | Link::Subscribed { .. }
             | Link::Over => {
-                out.push(close(
-                    session,
-                    CloseCode::Done,
-                    "this session is not needed any more",
-                ));
+                out.push(close(session, CloseCode::Done, "this session is not needed any more"));
                 return;
             }
         }
@@ -603,10 +599,7 @@ impl Framework {
     ) {
         if epoch < self.epoch {
             // R30: a deposed leader that has not noticed.
-            let detail = format!(
-                "a leader of {} has been heard, this one is of {epoch}",
-                self.epoch
-            );
+            let detail = format!("a leader of {} has been heard, this one is of {epoch}", self.epoch);
             return self.leave(config, CloseCode::Done, &detail, Text::EMPTY, out);
         }
         if let Some(own) = self.id
@@ -658,12 +651,7 @@ impl Framework {
     fn reconcile(&self, out: &mut Outbox<Effect>) {
         let live: Vec<_> = self.live().map(|(task, slave, _)| (task, slave)).collect();
         for tasks in live.chunks(codec::TASKS_MAX) {
-            self.tell(
-                FrameworkToMaster::Reconcile {
-                    tasks: tasks.to_vec(),
-                },
-                out,
-            );
+            self.tell(FrameworkToMaster::Reconcile { tasks: tasks.to_vec() }, out);
         }
     }
 
@@ -816,13 +804,7 @@ impl Framework {
         }
         let Some(slave) = self.offers.remove(&offer) else {
             for spec in specs {
-                drop_task(
-                    spec.id,
-                    SlaveId(0),
-                    Reason::OfferGone,
-                    "the offer was not held any more",
-                    out,
-                );
+                drop_task(spec.id, SlaveId(0), Reason::OfferGone, "the offer was not held any more", out);
             }
             return;
         };
@@ -866,10 +848,7 @@ impl Framework {
         room: usize,
     ) -> Result<usize, (Reason, Text)> {
         if self.tasks.len() >= config.tasks_max {
-            let why = format!(
-                "the framework has {} tasks, the most that it may",
-                config.tasks_max
-            );
+            let why = format!("the framework has {} tasks, the most that it may", config.tasks_max);
             return Err((Reason::OfferGone, why.into()));
         }
         let size =
@@ -1092,15 +1071,9 @@ impl NewTask {
     fn numbered(self, id: TaskId) -> TaskSpec {
         let run = match self.run {
             NewRun::Command(command) => Run::Command(command),
-            NewRun::Executor {
-                number,
-                command,
-                data,
-            } => Run::Executor {
-                number: number.unwrap_or(id.number),
-                command,
-                data,
-            },
+            NewRun::Executor { number, command, data } => {
+                Run::Executor { number: number.unwrap_or(id.number), command, data }
+            }
         };
         TaskSpec { id, name: self.name, resources: self.resources, kill_grace: self.kill_grace, run }
     }

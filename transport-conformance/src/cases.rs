@@ -271,10 +271,7 @@ pub async fn an_end_is_heard_after_a_burst<H: Harness>(harness: &H) {
             send.close(why.clone());
         }
         drop((send, one_receive));
-        let heard = timeout(HEARD_WITHIN, reader)
-            .await
-            .expect("the end was not heard in time")
-            .unwrap();
+        let heard = timeout(HEARD_WITHIN, reader).await.expect("the end was not heard in time").unwrap();
         match closes {
             true => assert_eq!(heard, Closed::Peer(why.clone())),
             false => assert!(matches!(heard, Closed::Lost(_)), "{heard:?}"),

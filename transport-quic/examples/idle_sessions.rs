@@ -38,18 +38,10 @@ async fn master(count: usize) -> Result<(), Box<dyn Error>> {
     let issued = authority.issue(Role::Master, &Name::new("m")?, VALIDITY)?;
     let (certificate, key) = (&issued.certificate_pem, &issued.key_pem);
     let credentials = Credentials::from_pem(authority.certificate_pem(), certificate, key)?;
-    let endpoint = Endpoint::bind(
-        (Ipv4Addr::LOCALHOST, 0).into(),
-        &credentials,
-        &Settings::default(),
-    )?;
+    let endpoint = Endpoint::bind((Ipv4Addr::LOCALHOST, 0).into(), &credentials, &Settings::default())?;
     let mut listener = endpoint.listen(&[Role::Slave]);
     let mut child = Command::new(std::env::current_exe()?)
-        .args([
-            "slaves",
-            &count.to_string(),
-            &endpoint.local_address()?.to_string(),
-        ])
+        .args(["slaves", &count.to_string(), &endpoint.local_address()?.to_string()])
         .arg(directory.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -100,11 +92,7 @@ async fn slaves(count: usize, address: SocketAddr, directory: &Path) -> Result<(
     let issue = |number: usize| -> Result<Credentials, Box<dyn Error>> {
         let issued = authority.issue(Role::Slave, &Name::new(&format!("s{number}"))?, VALIDITY)?;
         let (certificate, key) = (&issued.certificate_pem, &issued.key_pem);
-        Ok(Credentials::from_pem(
-            authority.certificate_pem(),
-            certificate,
-            key,
-        )?)
+        Ok(Credentials::from_pem(authority.certificate_pem(), certificate, key)?)
     };
     let credentials = (0..count).map(issue).collect::<Result<Vec<_>, _>>()?;
     let endpoint = Endpoint::bind(
@@ -122,9 +110,7 @@ async fn slaves(count: usize, address: SocketAddr, directory: &Path) -> Result<(
         }
         let endpoint = endpoint.clone();
         connecting.spawn(async move {
-            let session = endpoint
-                .connect_as(&one, address, Expect::role(Role::Master))
-                .await;
+            let session = endpoint.connect_as(&one, address, Expect::role(Role::Master)).await;
             let (mut send, mut receive) = session.expect("failed to connect").split();
             send.send(&[7; 100]).await.expect("failed to send");
             receive.receive().await.expect("failed to receive");
@@ -138,19 +124,13 @@ async fn slaves(count: usize, address: SocketAddr, directory: &Path) -> Result<(
 fn report(when: &str, before: u64, count: usize) -> Result<(), Box<dyn Error>> {
     let now = resident_kib()?;
     let each = now.saturating_sub(before) as f64 / count as f64;
-    println!(
-        "{when}: {:.1} KiB a session ({before} KiB before, {now} KiB now)",
-        each
-    );
+    println!("{when}: {:.1} KiB a session ({before} KiB before, {now} KiB now)", each);
     Ok(())
 }
 
 /// The process's resident memory.
 fn resident_kib() -> Result<u64, Box<dyn Error>> {
     let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .ok_or("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

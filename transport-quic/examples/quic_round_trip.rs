@@ -21,11 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let credentials = |role, name| -> Result<Credentials, Box<dyn Error>> {
         let issued = authority.issue(role, &Name::new(name)?, VALIDITY)?;
         let (certificate, key) = (&issued.certificate_pem, &issued.key_pem);
-        Ok(Credentials::from_pem(
-            authority.certificate_pem(),
-            certificate,
-            key,
-        )?)
+        Ok(Credentials::from_pem(authority.certificate_pem(), certificate, key)?)
     };
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let settings = Settings::default();
@@ -64,10 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let _receive = reader.await??;
     let each = began.elapsed().as_secs_f64();
-    println!(
-        "{ONE_WAY} frames of 100 bytes there and back, side by side: {:.0}/s",
-        ONE_WAY as f64 / each
-    );
+    println!("{ONE_WAY} frames of 100 bytes there and back, side by side: {:.0}/s", ONE_WAY as f64 / each);
 
     let began = Instant::now();
     send.finish().await?;

@@ -33,9 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
 
     let token = Token::random()?;
-    let (mut send, mut receive) = connect(&path, &Name::new("async")?, &token, TIMEOUT)
-        .await?
-        .split();
+    let (mut send, mut receive) = connect(&path, &Name::new("async")?, &token, TIMEOUT).await?.split();
     let mut times = Vec::with_capacity(ROUNDS);
     for _ in 0..ROUNDS {
         let began = Instant::now();
@@ -69,9 +67,5 @@ fn blocking(path: &std::path::Path, token: &Token) -> Result<Vec<Duration>, Box<
 fn show(kind: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |share: usize| times[times.len() * share / 100];
-    println!(
-        "{kind}: {ROUNDS} round trips of 100 bytes: p50 {:?}, p99 {:?}",
-        at(50),
-        at(99)
-    );
+    println!("{kind}: {ROUNDS} round trips of 100 bytes: p50 {:?}, p99 {:?}", at(50), at(99));
 }

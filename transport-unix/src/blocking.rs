@@ -34,18 +34,13 @@ impl Client {
     /// # Errors
     /// [`ConnectError`] names the cause and the cure.
     pub fn connect(path: &Path, name: &Name, token: &Token, timeout: Duration) -> Result<Self, ConnectError> {
-        let unreachable = |source| ConnectError::Unreachable {
-            path: path.to_owned(),
-            source,
-        };
+        let unreachable = |source| ConnectError::Unreachable { path: path.to_owned(), source };
         let silent = |detail: &dyn std::fmt::Display| ConnectError::NoAnswer {
             path: path.to_owned(),
             detail: detail.to_string(),
         };
         if !fits(path) {
-            return Err(ConnectError::PathTooLong {
-                path: path.to_owned(),
-            });
+            return Err(ConnectError::PathTooLong { path: path.to_owned() });
         }
         let mut stream = UnixStream::connect(path).map_err(unreachable)?;
         bound_buffer(&stream);
@@ -54,10 +49,7 @@ impl Client {
         let _ = stream.write_all(&hello(name, token));
         let mut decoder = Decoder::default();
         let answer = loop {
-            if let Some(answer) = decoder
-                .take()
-                .map_err(|wrong| silent(&format!("it sent {wrong}")))?
-            {
+            if let Some(answer) = decoder.take().map_err(|wrong| silent(&format!("it sent {wrong}")))? {
                 break answer;
             }
             match fill(&mut decoder, |chunk| stream.read(chunk)) {
@@ -71,13 +63,7 @@ impl Client {
         };
         let peer = parse_welcome(answer, path)?;
         stream.set_read_timeout(None).map_err(unreachable)?;
-        Ok(Self {
-            stream,
-            peer,
-            decoder,
-            received: None,
-            sent: None,
-        })
+        Ok(Self { stream, peer, decoder, received: None, sent: None })
     }
 
     /// The slave.
@@ -118,8 +104,7 @@ impl Client {
             Some(closed) => return Err(closed.clone()),
             None => {}
         }
-        self.write(&wire::finish(), &[])
-            .map_err(|error| self.broken(&error))?;
+        self.write(&wire::finish(), &[]).map_err(|error| self.broken(&error))?;
         self.sent = Some(Closed::Finished);
         Ok(())
     }
@@ -173,9 +158,7 @@ impl Client {
             }
             let stream = &self.stream;
             match fill(&mut self.decoder, |chunk| {
-                rustix::net::recv(stream, chunk, flags)
-                    .map(|(taken, _)| taken)
-                    .map_err(io::Error::from)
+                rustix::net::recv(stream, chunk, flags).map(|(taken, _)| taken).map_err(io::Error::from)
             }) {
                 Ok(0) => return Err(lost("the slave hung up")),
                 Ok(_) => {}

@@ -25,9 +25,7 @@ pub(crate) fn hello(name: &Name, token: &Token) -> Vec<u8> {
 /// What is wrong with it.
 #[cfg(feature = "tokio")]
 pub(crate) fn parse_hello(frame: &[u8]) -> Result<(Name, Token), String> {
-    let rest = frame
-        .strip_prefix(MAGIC)
-        .ok_or("its hello is not one of neap's, or of another version")?;
+    let rest = frame.strip_prefix(MAGIC).ok_or("its hello is not one of neap's, or of another version")?;
     let (token, name) = rest.split_first_chunk().ok_or("its hello has no token")?;
     let name = std::str::from_utf8(name).map_err(|_| "its hello has no name".to_owned())?;
     let name = Name::new(name).map_err(|error| format!("its hello has no name: {error}"))?;
@@ -47,28 +45,21 @@ pub(crate) fn welcome(slave: &Name) -> Vec<u8> {
 /// [`ConnectError::Refused`] or [`ConnectError::NotNeap`].
 pub(crate) fn parse_welcome(item: Item, path: &Path) -> Result<Peer, ConnectError> {
     let name = match item {
-        Item::Frame(frame) => std::str::from_utf8(&frame)
-            .ok()
-            .and_then(|name| Name::new(name).ok()),
+        Item::Frame(frame) => std::str::from_utf8(&frame).ok().and_then(|name| Name::new(name).ok()),
         Item::Close(reason) => {
             let path = path.to_owned();
             return Err(ConnectError::Refused { path, reason });
         }
         Item::Finish => None,
     };
-    let name = name.ok_or_else(|| ConnectError::NotNeap {
-        path: path.to_owned(),
-    })?;
+    let name = name.ok_or_else(|| ConnectError::NotNeap { path: path.to_owned() })?;
     let role = Role::Slave;
     Ok(Peer { role, name })
 }
 
 /// Why an executor has no session with its slave.
 #[derive(Debug, thiserror::Error)]
-#[expect(
-    missing_docs,
-    reason = "each has the socket's path and what the messages name"
-)]
+#[expect(missing_docs, reason = "each has the socket's path and what the messages name")]
 pub enum ConnectError {
     /// There is no such socket, or nobody listens on it.
     #[error("failed to connect to the slave at {}: {source}; is the slave running?", path.display())]

@@ -54,15 +54,10 @@ impl Listener {
         check: impl Fn(&Name, &Token) -> bool + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
         if !fits(path) {
-            return Err(BindError::PathTooLong {
-                path: path.to_owned(),
-            });
+            return Err(BindError::PathTooLong { path: path.to_owned() });
         }
         remove_stale(path)?;
-        let failed = |source| BindError::System {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = |source| BindError::System { path: path.to_owned(), source };
         let socket = UnixSocket::new_stream().map_err(failed)?;
         socket.bind(path).map_err(failed)?;
         let file = SocketFile::of(path).map_err(failed)?;
@@ -128,9 +123,7 @@ impl Listener {
 
 impl std::fmt::Debug for Listener {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Listener")
-            .field("path", &self.file.path)
-            .finish_non_exhaustive()
+        f.debug_struct("Listener").field("path", &self.file.path).finish_non_exhaustive()
     }
 }
 
@@ -180,10 +173,7 @@ struct SocketFile {
 
 impl SocketFile {
     fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self {
-            path: path.to_owned(),
-            device_and_inode: device_and_inode(path)?,
-        })
+        Ok(Self { path: path.to_owned(), device_and_inode: device_and_inode(path)? })
     }
 }
 
@@ -203,10 +193,7 @@ fn device_and_inode(path: &Path) -> io::Result<(u64, u64)> {
 
 /// Removes a socket that a dead slave left; refuses what is anything else.
 fn remove_stale(path: &Path) -> Result<(), BindError> {
-    let system = |source| BindError::System {
-        path: path.to_owned(),
-        source,
-    };
+    let system = |source| BindError::System { path: path.to_owned(), source };
     let path_of = || path.to_owned();
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -232,10 +219,7 @@ async fn let_in(
     let user = stream.peer_cred().map(|cred| cred.uid());
     let wire = Wire::new(stream);
     let (outcome, decoder) = match user {
-        Err(error) => (
-            Err(format!("the system does not say who it is: {error}")),
-            Decoder::default(),
-        ),
+        Err(error) => (Err(format!("the system does not say who it is: {error}")), Decoder::default()),
         Ok(uid) if uid != rustix::process::geteuid().as_raw() => {
             let cause = format!("it is of user {uid}: executors run as the slave's user");
             (Err(cause), Decoder::default())
@@ -248,16 +232,11 @@ async fn let_in(
         }
     };
     let name = outcome.inspect_err(|cause| {
-        let reason = CloseReason {
-            code: CloseCode::Forbidden,
-            detail: cause.as_str().into(),
-        };
+        let reason = CloseReason { code: CloseCode::Forbidden, detail: cause.as_str().into() };
         wire.end(Closed::Local(reason.clone()), Some(&reason));
     })?;
     let role = Role::Executor;
-    wire.write(&welcome(slave), &[])
-        .await
-        .map_err(|error| format!("it hung up: {error}"))?;
+    wire.write(&welcome(slave), &[]).await.map_err(|error| format!("it hung up: {error}"))?;
     Ok(UnixSession::new(wire, decoder, Peer { role, name }))
 }
 

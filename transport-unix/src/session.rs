@@ -27,38 +27,26 @@ pub async fn connect(
     timeout: Duration,
 ) -> Result<UnixSession, ConnectError> {
     if !fits(path) {
-        return Err(ConnectError::PathTooLong {
-            path: path.to_owned(),
-        });
+        return Err(ConnectError::PathTooLong { path: path.to_owned() });
     }
     match tokio::time::timeout(timeout, say_hello(path, name, token)).await {
         Ok(outcome) => outcome,
-        Err(_elapsed) => Err(ConnectError::NoAnswer {
-            path: path.to_owned(),
-            detail: format!("not within {timeout:?}"),
-        }),
+        Err(_elapsed) => {
+            Err(ConnectError::NoAnswer { path: path.to_owned(), detail: format!("not within {timeout:?}") })
+        }
     }
 }
 
 async fn say_hello(path: &Path, name: &Name, token: &Token) -> Result<UnixSession, ConnectError> {
     let stream = UnixStream::connect(path)
         .await
-        .map_err(|source| ConnectError::Unreachable {
-            path: path.to_owned(),
-            source,
-        })?;
-    let silent = |detail: String| ConnectError::NoAnswer {
-        path: path.to_owned(),
-        detail,
-    };
+        .map_err(|source| ConnectError::Unreachable { path: path.to_owned(), source })?;
+    let silent = |detail: String| ConnectError::NoAnswer { path: path.to_owned(), detail };
     let wire = Wire::new(stream);
     // A refusal may come before the hello is out: then the answer says more than this error.
     let _ = wire.write(&hello(name, token), &[]).await;
     let mut decoder = Decoder::default();
-    let answer = wire
-        .next(&mut decoder)
-        .await
-        .map_err(|closed| silent(closed.to_string()))?;
+    let answer = wire.next(&mut decoder).await.map_err(|closed| silent(closed.to_string()))?;
     let peer = parse_welcome(answer, path)?;
     Ok(UnixSession::new(wire, decoder, peer))
 }
@@ -77,16 +65,8 @@ impl UnixSession {
         let wire = Arc::new(wire);
         Self {
             peer,
-            send: UnixSend {
-                wire: Arc::clone(&wire),
-                finished: false,
-                torn: false,
-            },
-            receive: UnixReceive {
-                wire,
-                decoder,
-                ended: None,
-            },
+            send: UnixSend { wire: Arc::clone(&wire), finished: false, torn: false },
+            receive: UnixReceive { wire, decoder, ended: None },
         }
     }
 }
@@ -136,9 +116,7 @@ impl SendHalf for UnixSend {
             let closed = self.wire.ended.get().cloned();
             return Err(SendError::Closed(closed.unwrap_or(Closed::Finished)));
         }
-        self.write(&wire::header(frame.len()), frame)
-            .await
-            .map_err(SendError::Closed)
+        self.write(&wire::header(frame.len()), frame).await.map_err(SendError::Closed)
     }
 
     /// What the system has taken reaches the peer, whatever becomes of this side.
@@ -152,10 +130,7 @@ impl SendHalf for UnixSend {
 
     fn close(&mut self, reason: CloseReason) {
         let inside_a_frame = self.torn;
-        self.wire.end(
-            Closed::Local(reason.clone()),
-            Some(&reason).filter(|_| !inside_a_frame),
-        );
+        self.wire.end(Closed::Local(reason.clone()), Some(&reason).filter(|_| !inside_a_frame));
     }
 }
 
@@ -210,10 +185,7 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(stream: UnixStream) -> Self {
         bound_buffer(&stream);
-        Self {
-            stream,
-            ended: OnceLock::new(),
-        }
+        Self { stream, ended: OnceLock::new() }
     }
 
     /// Writes both as one.
@@ -247,11 +219,7 @@ impl Wire {
             });
             match read {
                 Ok(0) => {
-                    return Err(self
-                        .ended
-                        .get()
-                        .cloned()
-                        .unwrap_or_else(|| lost("the peer hung up")));
+                    return Err(self.ended.get().cloned().unwrap_or_else(|| lost("the peer hung up")));
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -269,10 +237,7 @@ impl Wire {
             }
             shut(&self.stream);
         }
-        self.ended
-            .get()
-            .cloned()
-            .unwrap_or_else(|| lost("the session has ended"))
+        self.ended.get().cloned().unwrap_or_else(|| lost("the session has ended"))
     }
 
     /// As well as the system lets it: there may be no room.
@@ -282,10 +247,8 @@ impl Wire {
     }
 
     fn violation(&self, wrong: &str) -> Closed {
-        let reason = CloseReason {
-            code: CloseCode::Misbehaved,
-            detail: Text::from(format!("the peer sent {wrong}")),
-        };
+        let reason =
+            CloseReason { code: CloseCode::Misbehaved, detail: Text::from(format!("the peer sent {wrong}")) };
         self.end(Closed::Violation(Text::new(wrong)), Some(&reason))
     }
 }

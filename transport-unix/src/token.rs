@@ -87,14 +87,7 @@ mod tests {
 
     #[test]
     fn other_text_is_no_token() {
-        for text in [
-            "",
-            "12",
-            &"g".repeat(64),
-            &"é".repeat(32),
-            &"+1".repeat(32),
-            &"0".repeat(65),
-        ] {
+        for text in ["", "12", &"g".repeat(64), &"é".repeat(32), &"+1".repeat(32), &"0".repeat(65)] {
             assert_eq!(text.parse::<Token>(), Err(TokenError), "{text:?}");
         }
     }

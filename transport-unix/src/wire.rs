@@ -46,10 +46,7 @@ pub(crate) fn close(reason: &CloseReason) -> Vec<u8> {
 /// What is left of a header and a body once `done` bytes of them are written.
 pub(crate) fn rest<'a>(header: &'a [u8], body: &'a [u8], done: usize) -> [IoSlice<'a>; 2] {
     let in_header = done.min(header.len());
-    [
-        IoSlice::new(&header[in_header..]),
-        IoSlice::new(&body[done - in_header..]),
-    ]
+    [IoSlice::new(&header[in_header..]), IoSlice::new(&body[done - in_header..])]
 }
 
 /// Puts items together from the pieces in which they arrive. Memory follows the bytes that came, not those that were

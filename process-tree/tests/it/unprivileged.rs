@@ -54,10 +54,7 @@ fn root_is_not_needed() {
     // Copied by another process: what is open for writing here might just be inherited by a child of another test,
     // and cannot be executed then.
     let own = std::env::current_exe().expect("this program");
-    let copied = std::process::Command::new("cp")
-        .args([&own, &program])
-        .status()
-        .expect("cp");
+    let copied = std::process::Command::new("cp").args([&own, &program]).status().expect("cp");
     assert!(copied.success());
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("executable");
     let nobody = NOBODY.to_string();

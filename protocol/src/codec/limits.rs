@@ -152,9 +152,7 @@ impl Bounded for OperatorToMaster {
 impl Bounded for MasterToOperator {
     fn check(&self) -> Checked {
         match self {
-            Self::Answer {
-                answer: Ok(answer), ..
-            } => answer.check(),
+            Self::Answer { answer: Ok(answer), .. } => answer.check(),
             Self::Answer { answer: Err(_), .. } => Ok(()),
             Self::Event { event, .. } => event.check(),
         }
@@ -290,11 +288,7 @@ impl Bounded for InverseOfferView {
 
 impl Bounded for DrainView {
     fn check(&self) -> Checked {
-        each(
-            "the frameworks that hold a drain up",
-            &self.waiting_for,
-            REPORTS_MAX,
-        )
+        each("the frameworks that hold a drain up", &self.waiting_for, REPORTS_MAX)
     }
 }
 
@@ -326,11 +320,7 @@ impl Bounded for TaskSpec {
 impl Bounded for Command {
     fn check(&self) -> Checked {
         at_most("the arguments of a command", self.arguments.len(), ARGUMENTS_MAX)?;
-        at_most(
-            "the variables of a command",
-            self.environment.len(),
-            ENVIRONMENT_MAX,
-        )?;
+        at_most("the variables of a command", self.environment.len(), ENVIRONMENT_MAX)?;
         at_most("the bytes of a command", self.size(), COMMAND_SIZE_MAX)
     }
 }

@@ -10,12 +10,7 @@ const S2: SessionId = SessionId(2);
 const HOST: SlaveId = SlaveId(7);
 
 fn config() -> Config {
-    Config {
-        tasks_max: 3,
-        offers_max: 2,
-        inverse_offers_max: 2,
-        ..Config::new(name("batch"))
-    }
+    Config { tasks_max: 3, offers_max: 2, inverse_offers_max: 2, ..Config::new(name("batch")) }
 }
 
 fn name(text: &str) -> Name {
@@ -23,10 +18,7 @@ fn name(text: &str) -> Name {
 }
 
 fn task(number: u32) -> TaskId {
-    TaskId {
-        framework: F1,
-        number,
-    }
+    TaskId { framework: F1, number }
 }
 
 /// The effects of one input, under the test's settings.
@@ -52,18 +44,11 @@ fn said(session: SessionId, message: FrameworkToMaster) -> Effect {
 }
 
 fn welcome(epoch: u64, highest_task: u32) -> MasterToFramework {
-    MasterToFramework::Subscribed {
-        id: F1,
-        epoch: Epoch(epoch),
-        highest_task,
-    }
+    MasterToFramework::Subscribed { id: F1, epoch: Epoch(epoch), highest_task }
 }
 
 fn set(timer: Timer, after: Millis) -> Effect {
-    Effect::SetTimer {
-        timer,
-        when: When::After(after),
-    }
+    Effect::SetTimer { timer, when: When::After(after) }
 }
 
 fn retry(ms: u64) -> Effect {
@@ -75,12 +60,7 @@ fn told(event: Event) -> Effect {
 }
 
 fn offered(id: u64) -> Offered {
-    Offered {
-        id: OfferId(id),
-        slave: HOST,
-        name: name("host"),
-        resources: Resources::new(1000, 1 << 20),
-    }
+    Offered { id: OfferId(id), slave: HOST, name: name("host"), resources: Resources::new(1000, 1 << 20) }
 }
 
 fn new_task() -> NewTask {
@@ -88,29 +68,16 @@ fn new_task() -> NewTask {
         name: name("shard"),
         resources: Resources::new(100, 1),
         kill_grace: Millis(500),
-        run: NewRun::Command(Arc::new(task::Command {
-            program: "true".into(),
-            ..task::Command::default()
-        })),
+        run: NewRun::Command(Arc::new(task::Command { program: "true".into(), ..task::Command::default() })),
     }
 }
 
 fn accept(offer: u64, tasks: Vec<NewTask>) -> Input {
-    Input::Scheduler(Command::Accept {
-        offer: OfferId(offer),
-        tasks,
-        filter: Millis::ZERO,
-    })
+    Input::Scheduler(Command::Accept { offer: OfferId(offer), tasks, filter: Millis::ZERO })
 }
 
 fn update(number: u32, nth: u32, state: TaskState) -> Update {
-    Update {
-        task: task(number),
-        number: nth,
-        state,
-        reason: Reason::Normal,
-        message: Text::EMPTY,
-    }
+    Update { task: task(number), number: nth, state, reason: Reason::Normal, message: Text::EMPTY }
 }
 
 fn news(session: SessionId, update: Update) -> Input {
@@ -124,47 +91,24 @@ fn event(update: Update) -> Effect {
 }
 
 fn dropped(number: u32, slave: SlaveId, reason: Reason, message: &str) -> Effect {
-    let update = Update {
-        reason,
-        message: message.into(),
-        ..update(number, 1, TaskState::Dropped)
-    };
+    let update = Update { reason, message: message.into(), ..update(number, 1, TaskState::Dropped) };
     told(Event::Update { update, slave })
 }
 
 fn acknowledged(session: SessionId, number: u32, nth: u32) -> Effect {
-    said(
-        session,
-        FrameworkToMaster::Acknowledge {
-            task: task(number),
-            number: nth,
-        },
-    )
+    said(session, FrameworkToMaster::Acknowledge { task: task(number), number: nth })
 }
 
 fn handled(number: u32, nth: u32) -> Input {
-    Input::Handled {
-        task: task(number),
-        number: nth,
-    }
+    Input::Handled { task: task(number), number: nth }
 }
 
 fn kill(number: u32, grace: Option<u64>) -> Input {
-    Input::Scheduler(Command::Kill {
-        task: task(number),
-        grace: grace.map(Millis),
-    })
+    Input::Scheduler(Command::Kill { task: task(number), grace: grace.map(Millis) })
 }
 
 fn killed(session: SessionId, number: u32, grace: Option<u64>) -> Effect {
-    said(
-        session,
-        FrameworkToMaster::Kill {
-            task: task(number),
-            slave: HOST,
-            grace: grace.map(Millis),
-        },
-    )
+    said(session, FrameworkToMaster::Kill { task: task(number), slave: HOST, grace: grace.map(Millis) })
 }
 
 fn reconciled(session: SessionId, numbers: &[u32]) -> Effect {
@@ -183,70 +127,34 @@ fn asked(deadline: u64) -> Asked {
 }
 
 fn inverse_offer(session: SessionId, id: u32, deadline: u64) -> Input {
-    let Asked {
-        slave,
-        name,
-        ask,
-        deadline,
-        reason,
-    } = asked(deadline);
+    let Asked { slave, name, ask, deadline, reason } = asked(deadline);
     let id = InverseOfferId(id);
-    master(
-        session,
-        MasterToFramework::InverseOffer {
-            id,
-            slave,
-            name,
-            ask,
-            deadline,
-            reason,
-        },
-    )
+    master(session, MasterToFramework::InverseOffer { id, slave, name, ask, deadline, reason })
 }
 
 fn inverse_event(id: u32, deadline: u64) -> Effect {
-    told(Event::InverseOffer {
-        id: InverseOfferId(id),
-        asked: asked(deadline),
-    })
+    told(Event::InverseOffer { id: InverseOfferId(id), asked: asked(deadline) })
 }
 
 fn inverse_closed(id: u32, outcome: InverseOutcome) -> Effect {
-    told(Event::InverseOfferClosed {
-        id: InverseOfferId(id),
-        outcome,
-    })
+    told(Event::InverseOfferClosed { id: InverseOfferId(id), outcome })
 }
 
 fn decline(reason: &str) -> InverseAnswer {
-    InverseAnswer::Decline {
-        reason: reason.into(),
-    }
+    InverseAnswer::Decline { reason: reason.into() }
 }
 
 fn answer(id: u32, answer: InverseAnswer) -> Input {
-    Input::Scheduler(Command::AnswerInverse {
-        id: InverseOfferId(id),
-        answer,
-    })
+    Input::Scheduler(Command::AnswerInverse { id: InverseOfferId(id), answer })
 }
 
 fn answered(session: SessionId, id: u32, answer: InverseAnswer) -> Effect {
-    said(
-        session,
-        FrameworkToMaster::AnswerInverse {
-            id: InverseOfferId(id),
-            answer,
-        },
-    )
+    said(session, FrameworkToMaster::AnswerInverse { id: InverseOfferId(id), answer })
 }
 
 fn started() -> Framework {
     let mut framework = Framework::new();
-    let start = Input::Start {
-        id: None,
-        highest_task: 0,
-    };
+    let start = Input::Start { id: None, highest_task: 0 };
     assert_eq!(step(&mut framework, start), [Effect::Connect { leader: None }]);
     framework
 }
@@ -261,10 +169,7 @@ fn subscribed() -> Framework {
 /// Subscribed, and one task of offer 1 launched.
 fn launched() -> Framework {
     let mut framework = subscribed();
-    step(
-        &mut framework,
-        master(S1, MasterToFramework::Offers(vec![offered(1)])),
-    );
+    step(&mut framework, master(S1, MasterToFramework::Offers(vec![offered(1)])));
     step(&mut framework, accept(1, vec![new_task()]));
     framework
 }
@@ -279,13 +184,8 @@ fn reconnect(framework: &mut Framework, epoch: u64) -> Vec<Effect> {
     step(framework, Input::Timer(Timer::Connect));
     step(framework, Input::Opened { session: S2 });
     let mut effects = step(framework, master(S2, welcome(epoch, 0)));
-    let subscription = [
-        Effect::CancelTimer(Timer::Subscribe),
-        told(Event::Subscribed {
-            id: F1,
-            epoch: Epoch(epoch),
-        }),
-    ];
+    let subscription =
+        [Effect::CancelTimer(Timer::Subscribe), told(Event::Subscribed { id: F1, epoch: Epoch(epoch) })];
     assert_eq!(effects[..2], subscription);
     effects.split_off(2)
 }
@@ -309,13 +209,7 @@ fn it_subscribes_and_is_subscribed() {
     ignored(&mut framework, early);
     assert_eq!(
         step(&mut framework, master(S1, welcome(3, 0))),
-        [
-            Effect::CancelTimer(Timer::Subscribe),
-            told(Event::Subscribed {
-                id: F1,
-                epoch: Epoch(3)
-            }),
-        ]
+        [Effect::CancelTimer(Timer::Subscribe), told(Event::Subscribed { id: F1, epoch: Epoch(3) }),]
     );
     ignored(&mut framework, master(S1, welcome(3, 0)));
 }
@@ -323,10 +217,7 @@ fn it_subscribes_and_is_subscribed() {
 #[test]
 fn r14_a_restarted_framework_subscribes_under_its_id_and_its_own_high_water() {
     let mut framework = Framework::new();
-    let start = Input::Start {
-        id: Some(F1),
-        highest_task: 40,
-    };
+    let start = Input::Start { id: Some(F1), highest_task: 40 };
     step(&mut framework, start.clone());
     ignored(&mut framework, start);
     let effects = step(&mut framework, Input::Opened { session: S1 });
@@ -352,11 +243,7 @@ fn r30_a_deposed_leader_is_left() {
     assert_eq!(
         step(&mut framework, master(S2, welcome(2, 0))),
         [
-            close(
-                S2,
-                CloseCode::Done,
-                "a leader of e3 has been heard, this one is of e2"
-            ),
+            close(S2, CloseCode::Done, "a leader of e3 has been heard, this one is of e2"),
             Effect::CancelTimer(Timer::Subscribe),
             retry(200),
         ]
@@ -370,19 +257,11 @@ fn a_subscription_under_another_id_is_refused() {
     disconnect(&mut framework);
     step(&mut framework, Input::Timer(Timer::Connect));
     step(&mut framework, Input::Opened { session: S2 });
-    let other = MasterToFramework::Subscribed {
-        id: FrameworkId(2),
-        epoch: Epoch(3),
-        highest_task: 0,
-    };
+    let other = MasterToFramework::Subscribed { id: FrameworkId(2), epoch: Epoch(3), highest_task: 0 };
     assert_eq!(
         step(&mut framework, master(S2, other)),
         [
-            close(
-                S2,
-                CloseCode::Misbehaved,
-                "F1 was subscribed under another id, F2"
-            ),
+            close(S2, CloseCode::Misbehaved, "F1 was subscribed under another id, F2"),
             Effect::CancelTimer(Timer::Subscribe),
             retry(200),
         ]
@@ -393,9 +272,7 @@ fn a_subscription_under_another_id_is_refused() {
 fn r31_a_standby_names_the_leader() {
     let mut framework = started();
     step(&mut framework, Input::Opened { session: S1 });
-    let elsewhere = MasterToFramework::NotLeading {
-        leader: "m2:7000".into(),
-    };
+    let elsewhere = MasterToFramework::NotLeading { leader: "m2:7000".into() };
     assert_eq!(
         step(&mut framework, master(S1, elsewhere)),
         [
@@ -407,16 +284,11 @@ fn r31_a_standby_names_the_leader() {
     ignored(&mut framework, Input::Closed { session: S1 });
     assert_eq!(
         step(&mut framework, Input::Timer(Timer::Connect)),
-        [Effect::Connect {
-            leader: Some("m2:7000".into())
-        }]
+        [Effect::Connect { leader: Some("m2:7000".into()) }]
     );
     // The leader that was named is not there: the driver's list is next.
     assert_eq!(step(&mut framework, Input::ConnectFailed), [retry(200)]);
-    assert_eq!(
-        step(&mut framework, Input::Timer(Timer::Connect)),
-        [Effect::Connect { leader: None }]
-    );
+    assert_eq!(step(&mut framework, Input::Timer(Timer::Connect)), [Effect::Connect { leader: None }]);
 }
 
 #[test]
@@ -425,11 +297,7 @@ fn a_leader_that_stops_leading_is_left_too() {
     let nowhere = MasterToFramework::NotLeading { leader: Text::EMPTY };
     assert_eq!(
         step(&mut framework, master(S1, nowhere)),
-        [
-            close(S1, CloseCode::Done, "this master does not lead"),
-            told(Event::Disconnected),
-            retry(100),
-        ]
+        [close(S1, CloseCode::Done, "this master does not lead"), told(Event::Disconnected), retry(100),]
     );
 }
 
@@ -446,10 +314,7 @@ fn the_delay_doubles_up_to_its_most_and_begins_anew_once_subscribed() {
     assert_eq!(once_more, framework, "failures are not counted for ever");
     step(&mut framework, Input::Opened { session: S1 });
     step(&mut framework, master(S1, welcome(3, 0)));
-    assert_eq!(
-        disconnect(&mut framework),
-        [told(Event::Disconnected), retry(100)]
-    );
+    assert_eq!(disconnect(&mut framework), [told(Event::Disconnected), retry(100)]);
 }
 
 #[test]
@@ -459,10 +324,7 @@ fn a_master_that_does_not_answer_is_left() {
     step(&mut framework, Input::Opened { session: S1 });
     assert_eq!(
         step(&mut framework, Input::Timer(Timer::Subscribe)),
-        [
-            close(S1, CloseCode::Done, "the subscription was not answered in time"),
-            retry(100)
-        ]
+        [close(S1, CloseCode::Done, "the subscription was not answered in time"), retry(100)]
     );
 }
 
@@ -487,15 +349,8 @@ fn only_the_newest_session_is_heard() {
 fn a_refusal_is_the_end() {
     let mut framework = launched();
     assert_eq!(
-        step(
-            &mut framework,
-            master(S1, MasterToFramework::Refused("not yours".into()))
-        ),
-        [
-            close(S1, CloseCode::Done, ""),
-            told(Event::Refused("not yours".into())),
-            Effect::Exit
-        ]
+        step(&mut framework, master(S1, MasterToFramework::Refused("not yours".into()))),
+        [close(S1, CloseCode::Done, ""), told(Event::Refused("not yours".into())), Effect::Exit]
     );
     assert!(framework.is_over());
     assert_eq!(framework.tasks().count(), 0);
@@ -509,89 +364,50 @@ fn r11_an_accept_numbers_its_tasks_upwards() {
     let mut framework = subscribed();
     let offers = vec![offered(1), offered(2)];
     assert_eq!(
-        step(
-            &mut framework,
-            master(S1, MasterToFramework::Offers(offers.clone()))
-        ),
+        step(&mut framework, master(S1, MasterToFramework::Offers(offers.clone()))),
         [told(Event::Offers(offers))]
     );
     let executor = NewTask {
-        run: NewRun::Executor {
-            number: None,
-            command: Arc::default(),
-            data: Arc::new([1]),
-        },
+        run: NewRun::Executor { number: None, command: Arc::default(), data: Arc::new([1]) },
         ..new_task()
     };
     let effects = step(&mut framework, accept(1, vec![new_task(), executor.clone()]));
     let tasks = vec![new_task().numbered(task(1)), executor.numbered(task(2))];
-    let Run::Executor { number, .. } = &tasks[1].run else {
-        panic!()
-    };
+    let Run::Executor { number, .. } = &tasks[1].run else { panic!() };
     assert_eq!(*number, 2, "a new executor has its first task's number");
     assert_eq!(
         effects,
         [
-            told(Event::Launching {
-                offer: OfferId(1),
-                tasks: vec![task(1), task(2)]
-            }),
+            told(Event::Launching { offer: OfferId(1), tasks: vec![task(1), task(2)] }),
             said(
                 S1,
-                FrameworkToMaster::Accept {
-                    offer: OfferId(1),
-                    tasks,
-                    filter: Millis::ZERO
-                }
+                FrameworkToMaster::Accept { offer: OfferId(1), slave: HOST, tasks, filter: Millis::ZERO }
             ),
         ]
     );
-    let expected = [
-        (task(1), HOST, TaskState::Staging),
-        (task(2), HOST, TaskState::Staging),
-    ];
+    let expected = [(task(1), HOST, TaskState::Staging), (task(2), HOST, TaskState::Staging)];
     assert!(framework.tasks().eq(expected));
     // The master knows of more: S16.
     step(&mut framework, master(S1, welcome(3, 9)));
     let effects = step(&mut framework, accept(2, vec![new_task()]));
-    let launching = Event::Launching {
-        offer: OfferId(2),
-        tasks: vec![task(10)],
-    };
+    let launching = Event::Launching { offer: OfferId(2), tasks: vec![task(10)] };
     assert_eq!(effects[0], told(launching));
 }
 
 #[test]
 fn r11_an_offer_that_is_not_held_drops_its_tasks_unsent() {
     let mut framework = subscribed();
-    step(
-        &mut framework,
-        master(S1, MasterToFramework::Offers(vec![offered(1)])),
-    );
+    step(&mut framework, master(S1, MasterToFramework::Offers(vec![offered(1)])));
     assert_eq!(
-        step(
-            &mut framework,
-            master(S1, MasterToFramework::Rescind(vec![OfferId(8), OfferId(1)]))
-        ),
+        step(&mut framework, master(S1, MasterToFramework::Rescind(vec![OfferId(8), OfferId(1)]))),
         [told(Event::Rescinded(vec![OfferId(1)]))]
     );
-    ignored(
-        &mut framework,
-        master(S1, MasterToFramework::Rescind(vec![OfferId(1)])),
-    );
+    ignored(&mut framework, master(S1, MasterToFramework::Rescind(vec![OfferId(1)])));
     assert_eq!(
         step(&mut framework, accept(1, vec![new_task()])),
         [
-            told(Event::Launching {
-                offer: OfferId(1),
-                tasks: vec![task(1)]
-            }),
-            dropped(
-                1,
-                SlaveId(0),
-                Reason::OfferGone,
-                "the offer was not held any more"
-            ),
+            told(Event::Launching { offer: OfferId(1), tasks: vec![task(1)] }),
+            dropped(1, SlaveId(0), Reason::OfferGone, "the offer was not held any more"),
         ]
     );
     ignored(&mut framework, handled(1, 1));
@@ -602,31 +418,16 @@ fn r11_an_offer_that_is_not_held_drops_its_tasks_unsent() {
 #[test]
 fn offers_end_with_their_session() {
     let mut framework = subscribed();
-    step(
-        &mut framework,
-        master(S1, MasterToFramework::Offers(vec![offered(1)])),
-    );
+    step(&mut framework, master(S1, MasterToFramework::Offers(vec![offered(1)])));
     assert_eq!(
         disconnect(&mut framework),
-        [
-            told(Event::Disconnected),
-            told(Event::Rescinded(vec![OfferId(1)])),
-            retry(100)
-        ]
+        [told(Event::Disconnected), told(Event::Rescinded(vec![OfferId(1)])), retry(100)]
     );
     assert_eq!(
         step(&mut framework, accept(1, vec![new_task()])),
         [
-            told(Event::Launching {
-                offer: OfferId(1),
-                tasks: vec![task(1)]
-            }),
-            dropped(
-                1,
-                SlaveId(0),
-                Reason::OfferGone,
-                "the offer was not held any more"
-            ),
+            told(Event::Launching { offer: OfferId(1), tasks: vec![task(1)] }),
+            dropped(1, SlaveId(0), Reason::OfferGone, "the offer was not held any more"),
         ]
     );
 }
@@ -638,29 +439,20 @@ fn offers_are_declined_by_the_scheduler_or_beyond_the_bound() {
     let three = vec![offered(1), offered(1), offered(2), offered(3)];
     assert_eq!(
         step(&mut framework, master(S1, MasterToFramework::Offers(three))),
-        [
-            told(Event::Offers(vec![offered(1), offered(2)])),
-            declined(vec![OfferId(3)], Millis::from_secs(5)),
-        ]
+        [told(Event::Offers(vec![offered(1), offered(2)])), declined(vec![OfferId(3)], Millis::from_secs(5)),]
     );
     let command = Input::Scheduler(Command::Decline {
         offers: vec![OfferId(2), OfferId(2), OfferId(3)],
         filter: Millis(9),
     });
-    assert_eq!(
-        step(&mut framework, command.clone()),
-        [declined(vec![OfferId(2)], Millis(9))]
-    );
+    assert_eq!(step(&mut framework, command.clone()), [declined(vec![OfferId(2)], Millis(9))]);
     ignored(&mut framework, command);
 }
 
 #[test]
 fn what_passes_a_bound_is_dropped_and_the_rest_is_sent() {
     let mut framework = subscribed();
-    step(
-        &mut framework,
-        master(S1, MasterToFramework::Offers(vec![offered(1)])),
-    );
+    step(&mut framework, master(S1, MasterToFramework::Offers(vec![offered(1)])));
     let long = NewTask {
         run: NewRun::Command(Arc::new(task::Command {
             program: "x".repeat(task::COMMAND_SIZE_MAX + 1),
@@ -674,40 +466,25 @@ fn what_passes_a_bound_is_dropped_and_the_rest_is_sent() {
     assert_eq!(
         effects,
         [
-            told(Event::Launching {
-                offer: OfferId(1),
-                tasks: (1..=5).map(task).collect()
-            }),
+            told(Event::Launching { offer: OfferId(1), tasks: (1..=5).map(task).collect() }),
             said(
                 S1,
                 FrameworkToMaster::Accept {
                     offer: OfferId(1),
+                    slave: HOST,
                     tasks: sent.to_vec(),
                     filter: Millis::ZERO
                 }
             ),
-            dropped(
-                2,
-                HOST,
-                Reason::InvalidSpec,
-                "the bytes of a command may be 65536, not 65537"
-            ),
-            dropped(
-                5,
-                HOST,
-                Reason::OfferGone,
-                "the framework has 3 tasks, the most that it may"
-            ),
+            dropped(2, HOST, Reason::InvalidSpec, "the bytes of a command may be 65536, not 65537"),
+            dropped(5, HOST, Reason::OfferGone, "the framework has 3 tasks, the most that it may"),
         ]
     );
 }
 
 #[test]
 fn an_accept_always_fits_a_frame() {
-    let config = Config {
-        tasks_max: 10_000,
-        ..config()
-    };
+    let config = Config { tasks_max: 10_000, ..config() };
     let mut framework = subscribed();
     let big = NewTask {
         run: NewRun::Executor {
@@ -718,18 +495,11 @@ fn an_accept_always_fits_a_frame() {
         ..new_task()
     };
     for (offer, spec, fit) in [(1, big, 15), (2, new_task(), codec::LAUNCHES_MAX)] {
-        step(
-            &mut framework,
-            master(S1, MasterToFramework::Offers(vec![offered(offer)])),
-        );
+        step(&mut framework, master(S1, MasterToFramework::Offers(vec![offered(offer)])));
         let mut out = Outbox::new();
         framework.handle(&config, accept(offer, vec![spec; 1_200]), &mut out);
-        let Some(Effect::ToMaster { message, .. }) = out.as_slice().get(1) else {
-            panic!()
-        };
-        let FrameworkToMaster::Accept { tasks, .. } = message else {
-            panic!()
-        };
+        let Some(Effect::ToMaster { message, .. }) = out.as_slice().get(1) else { panic!() };
+        let FrameworkToMaster::Accept { tasks, .. } = message else { panic!() };
         assert_eq!(tasks.len(), fit);
         assert!(codec::encode(message).is_ok());
         assert_eq!(out.as_slice().len(), 2 + 1_200 - fit);
@@ -740,10 +510,7 @@ fn an_accept_always_fits_a_frame() {
 fn a_framework_that_has_used_all_numbers_launches_no_more() {
     let mut framework = subscribed();
     step(&mut framework, master(S1, welcome(3, u32::MAX - 1)));
-    step(
-        &mut framework,
-        master(S1, MasterToFramework::Offers(vec![offered(1)])),
-    );
+    step(&mut framework, master(S1, MasterToFramework::Offers(vec![offered(1)])));
     let effects = step(&mut framework, accept(1, vec![new_task(), new_task()]));
     let tasks = vec![task(u32::MAX)];
     let offer = OfferId(1);
@@ -755,10 +522,7 @@ fn a_framework_that_has_used_all_numbers_launches_no_more() {
 fn r12_an_update_is_told_once_and_acknowledged_once_it_was_handled() {
     let mut framework = launched();
     let running = update(1, 1, TaskState::Running);
-    assert_eq!(
-        step(&mut framework, news(S1, running.clone())),
-        [event(running.clone())]
-    );
+    assert_eq!(step(&mut framework, news(S1, running.clone())), [event(running.clone())]);
     ignored(&mut framework, news(S1, running.clone()));
     ignored(&mut framework, handled(1, 2));
     assert_eq!(step(&mut framework, handled(1, 1)), [acknowledged(S1, 1, 1)]);
@@ -773,20 +537,14 @@ fn r12_after_a_reconnection_a_later_update_may_come_first() {
     step(&mut framework, news(S1, update(1, 3, TaskState::Running)));
     ignored(&mut framework, news(S1, update(1, 2, TaskState::Starting)));
     assert_eq!(step(&mut framework, handled(1, 3)), [acknowledged(S1, 1, 3)]);
-    assert_eq!(
-        step(&mut framework, news(S1, update(1, 2, TaskState::Starting))),
-        [acknowledged(S1, 1, 2)]
-    );
+    assert_eq!(step(&mut framework, news(S1, update(1, 2, TaskState::Starting))), [acknowledged(S1, 1, 2)]);
 }
 
 #[test]
 fn s9_nothing_is_told_after_an_end() {
     let mut framework = launched();
     let finished = update(1, 2, TaskState::Finished);
-    assert_eq!(
-        step(&mut framework, news(S1, finished.clone())),
-        [event(finished.clone())]
-    );
+    assert_eq!(step(&mut framework, news(S1, finished.clone())), [event(finished.clone())]);
     ignored(&mut framework, news(S1, update(1, 3, TaskState::Running)));
     ignored(&mut framework, news(S1, update(1, 4, TaskState::Lost)));
     ignored(&mut framework, kill(1, None));
@@ -796,10 +554,7 @@ fn s9_nothing_is_told_after_an_end() {
     for late in [finished, update(1, 5, TaskState::Running)] {
         let number = late.number;
         let before = framework.clone();
-        assert_eq!(
-            step(&mut framework, news(S1, late)),
-            [acknowledged(S1, 1, number)]
-        );
+        assert_eq!(step(&mut framework, news(S1, late)), [acknowledged(S1, 1, number)]);
         assert_eq!(framework, before);
     }
     // A task that it never had.
@@ -814,10 +569,7 @@ fn s9_an_end_is_handled_without_a_master_too() {
     disconnect(&mut framework);
     assert_eq!(step(&mut framework, handled(1, 1)), []);
     assert_eq!(reconnect(&mut framework, 3), [], "nothing is left to reconcile");
-    assert_eq!(
-        step(&mut framework, news(S2, update(1, 1, TaskState::Failed))),
-        [acknowledged(S2, 1, 1)]
-    );
+    assert_eq!(step(&mut framework, news(S2, update(1, 1, TaskState::Failed))), [acknowledged(S2, 1, 1)]);
 }
 
 #[test]
@@ -837,26 +589,17 @@ fn r15_a_master_that_does_not_know_a_task_may_end_it_under_any_number() {
 fn r15_every_new_session_reconciles_what_lives() {
     let mut framework = launched();
     // The accept may be lost with the session: the task is asked for all the same.
-    assert_eq!(
-        disconnect(&mut framework),
-        [told(Event::Disconnected), retry(100)]
-    );
+    assert_eq!(disconnect(&mut framework), [told(Event::Disconnected), retry(100)]);
     assert_eq!(reconnect(&mut framework, 3), [reconciled(S2, &[1])]);
     let again = Input::Scheduler(Command::Reconcile);
     assert_eq!(step(&mut framework, again), [reconciled(S2, &[1])]);
     // A new epoch on a session that lived on.
-    step(
-        &mut framework,
-        master(S2, MasterToFramework::Offers(vec![offered(5)])),
-    );
+    step(&mut framework, master(S2, MasterToFramework::Offers(vec![offered(5)])));
     assert_eq!(
         step(&mut framework, master(S2, welcome(9, 0))),
         [
             told(Event::Rescinded(vec![OfferId(5)])),
-            told(Event::Subscribed {
-                id: F1,
-                epoch: Epoch(9)
-            }),
+            told(Event::Subscribed { id: F1, epoch: Epoch(9) }),
             reconciled(S2, &[1]),
         ]
     );
@@ -880,16 +623,10 @@ fn r13_a_kill_is_remembered_until_the_task_has_ended() {
     let mut framework = launched();
     disconnect(&mut framework);
     assert_eq!(step(&mut framework, kill(1, Some(900))), []);
-    assert_eq!(
-        reconnect(&mut framework, 3),
-        [reconciled(S2, &[1]), killed(S2, 1, Some(900))]
-    );
+    assert_eq!(reconnect(&mut framework, 3), [reconciled(S2, &[1]), killed(S2, 1, Some(900))]);
     ignored(&mut framework, kill(1, None));
     ignored(&mut framework, kill(1, Some(901)));
-    assert_eq!(
-        step(&mut framework, kill(1, Some(100))),
-        [killed(S2, 1, Some(100))]
-    );
+    assert_eq!(step(&mut framework, kill(1, Some(100))), [killed(S2, 1, Some(100))]);
     ignored(&mut framework, kill(2, None));
     step(&mut framework, Input::Closed { session: S2 });
     assert_eq!(
@@ -906,39 +643,21 @@ fn r13_a_kill_is_remembered_until_the_task_has_ended() {
 fn r10_the_appetite_is_told_again() {
     let mut framework = subscribed();
     let suppress = Input::Scheduler(Command::Suppress);
-    assert_eq!(
-        step(&mut framework, suppress),
-        [said(S1, FrameworkToMaster::Suppress)]
-    );
+    assert_eq!(step(&mut framework, suppress), [said(S1, FrameworkToMaster::Suppress)]);
     disconnect(&mut framework);
-    assert_eq!(
-        reconnect(&mut framework, 3),
-        [said(S2, FrameworkToMaster::Suppress)]
-    );
+    assert_eq!(reconnect(&mut framework, 3), [said(S2, FrameworkToMaster::Suppress)]);
     step(&mut framework, Input::Closed { session: S2 });
     assert_eq!(step(&mut framework, Input::Scheduler(Command::Revive)), []);
-    assert_eq!(
-        reconnect(&mut framework, 3),
-        [said(S2, FrameworkToMaster::Revive)]
-    );
+    assert_eq!(reconnect(&mut framework, 3), [said(S2, FrameworkToMaster::Revive)]);
 }
 
 #[test]
 fn r17_an_inverse_offer_is_told_once_unless_it_changed() {
     let mut framework = subscribed();
-    assert_eq!(
-        step(&mut framework, inverse_offer(S1, 1, 50)),
-        [inverse_event(1, 50)]
-    );
+    assert_eq!(step(&mut framework, inverse_offer(S1, 1, 50)), [inverse_event(1, 50)]);
     ignored(&mut framework, inverse_offer(S1, 1, 50));
-    assert_eq!(
-        step(&mut framework, inverse_offer(S1, 1, 90)),
-        [inverse_event(1, 90)]
-    );
-    assert_eq!(
-        step(&mut framework, answer(1, decline("busy"))),
-        [answered(S1, 1, decline("busy"))]
-    );
+    assert_eq!(step(&mut framework, inverse_offer(S1, 1, 90)), [inverse_event(1, 90)]);
+    assert_eq!(step(&mut framework, answer(1, decline("busy"))), [answered(S1, 1, decline("busy"))]);
     ignored(&mut framework, answer(1, decline("busy")));
     ignored(&mut framework, answer(2, decline("busy")));
     let over = |id| {
@@ -950,10 +669,7 @@ fn r17_an_inverse_offer_is_told_once_unless_it_changed() {
             },
         )
     };
-    assert_eq!(
-        step(&mut framework, over(1)),
-        [inverse_closed(1, InverseOutcome::Returned)]
-    );
+    assert_eq!(step(&mut framework, over(1)), [inverse_closed(1, InverseOutcome::Returned)]);
     ignored(&mut framework, over(1));
     ignored(&mut framework, answer(1, decline("late")));
 }
@@ -965,14 +681,8 @@ fn r17_answers_are_said_again_when_the_offer_is() {
     step(&mut framework, inverse_offer(S1, 2, 60));
     disconnect(&mut framework);
     assert_eq!(step(&mut framework, answer(1, decline("busy"))), []);
-    assert_eq!(
-        reconnect(&mut framework, 4),
-        [set(Timer::Reannounce, Millis::from_secs(5))]
-    );
-    assert_eq!(
-        step(&mut framework, inverse_offer(S2, 1, 50)),
-        [answered(S2, 1, decline("busy"))]
-    );
+    assert_eq!(reconnect(&mut framework, 4), [set(Timer::Reannounce, Millis::from_secs(5))]);
+    assert_eq!(step(&mut framework, inverse_offer(S2, 1, 50)), [answered(S2, 1, decline("busy"))]);
     assert_eq!(
         step(&mut framework, inverse_offer(S2, 2, 61)),
         [Effect::CancelTimer(Timer::Reannounce), inverse_event(2, 61)]
@@ -1001,10 +711,7 @@ fn inverse_offers_beyond_the_bound_are_declined() {
     step(&mut framework, inverse_offer(S1, 2, 50));
     let before = framework.clone();
     let why = "the framework has more inverse offers open than it can deal with";
-    assert_eq!(
-        step(&mut framework, inverse_offer(S1, 3, 50)),
-        [answered(S1, 3, decline(why))]
-    );
+    assert_eq!(step(&mut framework, inverse_offer(S1, 3, 50)), [answered(S1, 3, decline(why))]);
     assert_eq!(framework, before);
 }
 
@@ -1012,49 +719,25 @@ fn inverse_offers_beyond_the_bound_are_declined() {
 fn r19_an_answer_names_no_more_tasks_than_fit() {
     let mut framework = subscribed();
     step(&mut framework, inverse_offer(S1, 1, 50));
-    let rather = |n| InverseAnswer::Accept {
-        rather: (1..=n).map(task).collect(),
-    };
-    assert_eq!(
-        step(&mut framework, answer(1, rather(1_500))),
-        [answered(S1, 1, rather(1_000))]
-    );
+    let rather = |n| InverseAnswer::Accept { rather: (1..=n).map(task).collect() };
+    assert_eq!(step(&mut framework, answer(1, rather(1_500))), [answered(S1, 1, rather(1_000))]);
 }
 
 #[test]
 fn a_teardown_is_finished_once_the_master_no_longer_knows_the_framework() {
     let mut framework = launched();
-    step(
-        &mut framework,
-        master(S1, MasterToFramework::Offers(vec![offered(2)])),
-    );
+    step(&mut framework, master(S1, MasterToFramework::Offers(vec![offered(2)])));
     let teardown = Input::Scheduler(Command::Teardown);
-    assert_eq!(
-        step(&mut framework, teardown.clone()),
-        [said(S1, FrameworkToMaster::Teardown)]
-    );
+    assert_eq!(step(&mut framework, teardown.clone()), [said(S1, FrameworkToMaster::Teardown)]);
     ignored(&mut framework, teardown);
     ignored(&mut framework, Input::Scheduler(Command::Revive));
-    ignored(
-        &mut framework,
-        master(S1, MasterToFramework::Offers(vec![offered(3)])),
-    );
+    ignored(&mut framework, master(S1, MasterToFramework::Offers(vec![offered(3)])));
     // The session ends before the answer: perhaps the request was lost.
     disconnect(&mut framework);
+    assert_eq!(reconnect(&mut framework, 3), [said(S2, FrameworkToMaster::Teardown)]);
     assert_eq!(
-        reconnect(&mut framework, 3),
-        [said(S2, FrameworkToMaster::Teardown)]
-    );
-    assert_eq!(
-        step(
-            &mut framework,
-            master(S2, MasterToFramework::Refused("torn down".into()))
-        ),
-        [
-            close(S2, CloseCode::Done, ""),
-            told(Event::Finished),
-            Effect::Exit
-        ]
+        step(&mut framework, master(S2, MasterToFramework::Refused("torn down".into()))),
+        [close(S2, CloseCode::Done, ""), told(Event::Finished), Effect::Exit]
     );
 }
 
@@ -1064,11 +747,7 @@ fn a_framework_that_no_master_knows_is_torn_down_at_once() {
     step(&mut framework, Input::ConnectFailed);
     assert_eq!(
         step(&mut framework, Input::Scheduler(Command::Teardown)),
-        [
-            Effect::CancelTimer(Timer::Connect),
-            told(Event::Finished),
-            Effect::Exit
-        ]
+        [Effect::CancelTimer(Timer::Connect), told(Event::Finished), Effect::Exit]
     );
     // A connection that was under way comes too late.
     let mut framework = started();
@@ -1111,10 +790,7 @@ impl World {
         let live = framework.tasks().nth(self.below(3) as usize);
         match self.below(40) {
             2..30 if live.is_some() => live.map_or(task(0), |(task, ..)| task),
-            0 => TaskId {
-                framework: FrameworkId(2),
-                number,
-            },
+            0 => TaskId { framework: FrameworkId(2), number },
             1 => task(u32::MAX),
             _ => task(number),
         }
@@ -1140,11 +816,7 @@ impl World {
                 let epoch = framework.epoch().0 + self.below(3) / 2;
                 let epoch = Epoch(epoch.saturating_sub(u64::from(self.below(12) == 0)));
                 let highest_task = framework.highest_task().saturating_sub(2) + self.below(4) as u32;
-                MasterToFramework::Subscribed {
-                    id,
-                    epoch,
-                    highest_task,
-                }
+                MasterToFramework::Subscribed { id, epoch, highest_task }
             }
             1 if self.below(8) == 0 => MasterToFramework::NotLeading { leader: "m".into() },
             2 if self.below(if framework.tearing_down { 4 } else { 800 }) == 0 => {
@@ -1163,22 +835,9 @@ impl World {
             }
             20..23 => {
                 let deadline = Moment(self.below(2));
-                let Asked {
-                    slave,
-                    name,
-                    ask,
-                    reason,
-                    ..
-                } = asked(0);
+                let Asked { slave, name, ask, reason, .. } = asked(0);
                 let id = InverseOfferId(self.below(4) as u32);
-                MasterToFramework::InverseOffer {
-                    id,
-                    slave,
-                    name,
-                    ask,
-                    deadline,
-                    reason,
-                }
+                MasterToFramework::InverseOffer { id, slave, name, ask, deadline, reason }
             }
             _ => MasterToFramework::InverseOfferClosed {
                 id: InverseOfferId(self.below(4) as u32),
@@ -1256,10 +915,7 @@ impl World {
                 None => (handled(0, 1), true),
             },
             _ => {
-                let start = Input::Start {
-                    id: Some(FrameworkId(9)),
-                    highest_task: 77,
-                };
+                let start = Input::Start { id: Some(FrameworkId(9)), highest_task: 77 };
                 (start, true)
             }
         }
@@ -1328,21 +984,14 @@ impl World {
         let session = framework.session().unwrap();
         let live: Vec<_> = framework.tasks().map(|(task, ..)| task).collect();
         for task in live {
-            let end = Update {
-                task,
-                number: 99,
-                ..update(0, 0, TaskState::Finished)
-            };
+            let end = Update { task, number: 99, ..update(0, 0, TaskState::Finished) };
             self.feed(framework, config, news(session, end), false);
         }
         while let Some((task, number)) = self.callbacks.pop_front() {
             self.feed(framework, config, Input::Handled { task, number }, false);
         }
         assert_eq!(framework.tasks().count(), 0, "no leftovers");
-        assert_eq!(
-            self.launched, self.ended,
-            "every task that was launched has ended"
-        );
+        assert_eq!(self.launched, self.ended, "every task that was launched has ended");
     }
 
     fn feed(&mut self, framework: &mut Framework, config: &Config, input: Input, ignored: bool) {
@@ -1370,9 +1019,7 @@ impl World {
                 (None, true) => {
                     self.connecting = false;
                     self.sessions += 1;
-                    Input::Opened {
-                        session: SessionId(self.sessions),
-                    }
+                    Input::Opened { session: SessionId(self.sessions) }
                 }
                 (None, false) => {
                     assert!(self.timers.remove(&Timer::Connect));
@@ -1390,15 +1037,9 @@ fn s15_random_inputs_break_no_rule() {
     let mut inputs = 0;
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
     for seed in 1..=60u64 {
-        let mut world = World {
-            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
-            ..World::default()
-        };
+        let mut world = World { random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), ..World::default() };
         let mut framework = Framework::new();
-        let start = Input::Start {
-            id: None,
-            highest_task: 0,
-        };
+        let start = Input::Start { id: None, highest_task: 0 };
         world.feed(&mut framework, &config, start, false);
         for _ in 0..5_000 {
             let (input, ignored) = world.input(&framework);
@@ -1414,14 +1055,8 @@ fn s15_random_inputs_break_no_rule() {
         }
     }
     assert!(inputs >= 200_000);
-    let reached: Vec<_> = seen
-        .iter()
-        .map(|(what, times)| format!("{what}: {times}"))
-        .collect();
+    let reached: Vec<_> = seen.iter().map(|(what, times)| format!("{what}: {times}")).collect();
     let reached: String = reached.join(", ");
     assert_eq!(seen.len(), 11, "not everything was reached: {reached}");
-    assert!(
-        seen["update"] >= 1_000 && seen["subscribed"] >= 1_000,
-        "too little was reached: {reached}"
-    );
+    assert!(seen["update"] >= 1_000 && seen["subscribed"] >= 1_000, "too little was reached: {reached}");
 }

@@ -16,7 +16,7 @@ use crate::resources::Resources;
 use super::leader::{Cx, Leader, Offer, Stale};
 
 /// The most offers in one message, so that a frame keeps its bound.
-const OFFERS_PER_MESSAGE: usize = 2048;
+const OFFERS_PER_MESSAGE: usize = crate::codec::OFFERS_MAX;
 
 impl Leader {
     /// Lends what is free of every slave that may have something.

@@ -282,6 +282,8 @@ impl Leader {
         applied: Result<Applied, crate::message::Refusal>,
     ) {
         if let Some(session) = self.frameworks.get(&framework).and_then(|state| state.session) {
+            let text = Text::new("it is torn down: subscribe without an id to begin anew");
+            cx.tell_framework(session, MasterToFramework::Refused(text));
             self.expel(cx, session, CloseCode::Done, "torn down");
         }
         let Some(state) = self.frameworks.remove(&framework) else {

@@ -6,11 +6,7 @@ use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visit
 
 /// The message that these bytes choose; once they are used up, every choice is the simplest.
 pub(crate) fn message<M: DeserializeOwned>(entropy: &[u8]) -> M {
-    let mut source = Source {
-        entropy,
-        port: 0,
-        depth: 0,
-    };
+    let mut source = Source { entropy, port: 0, depth: 0 };
     M::deserialize(&mut source).expect("every choice is valid")
 }
 
@@ -168,10 +164,7 @@ impl<'de> de::Deserializer<'de> for &mut Source<'_> {
         visitor: V,
     ) -> Result<V::Value, Error> {
         let variant = u32::from(self.byte()) % variants.len() as u32;
-        visitor.visit_enum(Variant {
-            source: self,
-            variant,
-        })
+        visitor.visit_enum(Variant { source: self, variant })
     }
 }
 

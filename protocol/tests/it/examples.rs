@@ -37,11 +37,7 @@ pub(crate) fn all() -> Vec<Example> {
 fn example<M: Wire + Debug + PartialEq>(all: &mut Vec<Example>, name: &str, message: &M) {
     let frame = encode(message).unwrap_or_else(|error| panic!("failed to encode {name}: {error}"));
     assert_eq!(decode(&frame).as_ref(), Ok(message), "{name}");
-    all.push(Example {
-        name: name.into(),
-        frame,
-        debug: format!("{message:?}"),
-    });
+    all.push(Example { name: name.into(), frame, debug: format!("{message:?}") });
 }
 
 /// `examples!(all, Enum, carry, { Variant => example, … })`: every variant, each carried by a message.
@@ -70,10 +66,7 @@ fn text() -> Text {
     Text::new("kernel 6.19")
 }
 
-const TASK: TaskId = TaskId {
-    framework: FrameworkId(1),
-    number: 300,
-};
+const TASK: TaskId = TaskId { framework: FrameworkId(1), number: 300 };
 const SLAVE: SlaveId = SlaveId(2);
 
 fn resources() -> Resources {
@@ -93,32 +86,16 @@ fn command() -> Arc<task::Command> {
 }
 
 fn spec(run: Run) -> TaskSpec {
-    TaskSpec {
-        id: TASK,
-        name: name(),
-        resources: resources(),
-        kill_grace: Millis(3000),
-        run,
-    }
+    TaskSpec { id: TASK, name: name(), resources: resources(), kill_grace: Millis(3000), run }
 }
 
 fn update() -> Update {
-    Update {
-        task: TASK,
-        number: 2,
-        state: TaskState::Running,
-        reason: Reason::Normal,
-        message: text(),
-    }
+    Update { task: TASK, number: 2, state: TaskState::Running, reason: Reason::Normal, message: text() }
 }
 
 fn ending() -> Option<Arc<Ending>> {
     Some(Arc::new(Ending {
-        signals: vec![SignalSent {
-            at: Moment(1_800_000_000_000),
-            signal: 15,
-            processes: 3,
-        }],
+        signals: vec![SignalSent { at: Moment(1_800_000_000_000), signal: 15, processes: 3 }],
         leader: Text::new("killed by signal 15"),
         seen_dead: Some(Moment(1_800_000_000_007)),
         unseen: Text::EMPTY,
@@ -126,10 +103,7 @@ fn ending() -> Option<Arc<Ending>> {
 }
 
 fn page<T>(item: T) -> Page<T> {
-    Page {
-        items: vec![item],
-        more: true,
-    }
+    Page { items: vec![item], more: true }
 }
 
 fn roles(all: &mut Vec<Example>) {
@@ -150,10 +124,7 @@ fn slaves(all: &mut Vec<Example>) {
         reason: Reason::Normal,
         number: 2,
     };
-    let last = Final {
-        update: update(),
-        ending: ending(),
-    };
+    let last = Final { update: update(), ending: ending() };
     examples!(all, SlaveToMaster, |m| m, {
         Register => SlaveToMaster::Register {
             id: Some(SLAVE),
@@ -197,6 +168,7 @@ fn frameworks(all: &mut Vec<Example>) {
         },
         Accept => FrameworkToMaster::Accept {
             offer: OfferId(9),
+            slave: SlaveId(3),
             tasks: vec![spec(Run::Command(command()))],
             filter: Millis(5000),
         },
@@ -215,12 +187,7 @@ fn frameworks(all: &mut Vec<Example>) {
 }
 
 fn masters_to_frameworks(all: &mut Vec<Example>) {
-    let offered = Offered {
-        id: OfferId(9),
-        slave: SLAVE,
-        name: name(),
-        resources: resources(),
-    };
+    let offered = Offered { id: OfferId(9), slave: SLAVE, name: name(), resources: resources() };
     examples!(all, MasterToFramework, |m| m, {
         Subscribed => MasterToFramework::Subscribed { id: FrameworkId(1), epoch: Epoch(4), highest_task: 300 },
         NotLeading => MasterToFramework::NotLeading { leader: Text::new("127.0.0.1:5050") },
@@ -326,12 +293,7 @@ fn event(event: Event) -> MasterToOperator {
 }
 
 fn hold() -> HoldView {
-    HoldView {
-        name: name(),
-        by: name(),
-        reason: text(),
-        at: Moment(1_800_000_000_000),
-    }
+    HoldView { name: name(), by: name(), reason: text(), at: Moment(1_800_000_000_000) }
 }
 
 fn drain_view() -> DrainView {
@@ -572,7 +534,6 @@ fn refusals(all: &mut Vec<Example>) {
         InverseOfferOfDrain => Refusal::InverseOfferOfDrain(InverseOfferId(3), DrainId(6)),
         UnknownDrain => Refusal::UnknownDrain(DrainId(6)),
         DrainEnded => Refusal::DrainEnded(DrainId(6), DrainEnd::Cancelled),
-        UnknownHold => Refusal::UnknownHold(name()),
         HoldOfDrain => Refusal::HoldOfDrain(DrainId(6)),
         ReservedHold => Refusal::ReservedHold(name()),
         AlreadyAsked => Refusal::AlreadyAsked(InverseOfferId(3)),
@@ -597,10 +558,7 @@ fn parts(all: &mut Vec<Example>) {
 }
 
 fn states(all: &mut Vec<Example>) {
-    let carry = |state| MasterToFramework::Update {
-        update: Update { state, ..update() },
-        slave: SLAVE,
-    };
+    let carry = |state| MasterToFramework::Update { update: Update { state, ..update() }, slave: SLAVE };
     examples!(all, TaskState, carry, {
         Staging => TaskState::Staging,
         Starting => TaskState::Starting,
@@ -616,10 +574,7 @@ fn states(all: &mut Vec<Example>) {
 }
 
 fn reasons(all: &mut Vec<Example>) {
-    let carry = |reason| MasterToFramework::Update {
-        update: Update { reason, ..update() },
-        slave: SLAVE,
-    };
+    let carry = |reason| MasterToFramework::Update { update: Update { reason, ..update() }, slave: SLAVE };
     examples!(all, Reason, carry, {
         Normal => Reason::Normal,
         Exited => Reason::Exited(-3),
@@ -667,10 +622,7 @@ fn refused(all: &mut Vec<Example>) {
 fn inverse_parts(all: &mut Vec<Example>) {
     inverse_answers(all);
     inverse_asks(all);
-    let carry = |outcome| MasterToFramework::InverseOfferClosed {
-        id: InverseOfferId(3),
-        outcome,
-    };
+    let carry = |outcome| MasterToFramework::InverseOfferClosed { id: InverseOfferId(3), outcome };
     examples!(all, InverseOutcome, carry, {
         Returned => InverseOutcome::Returned,
         Revoked => InverseOutcome::Revoked,
@@ -680,10 +632,7 @@ fn inverse_parts(all: &mut Vec<Example>) {
 }
 
 fn inverse_answers(all: &mut Vec<Example>) {
-    let carry = |answer| FrameworkToMaster::AnswerInverse {
-        id: InverseOfferId(3),
-        answer,
-    };
+    let carry = |answer| FrameworkToMaster::AnswerInverse { id: InverseOfferId(3), answer };
     examples!(all, InverseAnswer, carry, {
         Accept => InverseAnswer::Accept { rather: vec![TASK] },
         Decline => InverseAnswer::Decline { reason: text() },
@@ -728,13 +677,7 @@ fn slave_refs(all: &mut Vec<Example>) {
 }
 
 fn thens(all: &mut Vec<Example>) {
-    let carry = |then| {
-        ask(Command::PlanDrain {
-            slave: SlaveRef::Id(SLAVE),
-            deadline: Millis(1000),
-            then,
-        })
-    };
+    let carry = |then| ask(Command::PlanDrain { slave: SlaveRef::Id(SLAVE), deadline: Millis(1000), then });
     examples!(all, Then, carry, {
         Stay => Then::Stay,
         Unregister => Then::Unregister,

@@ -34,9 +34,5 @@ fn every_variant_has_the_bytes_that_it_always_had() {
             "if the protocol is meant to change: NEAP_BLESS=1 cargo test -p neap-protocol"
         );
     }
-    assert_eq!(
-        golden.lines().count(),
-        now.lines().count(),
-        "lines were added or removed"
-    );
+    assert_eq!(golden.lines().count(), now.lines().count(), "lines were added or removed");
 }

@@ -39,11 +39,7 @@ fn decodes_soundly<M: Wire + PartialEq + std::fmt::Debug>(frame: &[u8]) {
     let (len, begin) = (frame.len(), &frame[..frame.len().min(64)]);
     assert!(peak <= bound, "{peak} bytes for a frame of {len}: {begin:02x?}");
     if let Ok(message) = result {
-        assert_eq!(
-            encode(&message).as_deref(),
-            Ok(frame),
-            "one message, one encoding"
-        );
+        assert_eq!(encode(&message).as_deref(), Ok(frame), "one message, one encoding");
         assert_eq!(postcard::from_bytes::<M>(&frame[1..]).as_ref(), Ok(&message));
     }
 }
@@ -51,10 +47,7 @@ fn decodes_soundly<M: Wire + PartialEq + std::fmt::Debug>(frame: &[u8]) {
 fn goes_round<M: Wire + PartialEq + std::fmt::Debug>(entropy: &[u8]) {
     let message: M = arbitrary::message(entropy);
     let frame = encode(&message).expect("it is within its limits");
-    assert_eq!(
-        frame[1..],
-        postcard::to_allocvec(&message).expect("it can be written")
-    );
+    assert_eq!(frame[1..], postcard::to_allocvec(&message).expect("it can be written"));
     assert_eq!(decode(&frame).as_ref(), Ok(&message));
     decodes_soundly::<M>(&frame);
 }
@@ -112,12 +105,7 @@ proptest! {
 fn memory_is_bounded_whatever_a_list_claims() {
     for example in examples::all() {
         for at in 1..=example.frame.len() {
-            for claim in [
-                &[0x7f][..],
-                &[0xff, 0x7f],
-                &[0x80, 0x80, 0x04],
-                &[0xff, 0xff, 0xff, 0xff, 0x0f],
-            ] {
+            for claim in [&[0x7f][..], &[0xff, 0x7f], &[0x80, 0x80, 0x04], &[0xff, 0xff, 0xff, 0xff, 0x0f]] {
                 for (filler, len) in [(0, 4), (0, 3_000), (1, 3_000)] {
                     let mut frame = example.frame[..at].to_vec();
                     frame.extend_from_slice(claim);
@@ -140,17 +128,11 @@ fn unchecked<M: Wire>(message: &M) -> Vec<u8> {
 fn the_longest_lists_of_the_smallest_elements_keep_the_bound() {
     // Lengths just above and just below where a list doubles, up to the longest.
     for len in [1, 5, 20, 100, 1_025, 4_097, 8_193, 32_769, 52_429, 65_536] {
-        let answer = |answer| {
-            unchecked(&MasterToOperator::Answer {
-                request: 0,
-                answer: Ok(answer),
-            })
-        };
+        let answer = |answer| unchecked(&MasterToOperator::Answer { request: 0, answer: Ok(answer) });
         let line = (Moment(0), ReceiptLine::Unregistered);
         decodes_soundly::<MasterToOperator>(&answer(Answer::Receipt(vec![line; len])));
-        let answered = InverseAnswer::Accept {
-            rather: vec![TaskId::from_str("F0.0").expect("it is one"); len],
-        };
+        let answered =
+            InverseAnswer::Accept { rather: vec![TaskId::from_str("F0.0").expect("it is one"); len] };
         let id = InverseOfferId(0);
         let answer = FrameworkToMaster::AnswerInverse { id, answer: answered };
         decodes_soundly::<FrameworkToMaster>(&unchecked(&answer));
@@ -178,9 +160,7 @@ fn the_longest_lists_of_the_smallest_elements_keep_the_bound() {
             },
             ending: Some(Arc::default()),
         });
-        let unregister = SlaveToMaster::Unregister {
-            finals: finals.collect(),
-        };
+        let unregister = SlaveToMaster::Unregister { finals: finals.collect() };
         decodes_soundly::<SlaveToMaster>(&unchecked(&unregister));
         let offered = Offered {
             id: OfferId(0),
@@ -195,40 +175,23 @@ fn the_longest_lists_of_the_smallest_elements_keep_the_bound() {
 #[test]
 fn a_list_beyond_its_limit_is_refused_both_ways() {
     let arguments = vec![String::new(); 5_000];
-    let command = Some(Arc::new(task::Command {
-        arguments,
-        ..task::Command::default()
-    }));
-    let launch = SlaveToExecutor::Launch {
-        task: TASK,
-        command,
-        data: Arc::default(),
-    };
-    let limit = LimitError {
-        of: "the arguments of a command",
-        max: codec::ARGUMENTS_MAX,
-        found: 5_000,
-    };
+    let command = Some(Arc::new(task::Command { arguments, ..task::Command::default() }));
+    let launch = SlaveToExecutor::Launch { task: TASK, command, data: Arc::default() };
+    let limit = LimitError { of: "the arguments of a command", max: codec::ARGUMENTS_MAX, found: 5_000 };
     let what = "SlaveToExecutor";
     let decoded = decode::<SlaveToExecutor>(&unchecked(&launch));
     assert_eq!(decoded, Err(DecodeError::Limit { what, limit }));
     assert_eq!(encode(&launch), Err(EncodeError::Limit { what, limit }));
 }
 
-const TASK: TaskId = TaskId {
-    framework: FrameworkId(1),
-    number: 1,
-};
+const TASK: TaskId = TaskId { framework: FrameworkId(1), number: 1 };
 
 #[test]
 fn a_frame_is_judged_before_it_is_read() {
     assert_eq!(decode::<SlaveToMaster>(&[]), Err(DecodeError::Empty));
     let size = FRAME_SIZE_MAX + 1;
     let large = vec![VERSION; size];
-    assert_eq!(
-        decode::<SlaveToMaster>(&large),
-        Err(DecodeError::TooLarge { size })
-    );
+    assert_eq!(decode::<SlaveToMaster>(&large), Err(DecodeError::TooLarge { size }));
     let other = decode::<SlaveToMaster>(&[2, 0, 0]);
     assert_eq!(other, Err(DecodeError::Version { found: 2 }));
     assert_eq!(other.unwrap_err().close_code(), CloseCode::Version);
@@ -239,17 +202,9 @@ fn each_fault_is_named() {
     fn fault(bytes: &[u8]) -> (usize, Malformed) {
         let frame = [&[VERSION], bytes].concat();
         match decode::<FrameworkToMaster>(&frame) {
-            Err(
-                error @ DecodeError::Malformed {
-                    what: "FrameworkToMaster",
-                    at,
-                    ..
-                },
-            ) => {
+            Err(error @ DecodeError::Malformed { what: "FrameworkToMaster", at, .. }) => {
                 assert_eq!(error.close_code(), CloseCode::Misbehaved);
-                let DecodeError::Malformed { cause, .. } = error else {
-                    unreachable!()
-                };
+                let DecodeError::Malformed { cause, .. } = error else { unreachable!() };
                 (at, cause)
             }
             other => panic!("{other:?}"),
@@ -260,29 +215,11 @@ fn each_fault_is_named() {
     assert_eq!(fault(&[0, 2]), (3, Malformed::Flag { found: 2 }));
     assert_eq!(fault(&[0, 0, 1, 0xff]), (5, Malformed::Utf8));
     assert_eq!(fault(&[2, 9, 1]), (3, Malformed::List { len: 9 }));
-    assert_eq!(
-        fault(&[6, 0x80, 0]),
-        (4, Malformed::Number),
-        "longer than it need be"
-    );
-    assert_eq!(
-        fault(&[6, 0xff, 0xff, 0xff, 0xff, 0x1f]),
-        (7, Malformed::Number),
-        "33 bits"
-    );
-    let (at, Malformed::Value(text)) = fault(&[10]) else {
-        panic!()
-    };
-    assert_eq!(
-        (at, text.as_str()),
-        (
-            2,
-            "invalid value: integer `10`, expected variant index 0 <= i < 10"
-        )
-    );
-    let (_, Malformed::Value(text)) = fault(&[0, 0, 1, b' ']) else {
-        panic!()
-    };
+    assert_eq!(fault(&[6, 0x80, 0]), (4, Malformed::Number), "longer than it need be");
+    assert_eq!(fault(&[6, 0xff, 0xff, 0xff, 0xff, 0x1f]), (7, Malformed::Number), "33 bits");
+    let (at, Malformed::Value(text)) = fault(&[10]) else { panic!() };
+    assert_eq!((at, text.as_str()), (2, "invalid value: integer `10`, expected variant index 0 <= i < 10"));
+    let (_, Malformed::Value(text)) = fault(&[0, 0, 1, b' ']) else { panic!() };
     assert_eq!(text.as_str(), "a name is made of a-z A-Z 0-9 . _ -, not ' '");
     let trailing = decode::<FrameworkToMaster>(&[VERSION, 3, 0]);
     let what = "FrameworkToMaster";
@@ -296,11 +233,7 @@ fn what_breaks_a_limit_is_neither_encoded_nor_decoded() {
         filter: Millis::ZERO,
     };
     assert!(encode(&decline(1_000)).is_ok());
-    let limit = LimitError {
-        of: "the offers of a message",
-        max: 1_000,
-        found: 1_001,
-    };
+    let limit = LimitError { of: "the offers of a message", max: 1_000, found: 1_001 };
     let what = "FrameworkToMaster";
     let error = EncodeError::Limit { what, limit };
     assert_eq!(encode(&decline(1_001)), Err(error.clone()));
@@ -309,10 +242,7 @@ fn what_breaks_a_limit_is_neither_encoded_nor_decoded() {
         "this FrameworkToMaster breaks a limit: the offers of a message may be 1000, not 1001"
     );
     let frame = unchecked(&decline(1_001));
-    assert_eq!(
-        decode::<FrameworkToMaster>(&frame),
-        Err(DecodeError::Limit { what, limit })
-    );
+    assert_eq!(decode::<FrameworkToMaster>(&frame), Err(DecodeError::Limit { what, limit }));
 }
 
 #[test]
@@ -323,30 +253,22 @@ fn a_message_of_more_than_a_frame_is_refused_and_the_buffer_left_empty() {
         name: Name::new("big").unwrap(),
         resources: Resources::NONE,
         kill_grace: Millis::ZERO,
-        run: task::Run::Executor {
-            number: 1,
-            command: Arc::default(),
-            data,
-        },
+        run: task::Run::Executor { number: 1, command: Arc::default(), data },
     };
     let accept = |len| FrameworkToMaster::Accept {
         offer: OfferId(u64::MAX),
+        slave: SlaveId(u32::MAX),
         tasks: vec![spec.clone(); len],
         filter: Millis(u64::MAX),
     };
     let mut frame = vec![1, 2, 3];
     let what = "FrameworkToMaster";
-    assert_eq!(
-        codec::encode_into(&accept(16), &mut frame),
-        Err(EncodeError::TooLarge { what })
-    );
+    assert_eq!(codec::encode_into(&accept(16), &mut frame), Err(EncodeError::TooLarge { what }));
     assert_eq!(frame, []);
     assert_eq!(codec::encode_into(&accept(15), &mut frame), Ok(()));
-    assert_eq!(frame.len(), 15 * codec::task_size(&spec).unwrap() + 23);
+    assert_eq!(frame.len(), 15 * codec::task_size(&spec).unwrap() + 28);
     assert!(frame.len() <= codec::ACCEPT_ROOM);
     assert_eq!(decode(&frame), Ok(accept(15)));
-    let reconcile = FrameworkToMaster::Reconcile {
-        tasks: vec![(TASK, SlaveId(u32::MAX)); codec::TASKS_MAX],
-    };
+    let reconcile = FrameworkToMaster::Reconcile { tasks: vec![(TASK, SlaveId(u32::MAX)); codec::TASKS_MAX] };
     assert!(encode(&reconcile).unwrap().len() < FRAME_SIZE_MAX / 50);
 }

@@ -25,20 +25,14 @@ async fn executor<T: Send + 'static>(
 }
 
 fn reason(detail: &str) -> CloseReason {
-    CloseReason {
-        code: CloseCode::Shutdown,
-        detail: detail.into(),
-    }
+    CloseReason { code: CloseCode::Shutdown, detail: detail.into() }
 }
 
 #[test]
 fn frames_of_every_size_go_there_and_back() {
     run::<Unix>(async |unix: &Unix| {
         let (life, slave) = executor(unix, |mut client| {
-            let web = Peer {
-                role: Role::Slave,
-                name: name("web-1"),
-            };
+            let web = Peer { role: Role::Slave, name: name("web-1") };
             assert_eq!(client.peer(), &web);
             loop {
                 match client.receive() {
@@ -100,10 +94,7 @@ fn a_close_says_why_both_ways() {
         let (mut send, _receive) = slave.split();
         send.close(reason("the slave is leaving"));
         let closed = Closed::Peer(reason("the slave is leaving"));
-        assert_eq!(
-            life.await.unwrap(),
-            (Err(closed.clone()), Err(SendError::Closed(closed)))
-        );
+        assert_eq!(life.await.unwrap(), (Err(closed.clone()), Err(SendError::Closed(closed))));
     });
 }
 

@@ -57,11 +57,7 @@ impl Harness for Unix {
         let check = move |_: &Name, token: &Token| *token == expected;
         let listener =
             Listener::bind(&directory.path().join("executors.sock"), name("web-1"), check).unwrap();
-        Self {
-            directory,
-            token,
-            listener: Mutex::new(listener.hello_timeout(Duration::from_secs(1))),
-        }
+        Self { directory, token, listener: Mutex::new(listener.hello_timeout(Duration::from_secs(1))) }
     }
 
     async fn pair(&self) -> (UnixSession, UnixSession) {
@@ -117,10 +113,7 @@ impl Harness for Unix {
 fn each_end_knows_the_other() {
     neap_transport_conformance::run::<Unix>(async |unix: &Unix| {
         let (executor, accepted) = unix.pair().await;
-        let peer = |role, text| Peer {
-            role,
-            name: name(text),
-        };
+        let peer = |role, text| Peer { role, name: name(text) };
         assert_eq!(executor.peer(), &peer(Role::Slave, "web-1"));
         assert_eq!(accepted.peer(), &peer(Role::Executor, "default"));
     });
@@ -133,14 +126,7 @@ fn a_hello_that_is_none_is_refused() {
         let no_name = hello(&unix.token, b"");
         let too_large = [0xff; 64];
         let close = [0x80, 0, 0, 1, 0];
-        for bytes in [
-            &bad_name[..],
-            &no_name,
-            &too_large,
-            &close,
-            b"GET / HTTP/1.1\r\n\r\n",
-            &[0, 0, 0, 0],
-        ] {
+        for bytes in [&bad_name[..], &no_name, &too_large, &close, b"GET / HTTP/1.1\r\n\r\n", &[0, 0, 0, 0]] {
             assert!(unix.told(bytes).await.is_ok(), "{bytes:?}");
         }
         unix.pair().await;
@@ -150,15 +136,8 @@ fn a_hello_that_is_none_is_refused() {
 /// An executor's first words, byte by byte.
 fn hello(token: &Token, executor: &[u8]) -> Vec<u8> {
     let hex = token.to_hex();
-    let token = (0..64)
-        .step_by(2)
-        .map(|place| u8::from_str_radix(&hex[place..place + 2], 16).unwrap());
-    let body: Vec<u8> = b"neapux/1"
-        .iter()
-        .copied()
-        .chain(token)
-        .chain(executor.iter().copied())
-        .collect();
+    let token = (0..64).step_by(2).map(|place| u8::from_str_radix(&hex[place..place + 2], 16).unwrap());
+    let body: Vec<u8> = b"neapux/1".iter().copied().chain(token).chain(executor.iter().copied()).collect();
     let size = u32::try_from(body.len()).unwrap();
     [&size.to_be_bytes(), body.as_slice()].concat()
 }

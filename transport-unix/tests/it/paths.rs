@@ -81,13 +81,8 @@ fn a_path_too_long_is_named_with_the_limit() {
         assert!(bind(&path(PATH_LEN_MAX)).is_ok());
         let long = path(PATH_LEN_MAX + 1);
         let refused = bind(&long).unwrap_err().to_string();
-        assert!(
-            refused.contains("at most 107") && refused.contains("shorter"),
-            "{refused}"
-        );
-        let error = connect(&long, &name("e"), &Token::random().unwrap(), TIMEOUT)
-            .await
-            .unwrap_err();
+        assert!(refused.contains("at most 107") && refused.contains("shorter"), "{refused}");
+        let error = connect(&long, &name("e"), &Token::random().unwrap(), TIMEOUT).await.unwrap_err();
         assert!(matches!(error, ConnectError::PathTooLong { .. }), "{error}");
     });
 }
@@ -96,9 +91,7 @@ fn a_path_too_long_is_named_with_the_limit() {
 fn nobody_there_is_named() {
     run::<Unix>(async |unix: &Unix| {
         let path = unix.directory.path().join("nobody.sock");
-        let error = connect(&path, &name("e"), &Token::random().unwrap(), TIMEOUT)
-            .await
-            .unwrap_err();
+        let error = connect(&path, &name("e"), &Token::random().unwrap(), TIMEOUT).await.unwrap_err();
         assert!(matches!(error, ConnectError::Unreachable { .. }), "{error}");
         assert!(error.to_string().contains("nobody.sock"), "{error}");
     });
