@@ -114,6 +114,8 @@ fn memory_is_bounded_whatever_a_list_claims() {
         for at in 1..=example.frame.len() {
             for claim in [
                 &[0x7f][..],
+                // 3,000: as many as bytes follow.
+                &[0xb8, 0x17],
                 &[0xff, 0x7f],
                 &[0x80, 0x80, 0x04],
                 &[0xff, 0xff, 0xff, 0xff, 0x0f],
