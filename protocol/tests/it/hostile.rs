@@ -105,7 +105,14 @@ proptest! {
 fn memory_is_bounded_whatever_a_list_claims() {
     for example in examples::all() {
         for at in 1..=example.frame.len() {
-            for claim in [&[0x7f][..], &[0xff, 0x7f], &[0x80, 0x80, 0x04], &[0xff, 0xff, 0xff, 0xff, 0x0f]] {
+            for claim in [
+                &[0x7f][..],
+                // 3,000: as many as bytes follow.
+                &[0xb8, 0x17],
+                &[0xff, 0x7f],
+                &[0x80, 0x80, 0x04],
+                &[0xff, 0xff, 0xff, 0xff, 0x0f],
+            ] {
                 for (filler, len) in [(0, 4), (0, 3_000), (1, 3_000)] {
                     let mut frame = example.frame[..at].to_vec();
                     frame.extend_from_slice(claim);
