@@ -6,10 +6,14 @@
 
 pub mod cli;
 pub mod config;
+pub mod driver;
 pub mod exit;
 pub mod host;
 pub mod log;
+pub mod master;
 pub mod near;
+pub mod operator;
 pub mod output;
+pub mod pki;
 pub mod shutdown;
 pub mod units;
