@@ -120,11 +120,8 @@ impl Sessions {
         if let Some(open) = self.all.get_mut(&id).filter(|open| open.end.is_some()) {
             tracing::info!(session = %id, peer = %open.peer, %reason, "session closed");
             let _ = open.frames.send(Outgoing::Close(reason));
-            // From here on its reader speaks for nobody.
-            if let Some(end) = open.end.take() {
-                // The writer waits for the last frame, not for this.
-                drop(end);
-            }
+            // From here on its reader speaks for nobody, and the writer ends after the last frame.
+            open.end = None;
         }
     }
 

@@ -123,9 +123,9 @@ struct Disk {
 }
 
 impl Disk {
-    fn room(&self) -> Result<(), redb::BackendError> {
+    fn room(&self) -> Result<(), io::Error> {
         match self.full.load(Ordering::SeqCst) {
-            true => Err(io::Error::from(io::ErrorKind::StorageFull).into()),
+            true => Err(io::ErrorKind::StorageFull.into()),
             false => Ok(()),
         }
     }
@@ -152,6 +152,10 @@ impl StorageBackend for Disk {
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         self.room()?;
         self.file.write(offset, data)
+    }
+
+    fn close(&self) -> Result<(), io::Error> {
+        self.file.close()
     }
 }
 
