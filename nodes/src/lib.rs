@@ -1,15 +1,20 @@
 //! neap's programs: master, slave, frameworks and operators, behind one command line.
 //!
-//! [`cli`] is the face; below it are what every command shares: settings ([`config`]), quantities ([`units`]),
+//! [`cli`] is the face. The commands are in [`master`] (the driver of the master's machine), [`operator`] and [`pki`];
+//! what drivers share is in [`driver`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]),
 //! results and errors ([`output`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod config;
+pub mod driver;
 pub mod exit;
 pub mod host;
 pub mod log;
+pub mod master;
 pub mod near;
+pub mod operator;
 pub mod output;
+pub mod pki;
 pub mod shutdown;
 pub mod units;
