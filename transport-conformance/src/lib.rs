@@ -3,7 +3,7 @@
 //! The contract is the page of [`neap_protocol::transport`]. A transport's tests implement [`Harness`], which
 //! makes real sessions, and expand [`suite!`], which holds them to the page: one test a promise.
 //!
-//! ```ignore
+//! ```text
 //! neap_transport_conformance::suite!(MyHarness);
 //! ```
 //!
