@@ -114,9 +114,7 @@ pub fn encode<M: Wire>(message: &M) -> Result<Vec<u8>, EncodeError> {
 pub fn encode_into<M: Wire>(message: &M, frame: &mut Vec<u8>) -> Result<(), EncodeError> {
     frame.clear();
     let what = M::NAME;
-    message
-        .check()
-        .map_err(|limit| EncodeError::Limit { what, limit })?;
+    message.check().map_err(|limit| EncodeError::Limit { what, limit })?;
     frame.push(VERSION);
     let written = postcard::serialize_with_flavor(message, Frame(frame));
     written.map_err(|error| {
@@ -152,9 +150,7 @@ pub fn decode<M: Wire>(frame: &[u8]) -> Result<M, DecodeError> {
         0 => {}
         extra => return Err(DecodeError::Trailing { what, extra }),
     }
-    message
-        .check()
-        .map_err(|limit| DecodeError::Limit { what, limit })?;
+    message.check().map_err(|limit| DecodeError::Limit { what, limit })?;
     Ok(message)
 }
 
@@ -194,10 +190,9 @@ pub enum EncodeError {
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLarge { what } => write!(
-                f,
-                "this {what} has more than the {FRAME_SIZE_MAX} bytes of a frame: send it in parts"
-            ),
+            Self::TooLarge { what } => {
+                write!(f, "this {what} has more than the {FRAME_SIZE_MAX} bytes of a frame: send it in parts")
+            }
             Self::Limit { what, limit } => write!(f, "this {what} breaks a limit: {limit}"),
             Self::Unwritable { what } => write!(f, "this {what} has a part that frames have no form for"),
         }

@@ -14,7 +14,9 @@ use alloc::vec::Vec;
 use crate::codec;
 use crate::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::Map;
-use crate::message::{FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered};
+use crate::message::{
+    FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
+};
 use crate::outbox::Outbox;
 use crate::resources::Resources;
 use crate::task;
@@ -436,10 +438,7 @@ impl Framework {
 
     /// The id that the next task will have; `None` before the first subscription, and when all are used.
     pub fn next_task(&self) -> Option<TaskId> {
-        Some(TaskId {
-            framework: self.id?,
-            number: self.highest_task.checked_add(1)?,
-        })
+        Some(TaskId { framework: self.id?, number: self.highest_task.checked_add(1)? })
     }
 
     /// Every task that is not over and handled, its slave and its state as the scheduler was told it.
@@ -458,9 +457,7 @@ impl Framework {
 
     /// The inverse offers that are open, and what was answered.
     pub fn inverse_offers(&self) -> impl Iterator<Item = (InverseOfferId, &Asked, Option<&InverseAnswer>)> {
-        self.inverse_offers
-            .iter()
-            .map(|(&id, inverse)| (id, &inverse.asked, inverse.answer.as_ref()))
+        self.inverse_offers.iter().map(|(&id, inverse)| (id, &inverse.asked, inverse.answer.as_ref()))
     }
 
     /// The newest session, subscribed or not.
@@ -474,7 +471,9 @@ impl Framework {
     fn subscription(&self) -> Option<SessionId> {
         match self.link {
             Link::Subscribed { session } => Some(session),
-            Link::Idle | Link::Waiting { .. } | Link::Connecting | Link::Subscribing { .. } | Link::Over => None,
+            Link::Idle | Link::Waiting { .. } | Link::Connecting | Link::Subscribing { .. } | Link::Over => {
+                None
+            }
         }
     }
 
@@ -500,7 +499,9 @@ impl Framework {
     fn opened(&mut self, config: &Config, session: SessionId, out: &mut Outbox<Effect>) {
         match self.link {
             Link::Connecting => {}
-            Link::Subscribing { session: own } | Link::Subscribed { session: own } if own == session => return,
+            Link::Subscribing { session: own } | Link::Subscribed { session: own } if own == session => {
+                return;
+            }
             Link::Idle
             | Link::Waiting { .. }
             | Link::Subscribing { .. }
@@ -522,10 +523,7 @@ impl Framework {
                 highest_task: self.highest_task,
             },
         });
-        out.push(Effect::SetTimer {
-            timer: Timer::Subscribe,
-            when: When::After(config.subscribe_timeout),
-        });
+        out.push(Effect::SetTimer { timer: Timer::Subscribe, when: When::After(config.subscribe_timeout) });
     }
 
     fn fired(&mut self, config: &Config, timer: Timer, out: &mut Outbox<Effect>) {
@@ -537,17 +535,17 @@ impl Framework {
             }
             (Timer::Subscribe, &Link::Subscribing { session }) => {
                 // Cancelling what has just fired would be noise, so this is not `leave`.
-                out.push(close(
-                    session,
-                    CloseCode::Done,
-                    "the subscription was not answered in time",
-                ));
+                out.push(close(session, CloseCode::Done, "the subscription was not answered in time"));
                 self.retry(config, Text::EMPTY, out);
             }
             (Timer::Reannounce, Link::Subscribed { .. }) => self.close_unconfirmed(out),
             (
                 Timer::Connect,
-                Link::Idle | Link::Connecting | Link::Subscribing { .. } | Link::Subscribed { .. } | Link::Over,
+                Link::Idle
+                | Link::Connecting
+                | Link::Subscribing { .. }
+                | Link::Subscribed { .. }
+                | Link::Over,
             )
             | (
                 Timer::Subscribe,
@@ -568,11 +566,9 @@ impl Framework {
         out: &mut Outbox<Effect>,
     ) {
         match message {
-            MasterToFramework::Subscribed {
-                id,
-                epoch,
-                highest_task,
-            } => self.subscribed(config, session, (id, epoch, highest_task), out),
+            MasterToFramework::Subscribed { id, epoch, highest_task } => {
+                self.subscribed(config, session, (id, epoch, highest_task), out)
+            }
             MasterToFramework::NotLeading { leader } => {
                 self.leave(config, CloseCode::Done, "this master does not lead", leader, out);
             }
@@ -586,21 +582,8 @@ impl Framework {
             MasterToFramework::Offers(offers) => self.offered(config, offers, out),
             MasterToFramework::Rescind(offers) => self.rescinded(&offers, out),
             MasterToFramework::Update { update, slave } => self.updated(update, slave, out),
-            MasterToFramework::InverseOffer {
-                id,
-                slave,
-                name,
-                ask,
-                deadline,
-                reason,
-            } => {
-                let asked = Asked {
-                    slave,
-                    name,
-                    ask,
-                    deadline,
-                    reason,
-                };
+            MasterToFramework::InverseOffer { id, slave, name, ask, deadline, reason } => {
+                let asked = Asked { slave, name, ask, deadline, reason };
                 self.inverse_offered(config, id, asked, out);
             }
             MasterToFramework::InverseOfferClosed { id, outcome } => self.inverse_closed(id, outcome, out),
@@ -725,10 +708,7 @@ impl Framework {
             self.failures += 1;
         }
         self.link = Link::Waiting { leader };
-        out.push(Effect::SetTimer {
-            timer: Timer::Connect,
-            when: When::After(delay),
-        });
+        out.push(Effect::SetTimer { timer: Timer::Connect, when: When::After(delay) });
     }
 
     fn refused(&mut self, session: SessionId, text: Text, out: &mut Outbox<Effect>) {
@@ -841,12 +821,7 @@ impl Framework {
                 Err((reason, why)) => dropped.push((spec.id, reason, why)),
             }
         }
-        let message = FrameworkToMaster::Accept {
-            offer,
-            slave,
-            tasks: accept,
-            filter,
-        };
+        let message = FrameworkToMaster::Accept { offer, slave, tasks: accept, filter };
         self.tell(message, out);
         for (task, reason, why) in dropped {
             drop_task(task, slave, reason, why.as_str(), out);
@@ -865,12 +840,19 @@ impl Framework {
     }
 
     /// The encoded size of a task that may be sent as the `nth` of an accept with so much room left.
-    fn admit(&self, config: &Config, spec: &TaskSpec, nth: usize, room: usize) -> Result<usize, (Reason, Text)> {
+    fn admit(
+        &self,
+        config: &Config,
+        spec: &TaskSpec,
+        nth: usize,
+        room: usize,
+    ) -> Result<usize, (Reason, Text)> {
         if self.tasks.len() >= config.tasks_max {
             let why = format!("the framework has {} tasks, the most that it may", config.tasks_max);
             return Err((Reason::OfferGone, why.into()));
         }
-        let size = codec::task_size(spec).map_err(|error| (Reason::InvalidSpec, format!("{error}").into()))?;
+        let size =
+            codec::task_size(spec).map_err(|error| (Reason::InvalidSpec, format!("{error}").into()))?;
         if nth >= codec::LAUNCHES_MAX || size > room {
             return Err((Reason::OfferGone, "the tasks before it fill the message".into()));
         }
@@ -1005,7 +987,13 @@ impl Framework {
         }
     }
 
-    fn inverse_offered(&mut self, config: &Config, id: InverseOfferId, asked: Asked, out: &mut Outbox<Effect>) {
+    fn inverse_offered(
+        &mut self,
+        config: &Config,
+        id: InverseOfferId,
+        asked: Asked,
+        out: &mut Outbox<Effect>,
+    ) {
         if self.tearing_down {
             return;
         }
@@ -1015,11 +1003,7 @@ impl Framework {
                 let answer = InverseAnswer::Decline { reason };
                 return self.tell(FrameworkToMaster::AnswerInverse { id, answer }, out);
             }
-            let inverse = Inverse {
-                asked: asked.clone(),
-                answer: None,
-                confirmed: true,
-            };
+            let inverse = Inverse { asked: asked.clone(), answer: None, confirmed: true };
             self.inverse_offers.insert(id, inverse);
             return out.push(Effect::Notify(Event::InverseOffer { id, asked }));
         };
@@ -1067,13 +1051,7 @@ impl Framework {
 
 impl Task {
     fn staging(slave: SlaveId) -> Self {
-        Self {
-            slave,
-            state: TaskState::Staging,
-            told: 0,
-            handled: 0,
-            kill: Kill::Unasked,
-        }
+        Self { slave, state: TaskState::Staging, told: 0, handled: 0, kill: Kill::Unasked }
     }
 }
 
@@ -1093,40 +1071,23 @@ impl NewTask {
     fn numbered(self, id: TaskId) -> TaskSpec {
         let run = match self.run {
             NewRun::Command(command) => Run::Command(command),
-            NewRun::Executor { number, command, data } => Run::Executor {
-                number: number.unwrap_or(id.number),
-                command,
-                data,
-            },
+            NewRun::Executor { number, command, data } => {
+                Run::Executor { number: number.unwrap_or(id.number), command, data }
+            }
         };
-        TaskSpec {
-            id,
-            name: self.name,
-            resources: self.resources,
-            kill_grace: self.kill_grace,
-            run,
-        }
+        TaskSpec { id, name: self.name, resources: self.resources, kill_grace: self.kill_grace, run }
     }
 }
 
 /// Reports a task that was never sent. It is not tracked: nothing can follow.
 fn drop_task(task: TaskId, slave: SlaveId, reason: Reason, why: &str, out: &mut Outbox<Effect>) {
-    let update = Update {
-        task,
-        number: 1,
-        state: TaskState::Dropped,
-        reason,
-        message: Text::new(why),
-    };
+    let update = Update { task, number: 1, state: TaskState::Dropped, reason, message: Text::new(why) };
     out.push(Effect::Notify(Event::Update { update, slave }));
 }
 
 fn close(session: SessionId, code: CloseCode, detail: &str) -> Effect {
     let detail = Text::new(detail);
-    Effect::Close {
-        session,
-        reason: CloseReason { code, detail },
-    }
+    Effect::Close { session, reason: CloseReason { code, detail } }
 }
 
 fn backoff(config: &Config, failures: u8) -> Millis {

@@ -7,8 +7,8 @@ use super::{
 use crate::message::{
     Answer, Command as OperatorCommand, DrainPlan, DrainView, DrainWait, Event, ExecutorToSlave, Final,
     FrameworkToMaster, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, MasterToFramework,
-    MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster, Page, ReceiptLine, SlaveToExecutor,
-    SlaveToMaster, SlaveView, TaskView,
+    MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster, Page, ReceiptLine,
+    SlaveToExecutor, SlaveToMaster, SlaveView, TaskView,
 };
 use crate::resources::{PORT_RANGES_MAX, Resources};
 use crate::task::{COMMAND_SIZE_MAX, Command, Ending, Run, TASK_DATA_MAX, TaskReport, TaskSpec};

@@ -42,10 +42,7 @@ impl<'de> Reader<'de> {
 
     fn take(&mut self, len: u64) -> Result<&'de [u8], Error> {
         let len = usize::try_from(len).map_err(|_| Error(Malformed::Truncated))?;
-        let (taken, rest) = self
-            .bytes
-            .split_at_checked(len)
-            .ok_or(Error(Malformed::Truncated))?;
+        let (taken, rest) = self.bytes.split_at_checked(len).ok_or(Error(Malformed::Truncated))?;
         self.bytes = rest;
         Ok(taken)
     }

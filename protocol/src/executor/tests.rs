@@ -6,15 +6,10 @@ use crate::ids::FrameworkId;
 
 const S: SessionId = SessionId(1);
 const S2: SessionId = SessionId(2);
-const CONFIG: Config = Config {
-    recovery_timeout: Millis(9000),
-};
+const CONFIG: Config = Config { recovery_timeout: Millis(9000) };
 
 fn task(number: u32) -> TaskId {
-    TaskId {
-        framework: FrameworkId(1),
-        number,
-    }
+    TaskId { framework: FrameworkId(1), number }
 }
 
 fn go(executor: &mut Executor, input: Input) -> Vec<Effect> {
@@ -34,25 +29,15 @@ fn slave(message: SlaveToExecutor) -> Input {
 }
 
 fn launch(number: u32) -> Input {
-    slave(SlaveToExecutor::Launch {
-        task: task(number),
-        command: None,
-        data: Arc::default(),
-    })
+    slave(SlaveToExecutor::Launch { task: task(number), command: None, data: Arc::default() })
 }
 
 fn kill(number: u32, grace: u64) -> Input {
-    slave(SlaveToExecutor::Kill {
-        task: task(number),
-        grace: Millis(grace),
-    })
+    slave(SlaveToExecutor::Kill { task: task(number), grace: Millis(grace) })
 }
 
 fn ack(number: u32, nth: u32) -> Input {
-    slave(SlaveToExecutor::Acknowledge {
-        task: task(number),
-        number: nth,
-    })
+    slave(SlaveToExecutor::Acknowledge { task: task(number), number: nth })
 }
 
 fn started(number: u32) -> Input {
@@ -60,50 +45,29 @@ fn started(number: u32) -> Input {
 }
 
 fn exited(number: u32, how: Exit) -> Input {
-    Input::Exited {
-        task: task(number),
-        how,
-    }
+    Input::Exited { task: task(number), how }
 }
 
 fn starts(number: u32) -> Effect {
-    Effect::Start {
-        task: task(number),
-        command: None,
-        data: Arc::default(),
-    }
+    Effect::Start { task: task(number), command: None, data: Arc::default() }
 }
 
 fn says(session: SessionId, number: u32, nth: u32, state: TaskState, reason: Reason) -> Effect {
-    let message = ExecutorToSlave::Update {
-        task: task(number),
-        number: nth,
-        state,
-        reason,
-        message: Text::EMPTY,
-    };
+    let message =
+        ExecutorToSlave::Update { task: task(number), number: nth, state, reason, message: Text::EMPTY };
     Effect::ToSlave { session, message }
 }
 
 fn registers(session: SessionId) -> Effect {
-    Effect::ToSlave {
-        session,
-        message: ExecutorToSlave::Register,
-    }
+    Effect::ToSlave { session, message: ExecutorToSlave::Register }
 }
 
 fn signals(number: u32, signal: Signal) -> Effect {
-    Effect::Signal {
-        task: task(number),
-        signal,
-    }
+    Effect::Signal { task: task(number), signal }
 }
 
 fn sets(timer: Timer, millis: u64) -> Effect {
-    Effect::SetTimer {
-        timer,
-        when: When::After(Millis(millis)),
-    }
+    Effect::SetTimer { timer, when: When::After(Millis(millis)) }
 }
 
 fn cancels(timer: Timer) -> Effect {
@@ -145,22 +109,13 @@ fn a_task_runs_to_its_end_and_the_executor_exits_when_it_is_acknowledged() {
 
 #[test]
 fn bad_ends_are_told_as_they_are() {
-    for (how, reason) in [
-        (Exit::Code(3), Reason::Exited(3)),
-        (Exit::Signal(15), Reason::Signalled(15)),
-    ] {
+    for (how, reason) in [(Exit::Code(3), Reason::Exited(3)), (Exit::Signal(15), Reason::Signalled(15))] {
         let failed = says(S, 1, 2, TaskState::Failed, reason);
         assert_eq!(go(&mut running(), exited(1, how)), [failed]);
     }
     let mut executor = connected();
     go(&mut executor, launch(1));
-    let effects = go(
-        &mut executor,
-        Input::StartFailed {
-            task: task(1),
-            cause: Text::EMPTY,
-        },
-    );
+    let effects = go(&mut executor, Input::StartFailed { task: task(1), cause: Text::EMPTY });
     assert_eq!(effects, [says(S, 1, 1, TaskState::Failed, Reason::NotStarted)]);
 }
 
@@ -168,21 +123,12 @@ fn bad_ends_are_told_as_they_are() {
 fn r13_a_kill_asks_then_forces_and_a_second_can_only_shorten_it() {
     let mut executor = running();
     let timer = Timer::Kill(task(1));
-    assert_eq!(
-        go(&mut executor, kill(1, 500)),
-        [signals(1, Signal::Term), sets(timer, 500)]
-    );
+    assert_eq!(go(&mut executor, kill(1, 500)), [signals(1, Signal::Term), sets(timer, 500)]);
     nothing(&mut executor, kill(1, 500));
     let when = When::After(Millis(200));
-    assert_eq!(
-        go(&mut executor, kill(1, 200)),
-        [Effect::ShortenTimer { timer, when }]
-    );
+    assert_eq!(go(&mut executor, kill(1, 200)), [Effect::ShortenTimer { timer, when }]);
     let mut other = executor.clone();
-    assert_eq!(
-        go(&mut other, kill(1, 0)),
-        [cancels(timer), signals(1, Signal::Kill)]
-    );
+    assert_eq!(go(&mut other, kill(1, 0)), [cancels(timer), signals(1, Signal::Kill)]);
     assert_eq!(go(&mut executor, Input::Timer(timer)), [signals(1, Signal::Kill)]);
     assert_eq!(executor, other);
     nothing(&mut executor, Input::Timer(timer));
@@ -219,17 +165,8 @@ fn r13_a_kill_that_comes_before_the_process_waits_for_it() {
     nothing(&mut executor, Input::Timer(Timer::Kill(task(1))));
     let mut failed = executor.clone();
     let timer = Timer::Kill(task(1));
-    assert_eq!(
-        go(&mut executor, started(1)),
-        [signals(1, Signal::Term), sets(timer, 500)]
-    );
-    let effects = go(
-        &mut failed,
-        Input::StartFailed {
-            task: task(1),
-            cause: Text::EMPTY,
-        },
-    );
+    assert_eq!(go(&mut executor, started(1)), [signals(1, Signal::Term), sets(timer, 500)]);
+    let effects = go(&mut failed, Input::StartFailed { task: task(1), cause: Text::EMPTY });
     assert_eq!(effects, [says(S, 1, 1, TaskState::Killed, Reason::NotStarted)]);
 }
 
@@ -250,10 +187,7 @@ fn s10_a_task_that_was_killed_before_it_came_never_starts() {
 #[test]
 fn r28_what_the_slave_has_not_acknowledged_is_said_again_in_the_next_session() {
     let mut executor = running();
-    assert_eq!(
-        go(&mut executor, Input::Closed { session: S }),
-        [sets(Timer::Recovery, 9000)]
-    );
+    assert_eq!(go(&mut executor, Input::Closed { session: S }), [sets(Timer::Recovery, 9000)]);
     nothing(&mut executor, Input::Closed { session: S });
     nothing(&mut executor, launch(2));
     assert_eq!(go(&mut executor, exited(1, Exit::Code(0))), []);
@@ -334,14 +268,8 @@ fn random_input(chance: &mut Chance) -> Input {
         6..9 => launch(number),
         9..12 => kill(number, grace),
         12..16 => started(number),
-        16..19 => exited(
-            number,
-            [Exit::Code(0), Exit::Code(1), Exit::Signal(9)][grace as usize],
-        ),
-        19 => Input::StartFailed {
-            task: task(number),
-            cause: Text::EMPTY,
-        },
+        16..19 => exited(number, [Exit::Code(0), Exit::Code(1), Exit::Signal(9)][grace as usize]),
+        19 => Input::StartFailed { task: task(number), cause: Text::EMPTY },
         20 if chance.below(4) == 0 => Input::Start,
         _ => ack(number, chance.below(4)),
     }
@@ -355,10 +283,7 @@ fn random_life(chance: &mut Chance) -> Option<u8> {
     for _ in 0..200 {
         let input = random_input(chance);
         let before = executor.clone();
-        if let Input::Slave {
-            session,
-            message: SlaveToExecutor::Kill { task, .. },
-        } = &input
+        if let Input::Slave { session, message: SlaveToExecutor::Kill { task, .. } } = &input
             && before.session == Some(*session)
             && !known.contains(task)
         {
@@ -371,28 +296,15 @@ fn random_life(chance: &mut Chance) -> Option<u8> {
                     assert!(!never.contains(task), "S10: {task} starts after its kill");
                     known.insert(*task);
                 }
-                Effect::ToSlave {
-                    message:
-                        ExecutorToSlave::Update {
-                            task, number, state, ..
-                        },
-                    ..
-                } => {
+                Effect::ToSlave { message: ExecutorToSlave::Update { task, number, state, .. }, .. } => {
                     let earlier = said.insert((*task, *number), *state);
-                    assert!(
-                        earlier.is_none_or(|earlier| earlier == *state),
-                        "{task} contradicts itself"
-                    );
+                    assert!(earlier.is_none_or(|earlier| earlier == *state), "{task} contradicts itself");
                 }
                 Effect::Exit { code } => {
                     assert!(executor.tasks.is_empty());
                     return Some(*code);
                 }
-                Effect::ToSlave {
-                    message: ExecutorToSlave::Register,
-                    ..
-                }
-                | Effect::Signal { .. } => {}
+                Effect::ToSlave { message: ExecutorToSlave::Register, .. } | Effect::Signal { .. } => {}
                 Effect::SetTimer { .. } | Effect::ShortenTimer { .. } | Effect::CancelTimer { .. } => {}
             }
         }
@@ -414,13 +326,7 @@ fn whatever_comes_it_keeps_its_promises() {
         let life = std::panic::AssertUnwindSafe(|| {
             ends.insert(random_life(&mut Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))));
         });
-        assert!(
-            std::panic::catch_unwind(life).is_ok(),
-            "seed {seed} failed as printed above"
-        );
+        assert!(std::panic::catch_unwind(life).is_ok(), "seed {seed} failed as printed above");
     }
-    assert!(
-        ends.contains(&Some(EXIT_DONE)) && ends.contains(&Some(EXIT_ABANDONED)),
-        "{ends:?}"
-    );
+    assert!(ends.contains(&Some(EXIT_DONE)) && ends.contains(&Some(EXIT_ABANDONED)), "{ends:?}");
 }

@@ -164,15 +164,8 @@ impl Slave {
             assert!(!executor.tasks.is_empty(), "{id} lives without tasks");
             let next = executor.next.iter().flat_map(|next| next.tasks.keys());
             for number in executor.tasks.keys().chain(next) {
-                let task = self.tasks.get(&TaskId {
-                    framework: id.framework,
-                    number: *number,
-                });
-                assert_eq!(
-                    task.map(|task| task.executor),
-                    Some(*id),
-                    "{id} has a task that is not"
-                );
+                let task = self.tasks.get(&TaskId { framework: id.framework, number: *number });
+                assert_eq!(task.map(|task| task.executor), Some(*id), "{id} has a task that is not");
             }
             let session = executor.session.and_then(|session| self.sessions.get(&session));
             assert_eq!(session, executor.session.map(|_| id));

@@ -21,58 +21,29 @@ fn r24_everything_is_ended_seen_dead_and_then_unregistered() {
     let timer = Timer::ExecutorRegister(executor(2));
     assert_eq!(
         bench.go(Input::DrainNow),
-        [
-            leaving(),
-            kills(1),
-            kills(2),
-            cancels(timer),
-            publishes(Event::Leaving)
-        ]
+        [leaving(), kills(1), kills(2), cancels(timer), publishes(Event::Leaving)]
     );
     bench.nothing(Input::DrainNow);
-    bench.nothing(Input::Master {
-        session: M,
-        message: MasterToSlave::Leave,
-    });
+    bench.nothing(Input::Master { session: M, message: MasterToSlave::Leave });
     // It refuses launches, and exits on nobody's word (S12).
     let reason = Reason::SlaveLeaving;
-    let refused = publishes(Event::LaunchRefused {
-        task: task(3),
-        reason,
-    });
+    let refused = publishes(Event::LaunchRefused { task: task(3), reason });
     let dropped = told(3, 1, TaskState::Dropped, reason);
-    assert_eq!(
-        bench.master(MasterToSlave::Launch(command(3))),
-        [refused, dropped]
-    );
-    bench.nothing(Input::Master {
-        session: M,
-        message: MasterToSlave::Unregistered,
-    });
+    assert_eq!(bench.master(MasterToSlave::Launch(command(3))), [refused, dropped]);
+    bench.nothing(Input::Master { session: M, message: MasterToSlave::Unregistered });
     // S1: no task is told lost before all are dead.
     assert_eq!(bench.gone(1), []);
     assert_eq!(
         bench.gone(2),
-        [
-            publishes(Event::NothingLeft),
-            unregisters(vec![lost(1, 2), lost(2, 1)]),
-            unregister_timer()
-        ]
+        [publishes(Event::NothingLeft), unregisters(vec![lost(1, 2), lost(2, 1)]), unregister_timer()]
     );
     bench.nothing(Input::DrainNow);
     assert_eq!(
         bench.master(MasterToSlave::Unregistered),
-        [
-            publishes(Event::Unregistered),
-            cancels(Timer::Unregister),
-            stores(5, CheckpointChange::Cleared)
-        ]
+        [publishes(Event::Unregistered), cancels(Timer::Unregister), stores(5, CheckpointChange::Cleared)]
     );
     bench.nothing(Input::Stored { seq: Seq(4) });
-    assert_eq!(
-        bench.go(Input::Stored { seq: Seq(5) }),
-        [Effect::Exit { code: EXIT_DONE }]
-    );
+    assert_eq!(bench.go(Input::Stored { seq: Seq(5) }), [Effect::Exit { code: EXIT_DONE }]);
     bench.nothing(Input::DrainNow);
     bench.nothing(Input::Start { checkpoint: None });
 }
@@ -83,21 +54,11 @@ fn r25_true_ends_are_delivered_as_such() {
     bench.launch_registered(command(2), 2, X2);
     bench.go(Input::DrainNow);
     // It had ended by itself before the kill reached it.
-    assert_eq!(
-        bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0)),
-        [acks(X, 1, 2)]
-    );
+    assert_eq!(bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0)), [acks(X, 1, 2)]);
     let finished = news(1, 2, TaskState::Finished, Reason::Exited(0));
     assert_eq!(bench.gone(1), [stores_news(5, finished.clone(), Some(ending()))]);
     let finals = vec![last_word(finished, Some(ending())), lost(2, 1)];
-    assert_eq!(
-        bench.gone(2),
-        [
-            publishes(Event::NothingLeft),
-            unregisters(finals),
-            unregister_timer()
-        ]
-    );
+    assert_eq!(bench.gone(2), [publishes(Event::NothingLeft), unregisters(finals), unregister_timer()]);
     // What becomes durable now has been said.
     assert_eq!(bench.go(Input::Stored { seq: Seq(5) }), []);
 }
@@ -107,10 +68,7 @@ fn r25_what_was_killed_before_is_killed() {
     let mut bench = Bench::running();
     bench.kill(1, 5000);
     let timer = cancels(Timer::KillEscalation(task(1)));
-    assert_eq!(
-        bench.go(Input::DrainNow),
-        [leaving(), kills(1), timer, publishes(Event::Leaving)]
-    );
+    assert_eq!(bench.go(Input::DrainNow), [leaving(), kills(1), timer, publishes(Event::Leaving)]);
     let killed = news(1, 3, TaskState::Killed, Reason::KilledByFramework);
     let finals = vec![last_word(killed.clone(), Some(ending()))];
     assert_eq!(
@@ -129,9 +87,7 @@ fn r24_with_a_grace_everything_is_asked_first() {
     let mut bench = Bench::running();
     bench.config.drain_now_grace = Some(Millis(3000));
     bench.master(MasterToSlave::Launch(command(2)));
-    let terminate = Effect::Terminate {
-        executor: executor(1),
-    };
+    let terminate = Effect::Terminate { executor: executor(1) };
     let timer = sets(Timer::DrainGrace, 3000);
     // What no executor has heard of has nothing to end well.
     let waiting = [kills(2), cancels(Timer::ExecutorRegister(executor(2)))];
@@ -140,10 +96,7 @@ fn r24_with_a_grace_everything_is_asked_first() {
     expected.extend([timer, publishes(Event::Leaving)]);
     assert_eq!(bench.master(MasterToSlave::Leave), expected);
     // A task that dies of the SIGTERM did not fail: it is lost with its slave.
-    assert_eq!(
-        bench.says(X, 1, 2, TaskState::Failed, Reason::Signalled(15)),
-        [acks(X, 1, 2), kills(1)]
-    );
+    assert_eq!(bench.says(X, 1, 2, TaskState::Failed, Reason::Signalled(15)), [acks(X, 1, 2), kills(1)]);
     assert_eq!(bench.gone(2), []);
     assert_eq!(
         bench.gone(1),
@@ -161,15 +114,9 @@ fn r26_a_second_signal_or_the_end_of_the_grace_ends_by_force() {
     let mut bench = Bench::running();
     bench.config.drain_now_grace = Some(Millis(3000));
     bench.go(Input::DrainNow);
-    bench.nothing(Input::Master {
-        session: M,
-        message: MasterToSlave::Leave,
-    });
-    let mut other = Bench {
-        slave: bench.slave.clone(),
-        config: bench.config.clone(),
-        disk: bench.disk.clone(),
-    };
+    bench.nothing(Input::Master { session: M, message: MasterToSlave::Leave });
+    let mut other =
+        Bench { slave: bench.slave.clone(), config: bench.config.clone(), disk: bench.disk.clone() };
     assert_eq!(other.go(Input::DrainNow), [cancels(Timer::DrainGrace), kills(1)]);
     assert_eq!(bench.go(Input::Timer(Timer::DrainGrace)), [kills(1)]);
     assert_eq!(bench.slave, other.slave);
@@ -197,10 +144,7 @@ fn r24_a_task_that_waits_for_a_fresh_executor_does_not_get_one() {
     assert_eq!(bench.go(Input::DrainNow), [leaving(), publishes(Event::Leaving)]);
     let finished = news(1, 1, TaskState::Finished, Reason::Normal);
     let never = news(2, 1, TaskState::Lost, Reason::SlaveUnregistered);
-    let finals = vec![
-        last_word(finished.clone(), Some(ending())),
-        last_word(never, None),
-    ];
+    let finals = vec![last_word(finished.clone(), Some(ending())), last_word(never, None)];
     assert_eq!(
         bench.gone(1),
         [
@@ -219,10 +163,7 @@ fn r26_with_no_leader_it_exits_in_time_having_said_so() {
     assert_eq!(bench.go(Input::DrainNow), [kills(1), publishes(Event::Leaving)]);
     assert_eq!(bench.gone(1), [publishes(Event::NothingLeft), unregister_timer()]);
     let exit = Effect::Exit { code: EXIT_DONE };
-    assert_eq!(
-        bench.go(Input::Timer(Timer::Unregister)),
-        [publishes(Event::NobodyAnswered), exit]
-    );
+    assert_eq!(bench.go(Input::Timer(Timer::Unregister)), [publishes(Event::NobodyAnswered), exit]);
 }
 
 #[test]
@@ -233,14 +174,8 @@ fn r26_a_leader_that_comes_in_time_is_told() {
     bench.gone(1);
     bench.go(Input::Timer(Timer::Reconnect));
     let opened = bench.go(Input::MasterOpened { session: M });
-    let [
-        Effect::ToMaster {
-            message: SlaveToMaster::Register {
-                leaving: true, tasks, ..
-            },
-            ..
-        },
-    ] = &opened[..]
+    let [Effect::ToMaster { message: SlaveToMaster::Register { leaving: true, tasks, .. }, .. }] =
+        &opened[..]
     else {
         panic!("{opened:?}");
     };
@@ -248,13 +183,7 @@ fn r26_a_leader_that_comes_in_time_is_told() {
     assert_eq!(*tasks, [report(1, TaskState::Running, Reason::Normal, 1)]);
     let (id, epoch) = (SlaveId(1), Epoch(1));
     let answer = bench.master(registered(1, 1));
-    assert_eq!(
-        answer,
-        [
-            publishes(Event::Registered { id, epoch }),
-            unregisters(vec![lost(1, 2)])
-        ]
-    );
+    assert_eq!(answer, [publishes(Event::Registered { id, epoch }), unregisters(vec![lost(1, 2)])]);
 }
 
 #[test]
@@ -267,24 +196,14 @@ fn r24_a_leader_that_comes_meanwhile_hears_that_it_leaves() {
     let (id, epoch) = (SlaveId(1), Epoch(1));
     let told_running = told(1, 1, TaskState::Running, Reason::Normal);
     let answer = bench.master(registered(1, 1));
-    assert_eq!(
-        answer,
-        [
-            publishes(Event::Registered { id, epoch }),
-            leaving(),
-            told_running
-        ]
-    );
+    assert_eq!(answer, [publishes(Event::Registered { id, epoch }), leaving(), told_running]);
 }
 
 #[test]
 fn r3_a_slave_that_was_removed_meanwhile_need_not_unregister() {
     let mut bench = Bench::running();
     bench.go(Input::DrainNow);
-    let whole = Checkpoint {
-        epoch: Epoch(1),
-        ..Checkpoint::default()
-    };
+    let whole = Checkpoint { epoch: Epoch(1), ..Checkpoint::default() };
     let removed = MasterToSlave::Refused(Refused::Removed);
     assert_eq!(
         bench.master(removed.clone()),
@@ -317,11 +236,7 @@ fn l5_a_slave_that_was_never_admitted_just_exits() {
     bench.go(Input::Start { checkpoint: None });
     assert_eq!(
         bench.go(Input::DrainNow),
-        [
-            publishes(Event::Leaving),
-            publishes(Event::NothingLeft),
-            Effect::Exit { code: EXIT_DONE }
-        ]
+        [publishes(Event::Leaving), publishes(Event::NothingLeft), Effect::Exit { code: EXIT_DONE }]
     );
     // One that is about to register afresh exits instead, with its trees dead.
     let mut bench = Bench::running();
@@ -335,10 +250,7 @@ fn l5_a_full_disk_does_not_keep_it() {
     let mut bench = Bench::registered();
     let cause = Text::new("no space left on device");
     bench.go(Input::DrainNow);
-    bench.go(Input::StoreFailed {
-        seq: Seq(1),
-        cause: cause.clone(),
-    });
+    bench.go(Input::StoreFailed { seq: Seq(1), cause: cause.clone() });
     let effects = bench.master(MasterToSlave::Unregistered);
     assert_eq!(effects.last(), Some(&stores(2, CheckpointChange::Cleared)));
     let failed = Input::StoreFailed { seq: Seq(2), cause };

@@ -154,18 +154,11 @@ fn random_input(chance: &mut Chance, slave: &Slave, seen: &mut Seen) -> Input {
 impl Seen {
     /// What is asked before an input, as it stands.
     fn before(&mut self, slave: &Slave, input: &Input) {
-<<<<<<< HEAD
-        if let Input::Master { session, message: MasterToSlave::Kill { task, .. } } = input
-=======
         if let Input::TreeEnded { executor, .. } | Input::LaunchFailed { executor, .. } = input {
             // Another tree may have the number after it.
             self.executors.retain(|_, theirs| theirs != executor);
         }
-        if let Input::Master {
-            session,
-            message: MasterToSlave::Kill { task, .. },
-        } = input
->>>>>>> slave
+        if let Input::Master { session, message: MasterToSlave::Kill { task, .. } } = input
             && slave.link.registered() == Some(*session)
             && slave.tasks.contains_key(task)
             && !self.handed.contains(task)
@@ -175,10 +168,7 @@ impl Seen {
     }
 
     fn learn(&mut self, slave: &Slave, before: &Slave) {
-        let fresh = slave
-            .tasks
-            .iter()
-            .filter(|(id, _)| !before.tasks.contains_key(id));
+        let fresh = slave.tasks.iter().filter(|(id, _)| !before.tasks.contains_key(id));
         let own = fresh.filter(|(_, task)| slave.executors.get(&task.executor).is_some_and(|e| !e.shared));
         self.executors.extend(own.map(|(id, task)| (*id, task.executor)));
     }
@@ -195,16 +185,8 @@ impl Seen {
                 assert!(!self.killed.contains(task), "S10: {task} was killed and is handed over");
                 self.handed.insert(*task);
             }
-<<<<<<< HEAD
             Effect::ToMaster { message: SlaveToMaster::Update { update, ending }, .. } => {
-                self.told(slave, update, ending.is_some());
-=======
-            Effect::ToMaster {
-                message: SlaveToMaster::Update { update, ending },
-                ..
-            } => {
                 self.told(update, ending.is_some());
->>>>>>> slave
             }
             Effect::ToMaster { message: SlaveToMaster::Unregister { finals }, .. } => {
                 self.sometimes.insert("unregistered");
@@ -244,18 +226,8 @@ impl Seen {
         let Some(executor) = self.executors.get(&update.task) else {
             return;
         };
-<<<<<<< HEAD
-        // S1: no terminal state while the tree of the executor runs, unless the executor has, or then had, others.
-        let shared = slave.executors.get(executor).is_some_and(|executor| executor.shared);
-        assert!(dead || shared || !self.alive.contains(executor), "S1: {} is told too early", update.task);
-=======
         // S1: no terminal state while the tree runs.
-        assert!(
-            dead || !self.alive.contains(executor),
-            "S1: {} is told too early",
-            update.task
-        );
->>>>>>> slave
+        assert!(dead || !self.alive.contains(executor), "S1: {} is told too early", update.task);
     }
 }
 
@@ -272,13 +244,7 @@ fn random_life(seed: u64, sometimes: &mut BTreeSet<&'static str>) -> usize {
         let before = bench.slave.clone();
         seen.before(&before, &input);
         let effects = bench.go(input.clone());
-<<<<<<< HEAD
-        let learns: Map<TaskId, ExecutorId> =
-            bench.slave.tasks.iter().map(|(id, task)| (*id, task.executor)).collect();
-        seen.executors.extend(learns.iter().map(|(id, executor)| (*id, *executor)));
-=======
         seen.learn(&bench.slave, &before);
->>>>>>> slave
         for effect in &effects {
             seen.effect(effect);
         }
@@ -312,21 +278,10 @@ fn random_life(seed: u64, sometimes: &mut BTreeSet<&'static str>) -> usize {
 fn whatever_comes_it_keeps_its_promises() {
     let (mut sometimes, mut inputs) = (BTreeSet::new(), 0);
     for seed in 1..=SEEDS {
-<<<<<<< HEAD
-        let run = std::panic::AssertUnwindSafe(|| random_life(seed * 0x9E37_79B9_7F4A_7C15, &mut sometimes));
-        if let Err(panic) = std::panic::catch_unwind(run) {
-            let why = panic.downcast_ref::<String>().cloned().unwrap_or_else(|| format!("{panic:?}"));
-            panic!("seed {seed}: {why}");
-        }
-=======
         let life = std::panic::AssertUnwindSafe(|| {
             inputs += random_life(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15), &mut sometimes);
         });
-        assert!(
-            std::panic::catch_unwind(life).is_ok(),
-            "seed {seed} failed as printed above"
-        );
->>>>>>> slave
+        assert!(std::panic::catch_unwind(life).is_ok(), "seed {seed} failed as printed above");
     }
     assert!(inputs >= 200_000, "{inputs} inputs");
     // It was no vacuous pass.
