@@ -6,10 +6,15 @@
 
 pub mod cli;
 pub mod config;
+pub mod driver;
+pub mod executor;
 pub mod exit;
+pub mod framework;
 pub mod host;
 pub mod log;
 pub mod near;
 pub mod output;
+pub mod sessions;
 pub mod shutdown;
+pub mod slave;
 pub mod units;

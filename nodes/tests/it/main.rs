@@ -6,3 +6,4 @@ mod examples;
 mod help;
 mod program;
 mod signals;
+mod slave;
