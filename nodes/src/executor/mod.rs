@@ -135,8 +135,14 @@ impl Driver {
 
     fn wait(&self) -> io::Result<()> {
         let mut fds = vec![PollFd::new(&self.terminated, PollFlags::IN)];
-        fds.extend(self.client.iter().map(|(_, client)| PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN)));
-        fds.extend(self.processes.iter().map(|(_, process)| PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)));
+        fds.extend(
+            self.client.iter().map(|(_, client)| PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN)),
+        );
+        fds.extend(
+            self.processes
+                .iter()
+                .map(|(_, process)| PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN)),
+        );
         let redial = self.client.is_none().then_some(self.redial);
         let next = [self.timers.next(), redial].into_iter().flatten().min();
         let timeout = next.map(|at| {

@@ -25,7 +25,8 @@ pub(super) struct Process {
 pub(super) fn start(command: &Command) -> Result<Process, String> {
     let output = |name: &str| {
         let opened = File::options().append(true).create(true).open(name);
-        opened.map_err(|error| format!("failed to open {name} in the sandbox: {error}; check the slave's disk"))
+        opened
+            .map_err(|error| format!("failed to open {name} in the sandbox: {error}; check the slave's disk"))
     };
     let mut child = std::process::Command::new(&command.program);
     child.args(&command.arguments).envs(command.environment.iter().map(|(name, value)| (name, value)));
@@ -35,7 +36,10 @@ pub(super) fn start(command: &Command) -> Result<Process, String> {
     }
     let child = child.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
     let mut child = child.spawn().map_err(|error| {
-        format!("failed to start {:?}: {error}; check that the slave has it and may execute it", command.program)
+        format!(
+            "failed to start {:?}: {error}; check that the slave has it and may execute it",
+            command.program
+        )
     })?;
     match watch(&child) {
         Ok(pidfd) => Ok(Process { child, pidfd }),

@@ -189,16 +189,18 @@ impl Instances {
                 Err(Failure::new(Exit::Unreachable, "no leader was reached in time")
                     .help("check that a master runs at the addresses of `masters`"))
             }
-            End::Left => Err(Failure::new(Exit::Unreachable, "no leader has confirmed that the tasks are ended")
-                .help("a master ends them when the framework's failover timeout is over")),
+            End::Left => {
+                Err(Failure::new(Exit::Unreachable, "no leader has confirmed that the tasks are ended")
+                    .help("a master ends them when the framework's failover timeout is over"))
+            }
             End::TornDown if self.service && self.stopping => Ok(Exit::Success),
             End::TornDown => match (count(Stage::GivenUp), count(Stage::Wanted)) {
                 (0, 0) => Ok(Exit::Success),
-                (0, wanted) => Err(Failure::new(Exit::Failed, format!("{wanted} instances had not succeeded"))),
-                (failed, _) => {
-                    Err(Failure::new(Exit::Failed, format!("{failed} instances failed for good"))
-                        .help("`neap logs TASK` shows what a task wrote"))
+                (0, wanted) => {
+                    Err(Failure::new(Exit::Failed, format!("{wanted} instances had not succeeded")))
                 }
+                (failed, _) => Err(Failure::new(Exit::Failed, format!("{failed} instances failed for good"))
+                    .help("`neap logs TASK` shows what a task wrote")),
             },
         }
     }
@@ -210,9 +212,10 @@ impl Instances {
     /// The instances that are to be launched now. Of a service, one whose tasks are all leaving is.
     fn wanted(&self) -> Vec<usize> {
         let now = Instant::now();
-        let held = self.tasks.iter().filter(|(id, placed)| {
-            !(self.service && (placed.killed || self.is_leaving(**id)))
-        });
+        let held = self
+            .tasks
+            .iter()
+            .filter(|(id, placed)| !(self.service && (placed.killed || self.is_leaving(**id))));
         let mut held: BTreeSet<usize> = held.map(|(_, placed)| placed.instance).collect();
         held.extend(self.launching.values().flat_map(|(_, instances)| instances));
         let wanted = self.instances.iter().enumerate().filter(|(at, instance)| {
@@ -370,15 +373,17 @@ impl Scheduler for Instances {
             .collect();
         // One after another over all of them, so that instances are spread.
         while !wanted.is_empty() && !room.is_empty() {
-            room.retain_mut(|(offer, slave, left)| match (left.checked_sub(&self.task.resources), wanted.pop()) {
-                (Some(rest), Some(instance)) => {
-                    *left = rest;
-                    self.launching.entry(*offer).or_insert_with(|| (*slave, Vec::new())).1.push(instance);
-                    true
-                }
-                (_, unplaced) => {
-                    wanted.extend(unplaced);
-                    false
+            room.retain_mut(|(offer, slave, left)| {
+                match (left.checked_sub(&self.task.resources), wanted.pop()) {
+                    (Some(rest), Some(instance)) => {
+                        *left = rest;
+                        self.launching.entry(*offer).or_insert_with(|| (*slave, Vec::new())).1.push(instance);
+                        true
+                    }
+                    (_, unplaced) => {
+                        wanted.extend(unplaced);
+                        false
+                    }
                 }
             });
         }
@@ -447,7 +452,8 @@ impl Scheduler for Instances {
             return driver.leave();
         }
         self.limit.into_iter().for_each(|limit| driver.wake_at(limit));
-        let (due, later): (Vec<_>, Vec<_>) = self.asked.values().cloned().partition(|leaving| leaving.kill_at <= now);
+        let (due, later): (Vec<_>, Vec<_>) =
+            self.asked.values().cloned().partition(|leaving| leaving.kill_at <= now);
         due.iter().flat_map(|leaving| &leaving.tasks).for_each(|task| self.kill(driver, *task));
         later.iter().for_each(|leaving| driver.wake_at(leaving.kill_at));
         self.settle(driver);

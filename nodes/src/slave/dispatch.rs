@@ -137,7 +137,9 @@ impl Dispatcher {
                 exit.or_else(|| owner.and_then(|owner| self.settle(owner, false)))
             }
             // A tree that was told to be gone says nothing more.
-            Event::Input(Input::Executor { session, .. }) if !self.state.owners.contains_key(&session) => None,
+            Event::Input(Input::Executor { session, .. }) if !self.state.owners.contains_key(&session) => {
+                None
+            }
             Event::Input(input) => {
                 if let Input::MasterClosed { session } = &input {
                     self.state.sessions.forget(*session);

@@ -137,11 +137,13 @@ fn assemble(
         // The slave is over, and nobody waits for answers.
         let _over = answers.blocking_send(Event::Input(input));
     });
-    let (store, writer) = served.map_err(|error| Failure::because("start the checkpoint's thread", &error))?;
+    let (store, writer) =
+        served.map_err(|error| Failure::because("start the checkpoint's thread", &error))?;
     let local = local(settings.masters[0]);
     let endpoint = Endpoint::bind(SocketAddr::new(local, 0), &credentials, &Default::default())
         .map_err(|error| Failure::because("open the slave's network", &error))?;
-    let address = endpoint.local_address().map_err(|error| Failure::because("open the slave's network", &error))?;
+    let address =
+        endpoint.local_address().map_err(|error| Failure::because("open the slave's network", &error))?;
     let admitted = Admitted::default();
     let path = data.join("executor.sock");
     let knows = admitted.clone();
@@ -184,8 +186,11 @@ fn name(settings: &Settings, credentials: &Credentials) -> Result<Name, Failure>
     let peer = credentials.peer();
     let cert = settings.identity.cert.display();
     if peer.role != Role::Slave {
-        return Err(Failure::new(Exit::Usage, format!("the certificate {cert} is of {peer}, not of a slave"))
-            .help("`neap pki issue` makes one for a slave"));
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("the certificate {cert} is of {peer}, not of a slave"),
+        )
+        .help("`neap pki issue` makes one for a slave"));
     }
     match &settings.name {
         Some(name) if *name != peer.name => {
@@ -232,11 +237,14 @@ fn unusable_store(error: StoreError) -> Failure {
 
 /// R5: nothing of an earlier incarnation lives when this one begins.
 async fn end_leftovers(trees: &Trees) -> Result<(), Failure> {
-    let cannot = |error: &dyn std::error::Error| Failure::because("end what an earlier start left running", error);
+    let cannot =
+        |error: &dyn std::error::Error| Failure::because("end what an earlier start left running", error);
     for leftover in trees.end_leftovers().await.map_err(|error| cannot(&error))? {
         let ending = leftover.ended.map_err(|error| cannot(&error))?;
         match ending.survivors {
-            Survivors::None => tracing::info!(tree = leftover.name, "ended what an earlier start left running"),
+            Survivors::None => {
+                tracing::info!(tree = leftover.name, "ended what an earlier start left running")
+            }
             Survivors::Alive(_) | Survivors::Unseen(_) => tracing::error!(
                 tree = leftover.name, survivors = ?ending.survivors, "something may live of an earlier start"
             ),
@@ -285,7 +293,9 @@ fn tell(event: &Told) {
         Told::ExecutorExited { executor, how } => {
             tracing::warn!(%executor, ?how, "an executor ended while it had tasks");
         }
-        Told::ExecutorSilent { executor } => tracing::warn!(%executor, "an executor had no session for too long"),
+        Told::ExecutorSilent { executor } => {
+            tracing::warn!(%executor, "an executor had no session for too long")
+        }
         Told::ExecutorOverran { executor, task } => {
             tracing::warn!(%executor, %task, "an executor did not end a task in time, and is ended");
         }

@@ -88,7 +88,8 @@ impl Store {
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
             while let Ok(first) = writes.recv() {
                 let more = writes.try_iter().take(BATCH_MAX - 1);
-                let (seqs, changes): (Vec<Seq>, Vec<CheckpointChange>) = std::iter::once(first).chain(more).unzip();
+                let (seqs, changes): (Vec<Seq>, Vec<CheckpointChange>) =
+                    std::iter::once(first).chain(more).unzip();
                 match self.write(changes) {
                     // The last covers those before it.
                     Ok(()) => seqs.last().into_iter().for_each(|seq| answer((*seq, Ok(())))),
@@ -100,9 +101,9 @@ impl Store {
     }
 
     fn write(&mut self, changes: Vec<CheckpointChange>) -> io::Result<()> {
-        let whole = changes.iter().rposition(|change| {
-            matches!(change, CheckpointChange::Whole(_) | CheckpointChange::Cleared)
-        });
+        let whole = changes
+            .iter()
+            .rposition(|change| matches!(change, CheckpointChange::Whole(_) | CheckpointChange::Cleared));
         if self.failed && whole.is_none() {
             return Err(io::Error::other("an earlier write failed, and this one builds on it"));
         }
@@ -110,7 +111,9 @@ impl Store {
         let grown = self.length + record.len() as u64 > COMPACT_MIN.max(4 * self.compacted);
         let written = match self.failed || grown {
             true => self.compact(changes),
-            false => self.append(&record).map(|()| changes.into_iter().for_each(|change| self.checkpoint.apply(change))),
+            false => self
+                .append(&record)
+                .map(|()| changes.into_iter().for_each(|change| self.checkpoint.apply(change))),
         };
         self.failed = written.is_err();
         written

@@ -83,13 +83,17 @@ impl Nursery {
         std::fs::create_dir_all(&sandbox)
             .map_err(|error| format!("failed to make the sandbox {}: {error}", sandbox.display()))?;
         let command = match program {
-            Program::BuiltIn => Command::new(executor.to_string(), &self.program, sandbox).arguments(["executor"]),
+            Program::BuiltIn => {
+                Command::new(executor.to_string(), &self.program, sandbox).arguments(["executor"])
+            }
             Program::Custom(custom) => {
                 let command = Command::new(executor.to_string(), &custom.program, sandbox);
                 custom
                     .environment
                     .iter()
-                    .fold(command.arguments(&custom.arguments), |command, (name, value)| command.variable(name, value))
+                    .fold(command.arguments(&custom.arguments), |command, (name, value)| {
+                        command.variable(name, value)
+                    })
             }
         };
         let inherited = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", crate::log::LOG_ENV];
@@ -99,7 +103,9 @@ impl Nursery {
             .filter(|name| !given(name))
             .filter_map(|name| std::env::var_os(name).map(|value| (name, value)))
             .collect();
-        let mut command = inherited.into_iter().fold(command, |command, (name, value)| command.variable(name, value))
+        let mut command = inherited
+            .into_iter()
+            .fold(command, |command, (name, value)| command.variable(name, value))
             .variable(SOCKET_ENV, &self.socket)
             .variable(NAME_ENV, executor.to_string())
             .variable(TOKEN_ENV, token.to_hex())
@@ -165,7 +171,8 @@ async fn watch(executor: ExecutorId, tree: Tree, events: mpsc::Sender<Event>) {
     loop {
         match tree.seen_dead().await {
             Ok(ending) => {
-                let _over = events.send(Event::TreeGone { executor, ending: Arc::new(mapped(&ending)) }).await;
+                let _over =
+                    events.send(Event::TreeGone { executor, ending: Arc::new(mapped(&ending)) }).await;
                 return;
             }
             Err(error) => tracing::error!(%executor, %error, "a process tree is not seen dead yet"),
@@ -181,7 +188,9 @@ fn mapped(ending: &Ending) -> task::Ending {
     for seen in &ending.processes {
         for sent in &seen.signals {
             match &sent.refused {
-                None => *counted.entry((sent.at_ms, u8::try_from(sent.signal).unwrap_or(0))).or_default() += 1,
+                None => {
+                    *counted.entry((sent.at_ms, u8::try_from(sent.signal).unwrap_or(0))).or_default() += 1
+                }
                 Some(why) => unseen.push(format!(
                     "signal {} to process {} ({}) was refused: {why}",
                     sent.signal, seen.pid, seen.command
@@ -197,10 +206,11 @@ fn mapped(ending: &Ending) -> task::Ending {
         Survivors::Alive(count) => unseen.push(format!("{count} processes were alive")),
         Survivors::Unseen(why) => unseen.push(format!("whether something is left could not be seen: {why}")),
     }
-    let signals = counted
-        .into_iter()
-        .take(SIGNALS_MAX)
-        .map(|((at, signal), processes)| SignalSent { at: Moment(at), signal, processes });
+    let signals = counted.into_iter().take(SIGNALS_MAX).map(|((at, signal), processes)| SignalSent {
+        at: Moment(at),
+        signal,
+        processes,
+    });
     task::Ending {
         signals: signals.collect(),
         leader: ending.leader.map_or(Text::EMPTY, |leader| Text::from(leader.to_string())),
@@ -222,14 +232,21 @@ mod tests {
             command: "sh".into(),
             signals: signals
                 .iter()
-                .map(|(signal, at_ms, refused)| Sent { signal: *signal, at_ms: *at_ms, refused: refused.map(Into::into) })
+                .map(|(signal, at_ms, refused)| Sent {
+                    signal: *signal,
+                    at_ms: *at_ms,
+                    refused: refused.map(Into::into),
+                })
                 .collect(),
         };
         let ending = Ending {
             tree: "F1.x1".into(),
             means: Means::Subreaper,
             leader: Some(Exit::Signal(9)),
-            processes: vec![seen(7, &[(15, 10, None), (9, 20, None)]), seen(8, &[(9, 20, None), (15, 10, Some("EPERM"))])],
+            processes: vec![
+                seen(7, &[(15, 10, None), (9, 20, None)]),
+                seen(8, &[(9, 20, None), (15, 10, Some("EPERM"))]),
+            ],
             processes_more: 3,
             seen_dead_at_ms: None,
             survivors: Survivors::Unseen("the supervisor was killed".into()),

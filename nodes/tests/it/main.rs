@@ -3,6 +3,7 @@
 mod config;
 mod errors;
 mod examples;
+mod framework;
 mod help;
 mod program;
 mod signals;
