@@ -40,6 +40,16 @@ impl<T: Clone + Ord> Timers<T> {
         self.set_at(timer, Instant::now() + Duration::from_millis(ahead).min(AHEAD_MAX));
     }
 
+    /// Sets `timer`, unless it is set already and fires sooner.
+    pub fn shorten(&mut self, timer: T, when: When) {
+        let earlier = self.named.get(&timer).map(|(at, _)| *at);
+        self.set(timer.clone(), when);
+        let now = self.named.get(&timer).map(|(at, _)| *at);
+        if let Some(earlier) = earlier.filter(|earlier| now > Some(*earlier)) {
+            self.set_at(timer, earlier);
+        }
+    }
+
     /// The same for an instant.
     pub fn set_at(&mut self, timer: T, at: Instant) {
         self.cancel(&timer);
@@ -130,6 +140,18 @@ mod tests {
         assert_eq!(timers.fire(Instant::now()), Some("past"));
         assert_eq!(timers.fire(Instant::now()), None);
         assert_eq!(timers.len(), 2);
+    }
+
+    #[test]
+    fn a_timer_is_shortened_and_never_lengthened() {
+        let mut timers = Timers::new();
+        timers.shorten("a", When::After(Millis(60_000)));
+        let first = timers.next().unwrap();
+        timers.shorten("a", When::After(Millis(90_000)));
+        assert_eq!((timers.next(), timers.len()), (Some(first), 1));
+        timers.shorten("a", When::After(Millis(10)));
+        assert!(timers.next().unwrap() < first);
+        assert_eq!(timers.len(), 1);
     }
 
     #[test]

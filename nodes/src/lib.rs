@@ -8,7 +8,9 @@
 pub mod cli;
 pub mod config;
 pub mod driver;
+pub mod executor;
 pub mod exit;
+pub mod framework;
 pub mod host;
 pub mod log;
 pub mod master;
@@ -16,5 +18,7 @@ pub mod near;
 pub mod operator;
 pub mod output;
 pub mod pki;
+pub mod sessions;
 pub mod shutdown;
+pub mod slave;
 pub mod units;

@@ -16,10 +16,13 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::Loaded;
+use crate::executor;
 use crate::exit::Exit;
+use crate::framework;
 use crate::log;
 use crate::operator::{self, Task};
 use crate::output::{Color, Failure, Format, Printer};
+use crate::slave;
 
 /// The examples of a command: pairs of what it is for, and the line. Every line is parsed by a test.
 macro_rules! examples {
@@ -214,12 +217,12 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Slave(args) => {
             let settings = loaded.slave(&args.cluster, args.settings)?;
             tracing::debug!(?settings, "settings in force");
-            Err(not_built("slave"))
+            slave::run(settings, context.printer())
         }
         Command::Run(args) => {
             let connection = loaded.framework(&args.cluster)?;
             tracing::debug!(?connection, "settings in force");
-            Err(not_built("run"))
+            framework::command::run(args, connection, context.printer())
         }
         Command::Status(args) => operator::main(Task::Status(args), context),
         Command::Slaves(args) => operator::main(Task::Slaves(args), context),
@@ -236,7 +239,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Kill(args) => operator::main(Task::Kill(args), context),
         Command::Up(_) => Err(not_built("up")),
         Command::Demo(_) => Err(not_built("demo")),
-        Command::Executor(_) => Err(not_built("executor")),
+        Command::Executor(args) => executor::run(args.socket),
         Command::Pki(args) => crate::pki::main(args.command, &mut context.printer()),
     }
 }

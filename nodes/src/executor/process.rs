@@ -1,0 +1,90 @@
+//! The process of one task.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Child, Stdio};
+
+use neap_protocol::executor::Signal;
+use neap_protocol::task::{Command, Exit};
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use super::{NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
+
+/// A process of this executor, which nobody else waits for: its pidfd is its own until it is reaped here.
+pub(super) struct Process {
+    child: Child,
+    pidfd: OwnedFd,
+}
+
+/// Starts `command` in this directory, the sandbox, without a shell; its streams go to the ends of the files
+/// `stdout` and `stderr`.
+///
+/// # Errors
+/// What failed and what to do, for the task's update.
+pub(super) fn start(command: &Command) -> Result<Process, String> {
+    let output = |name: &str| {
+        let opened = File::options().append(true).create(true).open(name);
+        opened
+            .map_err(|error| format!("failed to open {name} in the sandbox: {error}; check the slave's disk"))
+    };
+    let mut child = std::process::Command::new(&command.program);
+    child.args(&command.arguments).envs(command.environment.iter().map(|(name, value)| (name, value)));
+    // Who has these speaks as the executor.
+    for name in [SOCKET_ENV, NAME_ENV, TOKEN_ENV, RECOVERY_ENV] {
+        child.env_remove(name);
+    }
+    let child = child.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
+    let mut child = child.spawn().map_err(|error| {
+        format!(
+            "failed to start {:?}: {error}; check that the slave has it and may execute it",
+            command.program
+        )
+    })?;
+    match watch(&child) {
+        Ok(pidfd) => Ok(Process { child, pidfd }),
+        Err(error) => {
+            // Unwatched it must not go on.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(format!("failed to watch {:?} (pidfd_open): {error}", command.program))
+        }
+    }
+}
+
+impl Process {
+    /// How it ended, if it has.
+    pub(super) fn exited(&mut self) -> io::Result<Option<Exit>> {
+        use std::os::unix::process::ExitStatusExt;
+        let status = self.child.try_wait()?;
+        Ok(status.map(|status| match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+        }))
+    }
+
+    /// Sends it a signal; one that has ended gets none.
+    pub(super) fn signal(&self, signal: Signal) {
+        let signal = match signal {
+            Signal::Term => rustix::process::Signal::TERM,
+            Signal::Kill => rustix::process::Signal::KILL,
+        };
+        if let Err(error) = pidfd_send_signal(&self.pidfd, signal)
+            && error != rustix::io::Errno::SRCH
+        {
+            tracing::warn!(%error, ?signal, "failed to signal the task's process");
+        }
+    }
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+fn watch(child: &Child) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("the system gave a process number that is none"))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}

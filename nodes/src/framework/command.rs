@@ -1,0 +1,474 @@
+//! `neap run`: a command, many times over.
+//!
+//! A **batch** runs each instance until it has succeeded once; one that fails [`TRIES_MAX`] times is given up. A
+//! **service** keeps every instance running, and starts again what ended, ever later if it keeps failing.
+//!
+//! An inverse offer is accepted. A service then starts replacements on other slaves, and ends the old tasks once
+//! those run; a batch lets its tasks go on, for they may be done in time. What is left shortly before the deadline is
+//! ended, and starts anew elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use neap_protocol::framework::Config;
+use neap_protocol::ids::{FrameworkId, InverseOfferId, OfferId, SlaveId, TaskId};
+use neap_protocol::message::{InverseAnswer, InverseAsk, InverseOutcome, Offered};
+use neap_protocol::resources::Resources;
+use neap_protocol::task::{Command, Reason, TaskState, Update};
+use neap_protocol::text::Name;
+use neap_protocol::time::{Millis, Moment};
+use serde::Serialize;
+
+use super::{Asked, Driver, End, NewRun, NewTask, Scheduler, Settings};
+use crate::cli::work::Run;
+use crate::config::Connection;
+use crate::driver;
+use crate::exit::Exit;
+use crate::output::{Failure, Printer};
+use crate::shutdown::Signal;
+
+/// How often an instance of a batch may fail.
+pub const TRIES_MAX: u32 = 3;
+
+/// The delay before an instance that failed starts again; it doubles with each failure in a row.
+const RESTART_MIN: Duration = Duration::from_secs(1);
+/// The longest such delay.
+const RESTART_MAX: Duration = Duration::from_secs(30);
+/// How much longer than its kill grace a task is given before a deadline.
+const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
+/// For how long what is not needed need not be offered again.
+const FILTER: Millis = Millis::from_secs(5);
+/// How long after a signal a master may take to tear the framework down.
+const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Carries out `neap run`.
+///
+/// # Errors
+/// Where it cannot begin, no leader is reached in time, or the master refuses it.
+pub fn run(run: Run, connection: Connection, printer: Printer) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::because("start the runtime", &error))?;
+    let settings = Settings { config: Config::new(run.name.clone()), connection, state: None };
+    let timeout = settings.connection.timeout.as_duration();
+    let mut scheduler = Instances::new(&run, timeout, Box::new(PrintUpdates(printer)));
+    let end = runtime.block_on(super::run(&mut scheduler, settings))?;
+    scheduler.verdict(end)
+}
+
+/// What takes each update: a printer, or a test.
+trait Report {
+    fn report(&mut self, line: Line) -> io::Result<()>;
+}
+
+struct PrintUpdates(Printer);
+
+impl Report for PrintUpdates {
+    fn report(&mut self, line: Line) -> io::Result<()> {
+        self.0.one(&line)
+    }
+}
+
+/// One update, as it is printed.
+#[derive(Clone, Debug, Serialize)]
+struct Line {
+    time: String,
+    task: String,
+    slave: String,
+    state: &'static str,
+    reason: String,
+    message: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { time, task, slave, state, reason, message } = self;
+        write!(f, "{time}  {task}  {slave}  {state}")?;
+        if reason != "Normal" {
+            write!(f, "  {reason}")?;
+        }
+        match message.is_empty() {
+            true => Ok(()),
+            false => write!(f, "  {message}"),
+        }
+    }
+}
+
+/// The scheduler of `neap run`.
+struct Instances {
+    service: bool,
+    task: NewTask,
+    instances: Vec<Instance>,
+    tasks: BTreeMap<TaskId, Placed>,
+    /// For which instances the tasks of an accept are, until they have ids.
+    launching: BTreeMap<OfferId, (SlaveId, Vec<usize>)>,
+    /// The inverse offers that are open.
+    asked: BTreeMap<InverseOfferId, Leaving>,
+    slaves: BTreeMap<SlaveId, Name>,
+    report: Box<dyn Report>,
+    failed_output: Option<Failure>,
+    suppressed: bool,
+    /// By when a leader must be reached, or a teardown done.
+    limit: Option<Instant>,
+    timeout: Duration,
+    subscribed: bool,
+    stopping: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Instance {
+    stage: Stage,
+    failures: u32,
+    not_before: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Wanted,
+    Succeeded,
+    GivenUp,
+}
+
+#[derive(Clone, Debug)]
+struct Placed {
+    instance: usize,
+    slave: SlaveId,
+    killed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Leaving {
+    slave: SlaveId,
+    tasks: BTreeSet<TaskId>,
+    kill_at: Instant,
+}
+
+impl Instances {
+    fn new(run: &Run, timeout: Duration, report: Box<dyn Report>) -> Self {
+        let mut words = run.command.iter().cloned();
+        let command = Command {
+            program: words.next().unwrap_or_default(),
+            arguments: words.collect(),
+            environment: run.env.iter().map(|set| (set.name.clone(), set.value.clone())).collect(),
+        };
+        let task = NewTask {
+            name: run.name.clone(),
+            resources: Resources::new(run.cpus.thousandths(), run.mem.bytes()),
+            kill_grace: Millis(run.kill_grace.as_millis()),
+            run: NewRun::Command(Arc::new(command)),
+        };
+        let fresh = Instance { stage: Stage::Wanted, failures: 0, not_before: Instant::now() };
+        Self {
+            service: run.service,
+            task,
+            instances: vec![fresh; run.instances as usize],
+            tasks: BTreeMap::new(),
+            launching: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            slaves: BTreeMap::new(),
+            report,
+            failed_output: None,
+            suppressed: false,
+            limit: None,
+            timeout,
+            subscribed: false,
+            stopping: false,
+        }
+    }
+
+    fn verdict(self, end: End) -> Result<Exit, Failure> {
+        if let Some(failure) = self.failed_output {
+            return Err(failure);
+        }
+        let count = |stage| self.instances.iter().filter(|instance| instance.stage == stage).count();
+        match end {
+            End::Refused(cause) => Err(Failure::new(Exit::Refused, cause.as_str())),
+            End::Left if !self.subscribed && !self.stopping => {
+                Err(Failure::new(Exit::Unreachable, "no leader was reached in time")
+                    .help("check that a master runs at the addresses of `masters`"))
+            }
+            End::Left => {
+                Err(Failure::new(Exit::Unreachable, "no leader has confirmed that the tasks are ended")
+                    .help("a master ends them when the framework's failover timeout is over"))
+            }
+            End::TornDown if self.service && self.stopping => Ok(Exit::Success),
+            End::TornDown => match (count(Stage::GivenUp), count(Stage::Wanted)) {
+                (0, 0) => Ok(Exit::Success),
+                (0, wanted) => {
+                    Err(Failure::new(Exit::Failed, format!("{wanted} instances had not succeeded")))
+                }
+                (failed, _) => Err(Failure::new(Exit::Failed, format!("{failed} instances failed for good"))
+                    .help("`neap logs TASK` shows what a task wrote")),
+            },
+        }
+    }
+
+    fn is_leaving(&self, task: TaskId) -> bool {
+        self.asked.values().any(|leaving| leaving.tasks.contains(&task))
+    }
+
+    /// The instances that are to be launched now. Of a service, one whose tasks are all leaving is.
+    fn wanted(&self) -> Vec<usize> {
+        let now = Instant::now();
+        let held = self
+            .tasks
+            .iter()
+            .filter(|(id, placed)| !(self.service && (placed.killed || self.is_leaving(**id))));
+        let mut held: BTreeSet<usize> = held.map(|(_, placed)| placed.instance).collect();
+        held.extend(self.launching.values().flat_map(|(_, instances)| instances));
+        let wanted = self.instances.iter().enumerate().filter(|(at, instance)| {
+            instance.stage == Stage::Wanted && instance.not_before <= now && !held.contains(at)
+        });
+        wanted.map(|(at, _)| at).collect()
+    }
+
+    /// After every callback: asks for offers exactly while some are needed, and ends when nothing is left to do.
+    fn settle(&mut self, driver: &mut Driver) {
+        if self.stopping {
+            return;
+        }
+        if self.instances.iter().all(|instance| instance.stage != Stage::Wanted) {
+            self.stop(driver);
+            return;
+        }
+        let now = Instant::now();
+        let later = self.instances.iter().filter(|instance| instance.stage == Stage::Wanted);
+        let later = later.map(|instance| instance.not_before).filter(|at| *at > now).min();
+        later.into_iter().for_each(|at| driver.wake_at(at));
+        let hungry = !self.wanted().is_empty();
+        if hungry && self.suppressed {
+            driver.revive();
+        } else if !hungry && !self.suppressed {
+            driver.suppress();
+        }
+        self.suppressed = !hungry;
+    }
+
+    fn stop(&mut self, driver: &mut Driver) {
+        self.stopping = true;
+        let limit = Instant::now() + TEARDOWN_TIMEOUT + Duration::from_millis(self.task.kill_grace.0);
+        self.limit = Some(limit);
+        driver.wake_at(limit);
+        driver.teardown();
+    }
+
+    fn kill(&mut self, driver: &mut Driver, task: TaskId) {
+        if let Some(placed) = self.tasks.get_mut(&task)
+            && !placed.killed
+        {
+            placed.killed = true;
+            driver.kill(task, None);
+        }
+    }
+
+    /// A replacement runs: what it replaces is ended.
+    fn replaced(&mut self, driver: &mut Driver, by: TaskId, instance: usize) {
+        let old = self.tasks.iter().filter(|(id, placed)| placed.instance == instance && **id != by);
+        let old: Vec<TaskId> = old.map(|(id, _)| *id).filter(|id| self.is_leaving(*id)).collect();
+        old.into_iter().for_each(|task| self.kill(driver, task));
+    }
+
+    fn over(&mut self, update: &Update, placed: &Placed) {
+        let instance = &mut self.instances[placed.instance];
+        let by_operator = update.reason == Reason::KilledByOperator;
+        let failed = match update.state {
+            TaskState::Finished => {
+                if !self.service {
+                    instance.stage = Stage::Succeeded;
+                }
+                instance.failures = 0;
+                // A service that ends by itself is not to spin.
+                self.service
+            }
+            TaskState::Failed => true,
+            TaskState::Dropped => matches!(update.reason, Reason::InvalidSpec | Reason::BeyondOffer),
+            TaskState::Killed => by_operator && !placed.killed,
+            TaskState::Staging
+            | TaskState::Starting
+            | TaskState::Running
+            | TaskState::Killing
+            | TaskState::Unreachable
+            | TaskState::Lost => false,
+        };
+        if !failed || instance.stage == Stage::Succeeded {
+            return;
+        }
+        instance.failures += 1;
+        let delay = RESTART_MIN * 2u32.saturating_pow(instance.failures.min(16) - 1);
+        instance.not_before = Instant::now() + delay.min(RESTART_MAX);
+        if !self.service && (instance.failures >= TRIES_MAX || by_operator) {
+            instance.stage = Stage::GivenUp;
+        }
+    }
+
+    /// The tasks to give up for what is asked: all, or the newest that cover it.
+    fn chosen(&self, slave: SlaveId, ask: &InverseAsk) -> BTreeSet<TaskId> {
+        let here = self.tasks.iter().rev().filter(|(_, placed)| placed.slave == slave).map(|(id, _)| *id);
+        match ask {
+            InverseAsk::Everything => here.collect(),
+            InverseAsk::Amount(amount) => {
+                let mut left = amount.without_ports();
+                let mut chosen = BTreeSet::new();
+                for task in here {
+                    if left.is_empty() {
+                        break;
+                    }
+                    left = left.saturating_sub(&self.task.resources);
+                    chosen.insert(task);
+                }
+                chosen
+            }
+        }
+    }
+
+    fn print(&mut self, driver: &mut Driver, update: &Update, slave: SlaveId) {
+        let name = self.slaves.get(&slave).map(ToString::to_string);
+        let line = Line {
+            time: jiff::Timestamp::now().to_string(),
+            task: update.task.to_string(),
+            slave: name.unwrap_or_else(|| slave.to_string()),
+            state: update.state.as_str(),
+            reason: update.reason.to_string(),
+            message: update.message.as_str().to_owned(),
+        };
+        if let Err(error) = self.report.report(line)
+            && self.failed_output.is_none()
+        {
+            // Nobody listens any more: the tasks are of no use to anybody.
+            self.failed_output = Some(Failure::from(error));
+            self.stop(driver);
+        }
+    }
+}
+
+impl Scheduler for Instances {
+    fn started(&mut self, driver: &mut Driver) {
+        let limit = Instant::now() + self.timeout;
+        self.limit = Some(limit);
+        driver.wake_at(limit);
+    }
+
+    fn subscribed(&mut self, _driver: &mut Driver, id: FrameworkId) {
+        tracing::info!(%id, "subscribed");
+        self.subscribed = true;
+        if !self.stopping {
+            self.limit = None;
+        }
+    }
+
+    fn offers(&mut self, driver: &mut Driver, offers: Vec<Offered>) {
+        self.launching.clear();
+        for offer in &offers {
+            self.slaves.insert(offer.slave, offer.name.clone());
+        }
+        let closed: BTreeSet<SlaveId> = self.asked.values().map(|leaving| leaving.slave).collect();
+        let mut wanted = if self.stopping { Vec::new() } else { self.wanted() };
+        wanted.reverse();
+        let mut room: Vec<_> = offers
+            .iter()
+            .filter(|offer| !closed.contains(&offer.slave))
+            .map(|offer| (offer.id, offer.slave, offer.resources.clone()))
+            .collect();
+        // One after another over all of them, so that instances are spread.
+        while !wanted.is_empty() && !room.is_empty() {
+            room.retain_mut(|(offer, slave, left)| {
+                match (left.checked_sub(&self.task.resources), wanted.pop()) {
+                    (Some(rest), Some(instance)) => {
+                        *left = rest;
+                        self.launching.entry(*offer).or_insert_with(|| (*slave, Vec::new())).1.push(instance);
+                        true
+                    }
+                    (_, unplaced) => {
+                        wanted.extend(unplaced);
+                        false
+                    }
+                }
+            });
+        }
+        let mut declined = Vec::new();
+        for offer in offers {
+            match self.launching.get(&offer.id) {
+                Some((_, instances)) => {
+                    driver.accept(offer.id, vec![self.task.clone(); instances.len()], FILTER);
+                }
+                None => declined.push(offer.id),
+            }
+        }
+        if !declined.is_empty() {
+            driver.decline(declined, FILTER);
+        }
+        self.settle(driver);
+    }
+
+    fn launching(&mut self, driver: &mut Driver, offer: OfferId, tasks: Vec<TaskId>) {
+        let Some((slave, instances)) = self.launching.remove(&offer) else {
+            return;
+        };
+        for (task, instance) in tasks.into_iter().zip(instances) {
+            self.tasks.insert(task, Placed { instance, slave, killed: false });
+        }
+        self.settle(driver);
+    }
+
+    fn update(&mut self, driver: &mut Driver, update: &Update, slave: SlaveId) {
+        self.print(driver, update, slave);
+        let task = update.task;
+        if update.state.is_terminal() {
+            if let Some(placed) = self.tasks.remove(&task) {
+                self.over(update, &placed);
+            }
+        } else if let Some(placed) = self.tasks.get_mut(&task) {
+            placed.slave = slave;
+            let instance = placed.instance;
+            if update.state == TaskState::Running && !self.is_leaving(task) {
+                self.replaced(driver, task, instance);
+            }
+        }
+        self.settle(driver);
+    }
+
+    fn inverse_offer(&mut self, driver: &mut Driver, id: InverseOfferId, asked: Asked) {
+        let margin = DEADLINE_MARGIN + Duration::from_millis(self.task.kill_grace.0);
+        let kill_at = before(asked.deadline, margin);
+        let known = self.asked.get(&id).map(|leaving| leaving.tasks.clone());
+        let tasks = known.unwrap_or_else(|| self.chosen(asked.slave, &asked.ask));
+        let rather = tasks.iter().copied().collect();
+        driver.answer_inverse(id, InverseAnswer::Accept { rather });
+        driver.wake_at(kill_at);
+        self.asked.insert(id, Leaving { slave: asked.slave, tasks, kill_at });
+        self.settle(driver);
+    }
+
+    fn inverse_offer_closed(&mut self, driver: &mut Driver, id: InverseOfferId, _outcome: InverseOutcome) {
+        self.asked.remove(&id);
+        self.settle(driver);
+    }
+
+    fn woken(&mut self, driver: &mut Driver) {
+        let now = Instant::now();
+        if self.limit.is_some_and(|limit| limit <= now) {
+            return driver.leave();
+        }
+        self.limit.into_iter().for_each(|limit| driver.wake_at(limit));
+        let (due, later): (Vec<_>, Vec<_>) =
+            self.asked.values().cloned().partition(|leaving| leaving.kill_at <= now);
+        due.iter().flat_map(|leaving| &leaving.tasks).for_each(|task| self.kill(driver, *task));
+        later.iter().for_each(|leaving| driver.wake_at(leaving.kill_at));
+        self.settle(driver);
+    }
+
+    fn signalled(&mut self, driver: &mut Driver, _signal: Signal) {
+        match self.stopping {
+            true => driver.leave(),
+            false => self.stop(driver),
+        }
+    }
+}
+
+/// So long before a moment of the wall clock.
+fn before(moment: Moment, span: Duration) -> Instant {
+    let left = Duration::from_millis(moment.0.saturating_sub(driver::now().0));
+    Instant::now() + left.saturating_sub(span).min(Duration::from_secs(366 * 24 * 3600))
+}

@@ -1,0 +1,469 @@
+//! For authors of frameworks: a [`Scheduler`] says what it wants through its [`Driver`], and [`run`] keeps it
+//! subscribed to whichever master leads ([`neap_protocol::framework`]).
+//!
+//! Callbacks are made one after another. What a callback asks of its driver happens once it has returned, in order; an
+//! update is acknowledged only after that (R12).
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use neap_protocol::framework::{Command, Config, Effect, Event, Framework, Input, Timer};
+use neap_protocol::ids::{FrameworkId, InverseOfferId, OfferId, SessionId, SlaveId, TaskId};
+use neap_protocol::message::{InverseAnswer, InverseOutcome, Offered};
+use neap_protocol::outbox::Outbox;
+use neap_protocol::task::Update;
+use neap_protocol::text::Text;
+use neap_protocol::time::Millis;
+use neap_protocol::transport::{CloseCode, CloseReason, Role};
+use neap_transport_quic::{Credentials, Endpoint, Expect, QuicSession};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::config::Connection;
+use crate::driver::Timers;
+use crate::output::Failure;
+use crate::sessions::{News, Sessions};
+use crate::shutdown::{Signal, Signals};
+
+pub use neap_protocol::framework::{Asked, NewRun, NewTask};
+
+pub mod command;
+
+/// How many events wait for the scheduler before reading waits.
+const EVENTS_MAX: usize = 1024;
+
+/// How long the farewell to the master may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What an author writes. Only offers and updates must be dealt with.
+pub trait Scheduler {
+    /// The first call, before any master was reached.
+    fn started(&mut self, driver: &mut Driver) {
+        let _unused = driver;
+    }
+
+    /// Subscribed, for the first time or again after [`disconnected`](Self::disconnected).
+    fn subscribed(&mut self, driver: &mut Driver, id: FrameworkId) {
+        let _unused = (driver, id);
+    }
+
+    /// There is no master for now; tasks go on, and offers are void.
+    fn disconnected(&mut self, driver: &mut Driver) {
+        let _unused = driver;
+    }
+
+    /// Resources, lent until [accepted](Driver::accept), [declined](Driver::decline) or
+    /// [rescinded](Self::rescinded).
+    fn offers(&mut self, driver: &mut Driver, offers: Vec<Offered>);
+
+    /// These offers are gone.
+    fn rescinded(&mut self, driver: &mut Driver, offers: Vec<OfferId>) {
+        let _unused = (driver, offers);
+    }
+
+    /// The tasks of an [accept](Driver::accept) have these ids, in the order in which they were named.
+    fn launching(&mut self, driver: &mut Driver, offer: OfferId, tasks: Vec<TaskId>) {
+        let _unused = (driver, offer, tasks);
+    }
+
+    /// News of a task; acknowledged once this has returned (R12).
+    fn update(&mut self, driver: &mut Driver, update: &Update, slave: SlaveId);
+
+    /// Somebody wants resources back by a deadline, or has moved it (R17). Without an answer they are revoked then.
+    fn inverse_offer(&mut self, driver: &mut Driver, id: InverseOfferId, asked: Asked) {
+        let _unused = (driver, id, asked);
+    }
+
+    /// An inverse offer is over.
+    fn inverse_offer_closed(&mut self, driver: &mut Driver, id: InverseOfferId, outcome: InverseOutcome) {
+        let _unused = (driver, id, outcome);
+    }
+
+    /// The time that [`Driver::wake_at`] named has come.
+    fn woken(&mut self, driver: &mut Driver) {
+        let _unused = driver;
+    }
+
+    /// SIGTERM, SIGINT or SIGUSR1 came to this process.
+    fn signalled(&mut self, driver: &mut Driver, signal: Signal) {
+        let _unused = signal;
+        driver.teardown();
+    }
+}
+
+/// What a scheduler asks for, during a callback.
+#[derive(Debug, Default)]
+pub struct Driver {
+    commands: VecDeque<Command>,
+    wake: Option<Instant>,
+    leave: bool,
+}
+
+impl Driver {
+    /// Launches tasks on an offer's slave; what is left of it need not be offered again for `filter`.
+    pub fn accept(&mut self, offer: OfferId, tasks: Vec<NewTask>, filter: Millis) {
+        self.commands.push_back(Command::Accept { offer, tasks, filter });
+    }
+
+    /// Gives offers back; their slaves need not be offered again for `filter`.
+    pub fn decline(&mut self, offers: Vec<OfferId>, filter: Millis) {
+        self.commands.push_back(Command::Decline { offers, filter });
+    }
+
+    /// Asks for offers again, whatever was filtered or [suppressed](Self::suppress).
+    pub fn revive(&mut self) {
+        self.commands.push_back(Command::Revive);
+    }
+
+    /// Asks for no offers until [revived](Self::revive).
+    pub fn suppress(&mut self) {
+        self.commands.push_back(Command::Suppress);
+    }
+
+    /// Ends a task, within its own grace or less (R13).
+    pub fn kill(&mut self, task: TaskId, grace: Option<Millis>) {
+        self.commands.push_back(Command::Kill { task, grace });
+    }
+
+    /// Answers an inverse offer (R17).
+    pub fn answer_inverse(&mut self, id: InverseOfferId, answer: InverseAnswer) {
+        self.commands.push_back(Command::AnswerInverse { id, answer });
+    }
+
+    /// Asks what has become of every task. After every subscription this happens by itself (R15).
+    pub fn reconcile(&mut self) {
+        self.commands.push_back(Command::Reconcile);
+    }
+
+    /// Kills what is left and forgets the framework; [`run`] then returns [`End::TornDown`].
+    pub fn teardown(&mut self) {
+        self.commands.push_back(Command::Teardown);
+    }
+
+    /// Makes [`run`] return [`End::Left`] at once; tasks go on for the failover timeout (R14).
+    pub fn leave(&mut self) {
+        self.leave = true;
+    }
+
+    /// Has [`Scheduler::woken`] called at `at`, or at a sooner moment that was named before.
+    pub fn wake_at(&mut self, at: Instant) {
+        self.wake = Some(self.wake.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// What [`run`] needs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The masters, and this framework's certificate.
+    pub connection: Connection,
+    /// Its name, weight and times.
+    pub config: Config,
+    /// A file for its id and task numbers, so that a later process is the same framework (R14); `None` for a
+    /// framework that does not outlive its process.
+    pub state: Option<PathBuf>,
+}
+
+/// How a framework's run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was torn down: nothing of it is left.
+    TornDown,
+    /// The scheduler left; its tasks go on.
+    Left,
+    /// The master refused it, for this reason.
+    Refused(Text),
+}
+
+/// Runs a scheduler until it is torn down, leaves, or is refused.
+///
+/// # Errors
+/// Where it cannot begin (credentials, network, the state file), or what must be durable cannot be written.
+pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<End, Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure::because("listen for signals", &error))?;
+    let identity = &settings.connection.identity;
+    let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key)
+        .map_err(|error| Failure::because("use the framework's certificate", &error))?;
+    let local = SocketAddr::new(crate::slave::local(settings.connection.masters[0]), 0);
+    let endpoint = Endpoint::bind(local, &credentials, &Default::default())
+        .map_err(|error| Failure::because("open the framework's network", &error))?;
+    let kept = Kept::load(settings.state.as_deref())?;
+    let (events, mut happened) = mpsc::channel(EVENTS_MAX);
+    let mut runner = Runner {
+        scheduler,
+        machine: Framework::new(),
+        settings,
+        endpoint: endpoint.clone(),
+        events,
+        outbox: Outbox::new(),
+        timers: Timers::new(),
+        sessions: Sessions::new(),
+        session: 0,
+        next_master: 0,
+        driver: Driver::default(),
+        kept,
+        end: None,
+    };
+    let start = Input::Start { id: runner.kept.id.map(FrameworkId), highest_task: runner.kept.highest_task };
+    runner.call(|scheduler, driver| scheduler.started(driver))?;
+    runner.input(start)?;
+    while runner.end.is_none() {
+        tokio::select! {
+            biased;
+            signal = signals.next() => runner.call(|scheduler, driver| scheduler.signalled(driver, signal))?,
+            () = runner.timers.wait() => runner.fire()?,
+            Some(event) = happened.recv() => runner.happen(event)?,
+        }
+    }
+    let reason = CloseReason { code: CloseCode::Done, detail: Text::new("the framework is done") };
+    runner.sessions.close_all(&reason).await;
+    endpoint.close(&reason);
+    let _in_time = tokio::time::timeout(FAREWELL, endpoint.idle()).await;
+    Ok(runner.end.unwrap_or(End::Left))
+}
+
+#[derive(Debug)]
+enum Happened {
+    Input(Input),
+    Master(QuicSession),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Alarm {
+    Machine(Timer),
+    Wake,
+}
+
+struct Runner<'s, S> {
+    scheduler: &'s mut S,
+    machine: Framework,
+    settings: Settings,
+    endpoint: Endpoint,
+    events: mpsc::Sender<Happened>,
+    outbox: Outbox<Effect>,
+    timers: Timers<Alarm>,
+    sessions: Sessions,
+    session: u32,
+    next_master: usize,
+    driver: Driver,
+    kept: Kept,
+    end: Option<End>,
+}
+
+impl<S: Scheduler> Runner<'_, S> {
+    fn fire(&mut self) -> Result<(), Failure> {
+        let now = Instant::now();
+        while let Some(alarm) = self.timers.fire(now) {
+            match alarm {
+                Alarm::Machine(timer) => self.input(Input::Timer(timer))?,
+                Alarm::Wake => {
+                    self.driver.wake = None;
+                    self.call(|scheduler, driver| scheduler.woken(driver))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, happened: Happened) -> Result<(), Failure> {
+        match happened {
+            Happened::Input(input) => {
+                if let Input::Closed { session } = &input {
+                    self.sessions.forget(*session);
+                }
+                self.input(input)
+            }
+            Happened::Master(quic) => {
+                self.session += 1;
+                let session = SessionId(self.session);
+                self.sessions.open(session, quic, self.events.clone(), |news| {
+                    Happened::Input(match news {
+                        News::Said(session, message) => Input::Master { session, message },
+                        News::Ended(session, cause) => {
+                            tracing::info!(cause = cause.as_str(), "the session with the master ended");
+                            Input::Closed { session }
+                        }
+                    })
+                });
+                self.input(Input::Opened { session })
+            }
+        }
+    }
+
+    /// Calls the scheduler, then does what it asked for.
+    fn call(&mut self, callback: impl FnOnce(&mut S, &mut Driver)) -> Result<(), Failure> {
+        let inputs = self.asked(callback);
+        self.inputs(inputs)
+    }
+
+    fn asked(&mut self, callback: impl FnOnce(&mut S, &mut Driver)) -> VecDeque<Input> {
+        callback(self.scheduler, &mut self.driver);
+        if let Some(at) = self.driver.wake {
+            self.timers.set_at(Alarm::Wake, at);
+        }
+        if self.driver.leave {
+            self.end.get_or_insert(End::Left);
+        }
+        self.driver.commands.drain(..).map(Input::Scheduler).collect()
+    }
+
+    fn input(&mut self, input: Input) -> Result<(), Failure> {
+        self.inputs(VecDeque::from([input]))
+    }
+
+    fn inputs(&mut self, mut inputs: VecDeque<Input>) -> Result<(), Failure> {
+        while let Some(input) = inputs.pop_front() {
+            self.machine.handle(&self.settings.config, input, &mut self.outbox);
+            let effects: Vec<Effect> = self.outbox.drain().collect();
+            for effect in effects {
+                inputs.extend(self.take(effect)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, effect: Effect) -> Result<VecDeque<Input>, Failure> {
+        match effect {
+            Effect::Connect { leader } => self.connect(leader),
+            Effect::ToMaster { session, message } => self.sessions.say(session, &message),
+            Effect::Close { session, reason } => self.sessions.close(session, reason),
+            Effect::SetTimer { timer, when } => self.timers.set(Alarm::Machine(timer), when),
+            Effect::CancelTimer(timer) => self.timers.cancel(&Alarm::Machine(timer)),
+            Effect::Notify(event) => return self.notify(event),
+            Effect::Exit => {
+                self.end.get_or_insert(End::TornDown);
+            }
+        }
+        Ok(VecDeque::new())
+    }
+
+    fn notify(&mut self, event: Event) -> Result<VecDeque<Input>, Failure> {
+        Ok(match event {
+            Event::Subscribed { id, epoch: _ } => {
+                // Durable before anything else is done under it.
+                self.kept.id = Some(id.0);
+                self.keep()?;
+                self.asked(|scheduler, driver| scheduler.subscribed(driver, id))
+            }
+            Event::Disconnected => self.asked(|scheduler, driver| scheduler.disconnected(driver)),
+            Event::Offers(offers) => self.asked(|scheduler, driver| scheduler.offers(driver, offers)),
+            Event::Rescinded(offers) => self.asked(|scheduler, driver| scheduler.rescinded(driver, offers)),
+            Event::Launching { offer, tasks } => {
+                self.kept.highest_task = self.machine.highest_task();
+                self.keep()?;
+                self.asked(|scheduler, driver| scheduler.launching(driver, offer, tasks))
+            }
+            Event::Update { update, slave } => {
+                let mut inputs = self.asked(|scheduler, driver| scheduler.update(driver, &update, slave));
+                inputs.push_back(Input::Handled { task: update.task, number: update.number });
+                inputs
+            }
+            Event::InverseOffer { id, asked } => {
+                self.asked(|scheduler, driver| scheduler.inverse_offer(driver, id, asked))
+            }
+            Event::InverseOfferClosed { id, outcome } => {
+                self.asked(|scheduler, driver| scheduler.inverse_offer_closed(driver, id, outcome))
+            }
+            Event::Refused(cause) => {
+                self.end = Some(End::Refused(cause));
+                VecDeque::new()
+            }
+            Event::Finished => {
+                self.kept.forget(self.settings.state.as_deref());
+                self.end.get_or_insert(End::TornDown);
+                VecDeque::new()
+            }
+        })
+    }
+
+    fn keep(&self) -> Result<(), Failure> {
+        let Some(path) = &self.settings.state else {
+            return Ok(());
+        };
+        let what = format!("keep the framework's id in {}", path.display());
+        self.kept.save(path).map_err(|error| Failure::because(&what, &error))
+    }
+
+    fn connect(&mut self, leader: Option<Text>) {
+        let masters = &self.settings.connection.masters;
+        let named = leader.and_then(|leader| leader.as_str().parse().ok());
+        let address = named.unwrap_or(masters[self.next_master % masters.len()]);
+        self.next_master = self.next_master.wrapping_add(1);
+        let (endpoint, events) = (self.endpoint.clone(), self.events.clone());
+        tokio::spawn(async move {
+            let event = match endpoint.connect(address, Expect::role(Role::Master)).await {
+                Ok(session) => Happened::Master(session),
+                Err(error) => {
+                    tracing::warn!(%error, %address, "no session with this master");
+                    Happened::Input(Input::ConnectFailed)
+                }
+            };
+            let _over = events.send(event).await;
+        });
+    }
+}
+
+/// What must outlive the process of a framework that is to outlive it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    id: Option<u32>,
+    highest_task: u32,
+}
+
+impl Kept {
+    fn load(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let what = format!("read the framework's id in {}", path.display());
+        match fs::read(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(Failure::because(&what, &error)),
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
+                Failure::because(&what, &error).help("move the file away to begin as a new framework")
+            }),
+        }
+    }
+
+    fn save(&self, path: &Path) -> io::Result<()> {
+        let beside = path.with_extension("new");
+        let mut file = fs::File::create(&beside)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            Some(parent) => fs::File::open(parent)?.sync_all(),
+            None => fs::File::open(".")?.sync_all(),
+        }
+    }
+
+    /// It is torn down: its id is worth nothing any more, and a file that stays is refused at the next start.
+    fn forget(&mut self, path: Option<&Path>) {
+        *self = Self::default();
+        if let Some(Err(error)) = path.map(fs::remove_file) {
+            tracing::warn!(%error, "the file of a framework that was torn down stays; remove it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_there_again_and_broken_files_are_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("framework.json");
+        assert_eq!(Kept::load(Some(&path)), Ok(Kept::default()));
+        let mut kept = Kept { id: Some(3), highest_task: 17 };
+        kept.save(&path).unwrap();
+        assert_eq!(Kept::load(Some(&path)), Ok(kept.clone()));
+        fs::write(&path, "{").unwrap();
+        assert!(Kept::load(Some(&path)).unwrap_err().to_text(false).contains("move the file away"));
+        kept.forget(Some(&path));
+        assert_eq!((path.exists(), kept), (false, Kept::default()));
+    }
+}

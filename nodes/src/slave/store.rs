@@ -1,0 +1,318 @@
+//! The slave's checkpoint on disk: a file of records, each checked by a CRC, that is only ever appended to.
+//!
+//! A batch of changes is one record, and is synced before its answer. What a crash tore is therefore the last record,
+//! was never answered, and is cut off; anything else that does not check is corruption, and is reported and not read.
+//! A file that has grown beyond its use is written anew beside itself and renamed over.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use neap_protocol::ids::Seq;
+use neap_protocol::slave::{Checkpoint, CheckpointChange};
+
+/// The first bytes of the file, with its version.
+const MAGIC: &[u8; 8] = b"neapckp1";
+
+/// Before a record: its length, that length's CRC and the record's, each four bytes, little-endian.
+const HEADER: usize = 12;
+
+/// A file below this is not compacted.
+const COMPACT_MIN: u64 = 1 << 20;
+
+/// The most changes of one record.
+const BATCH_MAX: usize = 1024;
+
+/// The file, and what it says.
+#[derive(Debug)]
+pub(super) struct Store {
+    path: PathBuf,
+    file: File,
+    checkpoint: Checkpoint,
+    length: u64,
+    /// The length after the last compaction.
+    compacted: u64,
+    /// A write failed: only a whole checkpoint, in a new file, mends it.
+    failed: bool,
+}
+
+/// Why a checkpoint cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoreError {
+    #[error("failed to use the checkpoint {}: {source}", path.display())]
+    System { path: PathBuf, source: io::Error },
+    #[error("the checkpoint {} is corrupt at byte {at}: {cause}", path.display())]
+    Corrupt { path: PathBuf, at: usize, cause: &'static str },
+}
+
+/// An answer to a write.
+pub(super) type Answer = (Seq, Result<(), String>);
+
+impl Store {
+    /// Opens the checkpoint in `directory`, which is made where there is none. The bytes that a crash tore are cut
+    /// off, and how many they were is the second of the pair.
+    pub(super) fn open(directory: &Path) -> Result<(Self, usize), StoreError> {
+        let path = directory.join("checkpoint");
+        let system = |source| StoreError::System { path: path.clone(), source };
+        fs::create_dir_all(directory).map_err(system)?;
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(system(error)),
+        };
+        let corrupt = |(at, cause)| StoreError::Corrupt { path: path.clone(), at, cause };
+        let (checkpoint, good) = replay(&bytes).map_err(corrupt)?;
+        let file = match good {
+            0 => rewrite(&path, &checkpoint).map_err(system)?,
+            _ => open_cut(&path, good).map_err(system)?,
+        };
+        let length = file.metadata().map_err(system)?.len();
+        let torn = bytes.len() - good;
+        Ok((Self { path, file, checkpoint, length, compacted: length, failed: false }, torn))
+    }
+
+    /// What it says, if it says anything.
+    pub(super) fn checkpoint(&self) -> Option<Checkpoint> {
+        (self.checkpoint != Checkpoint::default()).then(|| self.checkpoint.clone())
+    }
+
+    /// Writes on a thread of its own, in order, until the sender is dropped; `answer` takes each answer there.
+    pub(super) fn serve(
+        mut self,
+        answer: impl Fn(Answer) + Send + 'static,
+    ) -> io::Result<(mpsc::Sender<(Seq, CheckpointChange)>, JoinHandle<()>)> {
+        let (sender, writes) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
+            while let Ok(first) = writes.recv() {
+                let more = writes.try_iter().take(BATCH_MAX - 1);
+                let (seqs, changes): (Vec<Seq>, Vec<CheckpointChange>) =
+                    std::iter::once(first).chain(more).unzip();
+                match self.write(changes) {
+                    // The last covers those before it.
+                    Ok(()) => seqs.last().into_iter().for_each(|seq| answer((*seq, Ok(())))),
+                    Err(error) => seqs.iter().for_each(|seq| answer((*seq, Err(error.to_string())))),
+                }
+            }
+        })?;
+        Ok((sender, thread))
+    }
+
+    fn write(&mut self, changes: Vec<CheckpointChange>) -> io::Result<()> {
+        let whole = changes
+            .iter()
+            .rposition(|change| matches!(change, CheckpointChange::Whole(_) | CheckpointChange::Cleared));
+        if self.failed && whole.is_none() {
+            return Err(io::Error::other("an earlier write failed, and this one builds on it"));
+        }
+        let record = record(&changes)?;
+        let grown = self.length + record.len() as u64 > COMPACT_MIN.max(4 * self.compacted);
+        let written = match self.failed || grown {
+            true => self.compact(changes),
+            false => self
+                .append(&record)
+                .map(|()| changes.into_iter().for_each(|change| self.checkpoint.apply(change))),
+        };
+        self.failed = written.is_err();
+        written
+    }
+
+    fn append(&mut self, record: &[u8]) -> io::Result<()> {
+        self.file.write_all(record)?;
+        self.file.sync_data()?;
+        self.length += record.len() as u64;
+        Ok(())
+    }
+
+    fn compact(&mut self, changes: Vec<CheckpointChange>) -> io::Result<()> {
+        let mut next = self.checkpoint.clone();
+        changes.into_iter().for_each(|change| next.apply(change));
+        self.file = rewrite(&self.path, &next)?;
+        self.checkpoint = next;
+        self.length = self.file.metadata()?.len();
+        self.compacted = self.length;
+        Ok(())
+    }
+}
+
+/// Puts a file that says just `checkpoint` in the place of `path`, durably, open for appending.
+fn rewrite(path: &Path, checkpoint: &Checkpoint) -> io::Result<File> {
+    let beside = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(MAGIC)?;
+    file.write_all(&record(&[CheckpointChange::Whole(checkpoint.clone())])?)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    if let Some(directory) = path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    OpenOptions::new().append(true).open(path)
+}
+
+fn open_cut(path: &Path, good: usize) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).open(path)?;
+    if file.metadata()?.len() != good as u64 {
+        file.set_len(good as u64)?;
+        file.sync_all()?;
+    }
+    Ok(file)
+}
+
+fn record(changes: &[CheckpointChange]) -> io::Result<Vec<u8>> {
+    let body = postcard::to_allocvec(changes).map_err(io::Error::other)?;
+    let length = u32::try_from(body.len()).map_err(io::Error::other)?.to_le_bytes();
+    let mut record = Vec::with_capacity(HEADER + body.len());
+    record.extend(length);
+    record.extend(crc32fast::hash(&length).to_le_bytes());
+    record.extend(crc32fast::hash(&body).to_le_bytes());
+    record.extend(body);
+    Ok(record)
+}
+
+/// What the file says, and how many of its bytes are whole records. The rest was torn by a crash.
+fn replay(bytes: &[u8]) -> Result<(Checkpoint, usize), (usize, &'static str)> {
+    let mut checkpoint = Checkpoint::default();
+    if bytes.is_empty() {
+        return Ok((checkpoint, 0));
+    }
+    if !bytes.starts_with(MAGIC) {
+        return Err((0, "it is no checkpoint of this version of neap"));
+    }
+    let mut at = MAGIC.len();
+    loop {
+        let rest = &bytes[at..];
+        // A crash may leave a file longer than what was written to it: the rest is then zeros.
+        if rest.len() < HEADER || rest.iter().all(|byte| *byte == 0) {
+            return Ok((checkpoint, at));
+        }
+        let [length, length_crc, body_crc] = [0, 4, 8].map(|from| word(&rest[from..]));
+        if crc32fast::hash(&length.to_le_bytes()) != length_crc {
+            return Err((at, "a record's length does not check"));
+        }
+        let end = HEADER + length as usize;
+        if end > rest.len() {
+            return Ok((checkpoint, at));
+        }
+        let body = &rest[HEADER..end];
+        if crc32fast::hash(body) != body_crc {
+            match end == rest.len() {
+                true => return Ok((checkpoint, at)),
+                false => return Err((at, "a record does not check, and others follow")),
+            }
+        }
+        let changes: Vec<CheckpointChange> =
+            postcard::from_bytes(body).map_err(|_| (at, "a record checks, and yet it cannot be read"))?;
+        changes.into_iter().for_each(|change| checkpoint.apply(change));
+        at += end;
+    }
+}
+
+fn word(bytes: &[u8]) -> u32 {
+    bytes.iter().take(4).rev().fold(0, |word, byte| (word << 8) | u32::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use neap_protocol::ids::{Epoch, SlaveId};
+
+    fn identity(id: u32) -> CheckpointChange {
+        CheckpointChange::Identity { id: SlaveId(id), epoch: Epoch(id.into()) }
+    }
+
+    fn written(directory: &Path, ids: std::ops::RangeInclusive<u32>) {
+        let (mut store, torn) = Store::open(directory).unwrap();
+        assert_eq!(torn, 0);
+        ids.for_each(|id| store.write(vec![identity(id)]).unwrap());
+    }
+
+    fn id(directory: &Path) -> Option<u32> {
+        let (store, _torn) = Store::open(directory).unwrap();
+        store.checkpoint().and_then(|checkpoint| checkpoint.id).map(|id| id.0)
+    }
+
+    #[test]
+    fn what_was_written_is_there_again() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(id(dir.path()), None);
+        written(dir.path(), 1..=3);
+        assert_eq!(id(dir.path()), Some(3));
+        let (mut store, _) = Store::open(dir.path()).unwrap();
+        store.write(vec![CheckpointChange::Cleared]).unwrap();
+        drop(store);
+        assert_eq!(id(dir.path()), None);
+    }
+
+    /// R28: whatever a crash leaves of the last record, the earlier ones are read and the next is written after them.
+    #[test]
+    fn a_torn_tail_is_cut_at_every_byte() {
+        let dir = tempfile::tempdir().unwrap();
+        written(dir.path(), 1..=2);
+        let file = dir.path().join("checkpoint");
+        let whole = fs::read(&file).unwrap();
+        let last = record(&[identity(2)]).unwrap().len();
+        for kept in 0..last {
+            for zeros in [0, last - kept] {
+                let mut torn = whole[..whole.len() - last + kept].to_vec();
+                torn.extend(vec![0; zeros]);
+                // A header half written and half zeros cannot be told from a broken one.
+                if zeros > 0 && (1..HEADER).contains(&kept) {
+                    continue;
+                }
+                fs::write(&file, &torn).unwrap();
+                let (store, cut) = Store::open(dir.path()).unwrap();
+                assert_eq!(cut, kept + zeros);
+                assert_eq!(store.checkpoint().unwrap().id, Some(SlaveId(1)));
+                drop(store);
+                written(dir.path(), 7..=7);
+                assert_eq!(id(dir.path()), Some(7));
+            }
+        }
+    }
+
+    #[test]
+    fn corruption_is_reported_and_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        written(dir.path(), 1..=3);
+        let file = dir.path().join("checkpoint");
+        let whole = fs::read(&file).unwrap();
+        let last = whole.len() - record(&[identity(3)]).unwrap().len();
+        for at in 0..last {
+            let mut broken = whole.clone();
+            broken[at] ^= 0x10;
+            fs::write(&file, &broken).unwrap();
+            let error = Store::open(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("is corrupt at byte"), "{at}: {error}");
+            assert_eq!(fs::read(&file).unwrap(), broken, "it was touched");
+        }
+    }
+
+    #[test]
+    fn a_grown_file_is_compacted_and_says_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, _) = Store::open(dir.path()).unwrap();
+        for round in 1..=60u32 {
+            store.write((0..2_000).map(|_| identity(round)).chain([identity(round)]).collect()).unwrap();
+            assert!(store.length <= COMPACT_MIN);
+        }
+        drop(store);
+        assert_eq!(id(dir.path()), Some(60));
+    }
+
+    #[test]
+    fn after_a_failed_write_only_a_whole_checkpoint_is_durable() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, _) = Store::open(dir.path()).unwrap();
+        store.write(vec![identity(1)]).unwrap();
+        store.file = File::open(dir.path().join("checkpoint")).unwrap(); // it cannot be written to
+        assert!(store.write(vec![identity(2)]).is_err());
+        assert!(store.write(vec![identity(3)]).is_err());
+        let whole = Checkpoint { id: Some(SlaveId(4)), ..Checkpoint::default() };
+        store.write(vec![CheckpointChange::Whole(whole)]).unwrap();
+        store.write(vec![identity(5)]).unwrap();
+        drop(store);
+        assert_eq!(id(dir.path()), Some(5));
+    }
+}

@@ -1,0 +1,262 @@
+//! The slave's process trees: where executors run, with what, and how their ends are told.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use neap_process_tree::{Command, Ending, Exit, Output, Survivors, Tree, Trees};
+use neap_protocol::codec::SIGNALS_MAX;
+use neap_protocol::ids::ExecutorId;
+use neap_protocol::slave::{Input, Program};
+use neap_protocol::task::{self, SignalSent};
+use neap_protocol::text::{Name, Text};
+use neap_protocol::time::{Millis, Moment};
+use neap_transport_unix::Token;
+use tokio::sync::mpsc;
+
+use super::dispatch::Event;
+use crate::executor::{NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
+
+/// How long after a refused kill or wait it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Which executors may come in, and by which secrets. The socket's listener asks it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Admitted(Arc<Mutex<BTreeMap<Name, (ExecutorId, Token)>>>);
+
+impl Admitted {
+    pub(super) fn knows(&self, name: &Name, token: &Token) -> bool {
+        self.with(|known| known.get(name).is_some_and(|(_, given)| given == token))
+    }
+
+    pub(super) fn executor(&self, name: &Name) -> Option<ExecutorId> {
+        self.with(|known| known.get(name).map(|(executor, _)| *executor))
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut BTreeMap<Name, (ExecutorId, Token)>) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What launches executors.
+#[derive(Debug)]
+pub(super) struct Nursery {
+    pub(super) trees: Trees,
+    /// The program `neap`, for the built-in executor.
+    pub(super) program: PathBuf,
+    pub(super) sandboxes: PathBuf,
+    pub(super) socket: PathBuf,
+    pub(super) recovery_timeout: Millis,
+    pub(super) admitted: Admitted,
+    pub(super) living: BTreeMap<ExecutorId, Tree>,
+}
+
+impl Nursery {
+    /// Starts an executor, and tells of its first process's end and of its tree's.
+    ///
+    /// # Errors
+    /// Why nothing of it runs.
+    pub(super) fn launch(
+        &mut self,
+        executor: ExecutorId,
+        program: &Program,
+        events: &mpsc::Sender<Event>,
+    ) -> Result<(), String> {
+        let name = Name::new(&executor.to_string()).map_err(|error| error.to_string())?;
+        let token = Token::random().map_err(|error| format!("failed to make a secret: {error}"))?;
+        let command = self.command(executor, program, &token)?;
+        // Before the launch: the executor may be quicker than this.
+        self.admitted.with(|known| known.insert(name.clone(), (executor, token)));
+        let tree = self.trees.launch(&command).map_err(|error| {
+            self.admitted.with(|known| known.remove(&name));
+            error.to_string()
+        })?;
+        tracing::info!(%executor, pid = tree.pid(), "executor launched");
+        self.living.insert(executor, tree.clone());
+        tokio::spawn(watch(executor, tree, events.clone()));
+        Ok(())
+    }
+
+    fn command(&self, executor: ExecutorId, program: &Program, token: &Token) -> Result<Command, String> {
+        let sandbox = sandbox(&self.sandboxes, executor);
+        std::fs::create_dir_all(&sandbox)
+            .map_err(|error| format!("failed to make the sandbox {}: {error}", sandbox.display()))?;
+        let command = match program {
+            Program::BuiltIn => {
+                Command::new(executor.to_string(), &self.program, sandbox).arguments(["executor"])
+            }
+            Program::Custom(custom) => {
+                let command = Command::new(executor.to_string(), &custom.program, sandbox);
+                custom
+                    .environment
+                    .iter()
+                    .fold(command.arguments(&custom.arguments), |command, (name, value)| {
+                        command.variable(name, value)
+                    })
+            }
+        };
+        let inherited = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", crate::log::LOG_ENV];
+        let given = |name: &str| command.environment.iter().any(|(given, _)| given == name);
+        let inherited: Vec<_> = inherited
+            .into_iter()
+            .filter(|name| !given(name))
+            .filter_map(|name| std::env::var_os(name).map(|value| (name, value)))
+            .collect();
+        let mut command = inherited
+            .into_iter()
+            .fold(command, |command, (name, value)| command.variable(name, value))
+            .variable(SOCKET_ENV, &self.socket)
+            .variable(NAME_ENV, executor.to_string())
+            .variable(TOKEN_ENV, token.to_hex())
+            .variable(RECOVERY_ENV, self.recovery_timeout.0.to_string());
+        command.stdout = Output::File("executor.stdout".into());
+        command.stderr = Output::File("executor.stderr".into());
+        Ok(command)
+    }
+
+    pub(super) fn terminate(&self, executor: ExecutorId) {
+        if let Some(tree) = self.living.get(&executor) {
+            tree.terminate();
+        }
+    }
+
+    /// Ends a tree by force, and does not give up.
+    pub(super) fn kill(&self, executor: ExecutorId) {
+        let Some(tree) = self.living.get(&executor).cloned() else {
+            return;
+        };
+        let Err(error) = tree.kill() else {
+            return;
+        };
+        tracing::error!(%executor, %error, "a process tree is not ended yet");
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(RETRY).await;
+                match tree.kill() {
+                    Ok(()) => return,
+                    Err(error) => tracing::error!(%executor, %error, "a process tree is not ended yet"),
+                }
+            }
+        });
+    }
+
+    /// Nothing is left of an executor: its secret is worth nothing any more.
+    pub(super) fn gone(&mut self, executor: ExecutorId) {
+        self.living.remove(&executor);
+        self.admitted.with(|known| known.retain(|_, (known, _)| *known != executor));
+    }
+}
+
+/// Where an executor runs.
+pub(super) fn sandbox(sandboxes: &Path, executor: ExecutorId) -> PathBuf {
+    sandboxes.join(executor.framework.to_string()).join(executor.to_string())
+}
+
+/// Tells of the end of a tree's first process, then of the tree's.
+async fn watch(executor: ExecutorId, tree: Tree, events: mpsc::Sender<Event>) {
+    match tree.wait_leader().await {
+        Ok(Exit::Code(code)) => {
+            let how = task::Exit::Code(code);
+            let _over = events.send(Event::Input(Input::Exited { executor, how })).await;
+        }
+        Ok(Exit::Signal(signal)) => {
+            let how = task::Exit::Signal(signal);
+            let _over = events.send(Event::Input(Input::Exited { executor, how })).await;
+        }
+        // What is not known is not told; the end of its session or of its tree will say enough.
+        Ok(Exit::Unknown) => tracing::warn!(%executor, "how the executor ended could not be seen"),
+        Err(error) => tracing::error!(%executor, %error, "the executor is not watched"),
+    }
+    loop {
+        match tree.seen_dead().await {
+            Ok(ending) => {
+                let _over =
+                    events.send(Event::TreeGone { executor, ending: Arc::new(mapped(&ending)) }).await;
+                return;
+            }
+            Err(error) => tracing::error!(%executor, %error, "a process tree is not seen dead yet"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// The ending in the words of the receipt (R23a).
+fn mapped(ending: &Ending) -> task::Ending {
+    let mut counted: BTreeMap<(u64, u8), u32> = BTreeMap::new();
+    let mut unseen = Vec::new();
+    for seen in &ending.processes {
+        for sent in &seen.signals {
+            match &sent.refused {
+                None => {
+                    *counted.entry((sent.at_ms, u8::try_from(sent.signal).unwrap_or(0))).or_default() += 1
+                }
+                Some(why) => unseen.push(format!(
+                    "signal {} to process {} ({}) was refused: {why}",
+                    sent.signal, seen.pid, seen.command
+                )),
+            }
+        }
+    }
+    if ending.processes_more > 0 {
+        unseen.push(format!("{} more processes were signalled and are not named", ending.processes_more));
+    }
+    match &ending.survivors {
+        Survivors::None => {}
+        Survivors::Alive(count) => unseen.push(format!("{count} processes were alive")),
+        Survivors::Unseen(why) => unseen.push(format!("whether something is left could not be seen: {why}")),
+    }
+    let signals = counted.into_iter().take(SIGNALS_MAX).map(|((at, signal), processes)| SignalSent {
+        at: Moment(at),
+        signal,
+        processes,
+    });
+    task::Ending {
+        signals: signals.collect(),
+        leader: ending.leader.map_or(Text::EMPTY, |leader| Text::from(leader.to_string())),
+        seen_dead: ending.seen_dead_at_ms.map(Moment),
+        unseen: Text::from(unseen.join("; ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use neap_process_tree::{Means, Seen, Sent};
+
+    #[test]
+    fn endings_are_told_by_signal_and_time_and_hide_nothing() {
+        let seen = |pid, signals: &[(i32, u64, Option<&str>)]| Seen {
+            pid,
+            start_time: 1,
+            command: "sh".into(),
+            signals: signals
+                .iter()
+                .map(|(signal, at_ms, refused)| Sent {
+                    signal: *signal,
+                    at_ms: *at_ms,
+                    refused: refused.map(Into::into),
+                })
+                .collect(),
+        };
+        let ending = Ending {
+            tree: "F1.x1".into(),
+            means: Means::Subreaper,
+            leader: Some(Exit::Signal(9)),
+            processes: vec![
+                seen(7, &[(15, 10, None), (9, 20, None)]),
+                seen(8, &[(9, 20, None), (15, 10, Some("EPERM"))]),
+            ],
+            processes_more: 3,
+            seen_dead_at_ms: None,
+            survivors: Survivors::Unseen("the supervisor was killed".into()),
+        };
+        let told = mapped(&ending);
+        let sent = |at, signal, processes| SignalSent { at: Moment(at), signal, processes };
+        assert_eq!(told.signals, [sent(10, 15, 1), sent(20, 9, 2)]);
+        assert_eq!((told.leader.as_str(), told.seen_dead), ("killed by signal 9", None));
+        for part in ["process 8 (sh) was refused: EPERM", "3 more processes", "the supervisor was killed"] {
+            assert!(told.unseen.as_str().contains(part), "{part}: {:?}", told.unseen);
+        }
+    }
+}

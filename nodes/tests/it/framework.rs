@@ -1,0 +1,205 @@
+//! `neap run`, as a process, against a master that the test plays, over real QUIC.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use neap_protocol::codec;
+use neap_protocol::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SlaveId, TaskId};
+use neap_protocol::message::{FrameworkToMaster, InverseAnswer, InverseAsk, MasterToFramework, Offered};
+use neap_protocol::resources::Resources;
+use neap_protocol::task::{Reason, Run, TaskSpec, TaskState, Update};
+use neap_protocol::text::{Name, Text};
+use neap_protocol::time::{Millis, Moment};
+use neap_protocol::transport::{ReceiveHalf, Role, SendHalf, Session};
+use neap_transport_quic::certificates::{Authority, VALIDITY};
+use neap_transport_quic::{Credentials, Endpoint, QuicReceive, QuicSend};
+
+use crate::program::Place;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `neap run`, subscribed to the test's master.
+struct Running {
+    place: Place,
+    child: Child,
+    send: QuicSend,
+    receive: QuicReceive,
+    _endpoint: Endpoint,
+}
+
+impl Running {
+    async fn start(flags: &str) -> Self {
+        let place = Place::new();
+        let authority = Authority::create(&Name::new("test").unwrap()).unwrap();
+        let ca = place.path().join("ca.pem");
+        fs::write(&ca, authority.certificate_pem()).unwrap();
+        let issue = |role, name: &str| {
+            let issued = authority.issue(role, &Name::new(name).unwrap(), VALIDITY).unwrap();
+            issued.save(place.path()).unwrap()
+        };
+        let (cert, key) = issue(Role::Master, "m1");
+        let credentials = Credentials::load(&ca, &cert, &key).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let endpoint = Endpoint::bind(any, &credentials, &Default::default()).unwrap();
+        let mut listener = endpoint.listen(&[Role::Framework]);
+        let master = endpoint.local_address().unwrap();
+        let (cert, key) = issue(Role::Framework, "f");
+        let (cert, key) = (cert.display(), key.display());
+        let line = format!(
+            "run --output json --masters {master} --ca ca.pem --cert {cert} --key {key} --name f {flags}"
+        );
+        let mut command = place.command(&line);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
+        let Ok(Some(Ok(session))) = accepted else {
+            let _ = child.kill();
+            panic!("the framework did not come");
+        };
+        let (send, receive) = session.split();
+        let mut running = Self { place, child, send, receive, _endpoint: endpoint };
+        assert!(matches!(running.hear().await, FrameworkToMaster::Subscribe { id: None, .. }));
+        running
+            .say(MasterToFramework::Subscribed { id: FrameworkId(1), epoch: Epoch(1), highest_task: 0 })
+            .await;
+        running
+    }
+
+    async fn say(&mut self, message: MasterToFramework) {
+        self.send.send(&codec::encode(&message).unwrap()).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> FrameworkToMaster {
+        let frame = tokio::time::timeout(PATIENCE, self.receive.receive()).await.unwrap().unwrap();
+        codec::decode(&frame).unwrap()
+    }
+
+    /// Hears what `wanted` picks; the rest (acknowledgements, reconciliations, appetite) is passed over.
+    async fn hear_of<T>(&mut self, wanted: impl Fn(FrameworkToMaster) -> Option<T>) -> T {
+        loop {
+            if let Some(heard) = wanted(self.hear().await) {
+                return heard;
+            }
+        }
+    }
+
+    /// Offers this many cpus of a slave, and answers what is launched there.
+    async fn offer(&mut self, offer: u64, slave: u32, cpus: u64) -> Vec<TaskSpec> {
+        let name = Name::new(&format!("s{slave}")).unwrap();
+        let resources = Resources::new(cpus * 1000, 1 << 30);
+        let offered = Offered { id: OfferId(offer), slave: SlaveId(slave), name, resources };
+        self.say(MasterToFramework::Offers(vec![offered])).await;
+        self.hear_of(|message| match message {
+            FrameworkToMaster::Accept { tasks, .. } => Some(tasks),
+            FrameworkToMaster::Decline { .. } => Some(Vec::new()),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn update(&mut self, task: TaskId, number: u32, slave: u32, state: TaskState, reason: Reason) {
+        let update = Update { task, number, state, reason, message: Text::EMPTY };
+        self.say(MasterToFramework::Update { update, slave: SlaveId(slave) }).await;
+        let acknowledged = self.hear_of(|message| match message {
+            FrameworkToMaster::Acknowledge { task, number } => Some((task, number)),
+            _ => None,
+        });
+        assert_eq!(acknowledged.await, (task, number));
+    }
+
+    async fn torn_down(mut self) -> (Option<i32>, Vec<serde_json::Value>) {
+        self.hear_of(|message| (message == FrameworkToMaster::Teardown).then_some(())).await;
+        self.say(MasterToFramework::Refused(Text::new("it is torn down"))).await;
+        let mut stdout = String::new();
+        std::io::Read::read_to_string(self.child.stdout.as_mut().unwrap(), &mut stdout).unwrap();
+        let code = self.child.wait().unwrap().code();
+        (code, stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _kept_until_here = self.place.path();
+    }
+}
+
+fn task(number: u32) -> TaskId {
+    TaskId { framework: FrameworkId(1), number }
+}
+
+#[tokio::test]
+async fn a_batch_ends_when_every_instance_has_succeeded() {
+    let mut run = Running::start("--instances 2 --cpus 1 -- true").await;
+    let tasks = run.offer(1, 1, 1).await;
+    assert_eq!(tasks.len(), 1, "one cpu, one task");
+    assert!(matches!(&tasks[0].run, Run::Command(command) if command.program == "true"));
+    let more = run.offer(2, 2, 8).await;
+    assert_eq!(more.len(), 1, "no more than is wanted");
+    run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
+    run.update(task(1), 2, 1, TaskState::Finished, Reason::Exited(0)).await;
+    // What is lost starts anew, at once.
+    run.update(task(2), 1, 2, TaskState::Lost, Reason::SlaveUnregistered).await;
+    let again = run.offer(3, 1, 8).await;
+    assert_eq!(again.iter().map(|spec| spec.id).collect::<Vec<_>>(), [task(3)]);
+    run.update(task(3), 1, 1, TaskState::Finished, Reason::Exited(0)).await;
+    let (code, lines) = run.torn_down().await;
+    assert_eq!((code, lines.len()), (Some(0), 4));
+    assert_eq!((&lines[1]["task"], &lines[1]["slave"]), (&"F1.1".into(), &"s1".into()));
+    assert_eq!((&lines[2]["state"], &lines[2]["reason"]), (&"Lost".into(), &"SlaveUnregistered".into()));
+    assert!(lines[0]["time"].is_string() && lines[0]["message"].is_string());
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_for_good_exits_with_1() {
+    let mut run = Running::start("-- false").await;
+    for number in 1..=3 {
+        // It asks again once its delay is over; until then an offer is declined.
+        if number > 1 {
+            run.hear_of(|message| (message == FrameworkToMaster::Revive).then_some(())).await;
+        }
+        assert_eq!(run.offer(number.into(), 1, 1).await.len(), 1);
+        run.update(task(number), 1, 1, TaskState::Failed, Reason::Exited(1)).await;
+    }
+    let (code, lines) = run.torn_down().await;
+    assert_eq!((code, lines.len()), (Some(1), 3));
+}
+
+/// R17: the replacement runs before the old task is ended.
+#[tokio::test]
+async fn a_service_moves_off_a_slave_that_is_asked_back() {
+    let mut run = Running::start("--service -- server").await;
+    assert_eq!(run.offer(1, 1, 1).await.len(), 1);
+    run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let deadline = Moment(u64::try_from(now).unwrap()).after(Millis::from_secs(3600));
+    run.say(MasterToFramework::InverseOffer {
+        id: InverseOfferId(1),
+        slave: SlaveId(1),
+        name: Name::new("s1").unwrap(),
+        ask: InverseAsk::Everything,
+        deadline,
+        reason: Text::new("maintenance"),
+    })
+    .await;
+    let answer = run.hear_of(|message| match message {
+        FrameworkToMaster::AnswerInverse { answer, .. } => Some(answer),
+        _ => None,
+    });
+    assert_eq!(answer.await, InverseAnswer::Accept { rather: vec![task(1)] });
+    assert_eq!(run.offer(2, 1, 4).await, [], "it moves to where it leaves");
+    assert_eq!(run.offer(3, 2, 4).await.len(), 1);
+    run.update(task(2), 1, 2, TaskState::Running, Reason::Normal).await;
+    let killed = run.hear_of(|message| match message {
+        FrameworkToMaster::Kill { task, .. } => Some(task),
+        _ => None,
+    });
+    assert_eq!(killed.await, task(1));
+    run.update(task(1), 2, 1, TaskState::Killed, Reason::KilledByFramework).await;
+    let pid = rustix::process::Pid::from_raw(run.child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let (code, _) = run.torn_down().await;
+    assert_eq!(code, Some(0));
+}

@@ -1,0 +1,357 @@
+//! A slave, as a process, against a master that the test plays, over real QUIC.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use neap_protocol::codec;
+use neap_protocol::ids::{Epoch, FrameworkId, SlaveId, TaskId};
+use neap_protocol::message::{MasterToSlave, SlaveToMaster};
+use neap_protocol::resources::Resources;
+use neap_protocol::task::{Command, Ending, Reason, Run, TaskSpec, TaskState, Update};
+use neap_protocol::text::Name;
+use neap_protocol::time::Millis;
+use neap_protocol::transport::{ReceiveHalf, Role, SendHalf, Session};
+use neap_transport_quic::certificates::{Authority, VALIDITY};
+use neap_transport_quic::{Credentials, Endpoint, Listener, QuicReceive, QuicSend};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::program::Place;
+
+/// How long anything may take on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// No process.
+const NONE: [u32; 0] = [];
+
+/// The variable that marks every process of a test's tasks.
+const MARK: &str = "NEAP_TEST_MARK";
+
+/// A master that lets slaves in, and the certificates of its cluster.
+struct Master {
+    place: Place,
+    /// The slave's certificate and key.
+    slave: (PathBuf, PathBuf),
+    listener: Listener,
+    address: SocketAddr,
+    _endpoint: Endpoint,
+}
+
+/// A slave's session, on the master's side.
+struct Link {
+    send: QuicSend,
+    receive: QuicReceive,
+}
+
+/// A slave's process. Whatever happens to the test, it takes its trees with it.
+struct Slave {
+    child: Child,
+    data: PathBuf,
+    mark: String,
+}
+
+impl Master {
+    fn new() -> Self {
+        let place = Place::new();
+        let authority = Authority::create(&Name::new("test").unwrap()).unwrap();
+        fs::write(place.path().join("ca.pem"), authority.certificate_pem()).unwrap();
+        let (cert, key) = issue(&authority, &place, Role::Master, "m1");
+        let slave = issue(&authority, &place, Role::Slave, "s1");
+        let credentials = Credentials::load(&place.path().join("ca.pem"), &cert, &key).unwrap();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let endpoint = Endpoint::bind(any, &credentials, &Default::default()).unwrap();
+        let listener = endpoint.listen(&[Role::Slave]);
+        let address = endpoint.local_address().unwrap();
+        Self { place, slave, listener, address, _endpoint: endpoint }
+    }
+
+    /// Starts a slave, and waits until it says that it has.
+    fn slave(&self, flags: &str) -> Slave {
+        self.slave_of(self.address, flags)
+    }
+
+    fn slave_of(&self, master: SocketAddr, flags: &str) -> Slave {
+        let (cert, key) = &self.slave;
+        let line = format!(
+            "slave --masters {master} --ca ca.pem --cert {} --key {} --data d --cpus 2 --mem 64M --disk 1G {flags}",
+            cert.display(),
+            key.display()
+        );
+        let mark = self.place.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let stderr =
+            fs::File::options().create(true).append(true).open(self.place.path().join("log")).unwrap();
+        let mut command = self.place.command(&line);
+        command.env("PATH", std::env::var_os("PATH").unwrap()).env("NEAP_LOG", "neap=debug");
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut said = String::new();
+        let read = BufReader::new(child.stdout.take().unwrap()).read_line(&mut said);
+        let slave = Slave { child, data: self.place.path().join("d"), mark };
+        assert!(
+            read.is_ok() && said.starts_with("slave s1 offers cpus:2 mem:64M"),
+            "{said:?}: {}",
+            self.log()
+        );
+        slave
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
+    }
+
+    /// The next slave's session, admitted as S1; and the tasks that it knows.
+    async fn admit(&mut self) -> (Link, Vec<TaskId>) {
+        let accepted = tokio::time::timeout(PATIENCE, self.listener.accept()).await;
+        let Ok(Some(Ok(session))) = accepted else { panic!("no slave came: {}", self.log()) };
+        assert_eq!(session.peer().name.as_str(), "s1");
+        let (send, receive) = session.split();
+        let mut link = Link { send, receive };
+        let SlaveToMaster::Register { tasks, resources, leaving, .. } = link.hear().await else {
+            panic!("the first word is a registration");
+        };
+        assert!(resources.cpus == 2000 && !leaving);
+        link.say(MasterToSlave::Registered { id: SlaveId(1), epoch: Epoch(1) }).await;
+        (link, tasks.into_iter().map(|task| task.id).collect())
+    }
+}
+
+fn issue(authority: &Authority, place: &Place, role: Role, name: &str) -> (PathBuf, PathBuf) {
+    authority.issue(role, &Name::new(name).unwrap(), VALIDITY).unwrap().save(place.path()).unwrap()
+}
+
+impl Link {
+    async fn say(&mut self, message: MasterToSlave) {
+        self.send.send(&codec::encode(&message).unwrap()).await.unwrap();
+    }
+
+    async fn hear(&mut self) -> SlaveToMaster {
+        let frame = tokio::time::timeout(PATIENCE, self.receive.receive()).await.unwrap().unwrap();
+        codec::decode(&frame).unwrap()
+    }
+
+    /// Acknowledges a task's updates until it is in this state.
+    async fn until(&mut self, task: TaskId, state: TaskState) -> (Update, Option<Arc<Ending>>) {
+        loop {
+            let SlaveToMaster::Update { update, ending } = self.hear().await else { continue };
+            let number = update.number;
+            self.say(MasterToSlave::Acknowledge { task: update.task, number }).await;
+            if update.task == task && update.state == state {
+                return (update, ending);
+            }
+            assert!(!update.state.is_terminal(), "{update:?}, not {state}");
+        }
+    }
+}
+
+impl Slave {
+    /// A task that runs this script, in an environment that marks every process of it.
+    fn task(&self, number: u32, script: &str) -> TaskSpec {
+        let command = Command {
+            program: "sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: vec![(MARK.into(), self.mark.clone())],
+        };
+        TaskSpec {
+            id: task(number),
+            name: Name::new("job").unwrap(),
+            resources: Resources::new(100, 1 << 20),
+            kill_grace: Millis(200),
+            run: Run::Command(Arc::new(command)),
+        }
+    }
+
+    fn sandbox(&self, number: u32) -> PathBuf {
+        self.data.join(format!("sandboxes/F1/F1.x{number}"))
+    }
+
+    /// What lives of this slave's tasks.
+    fn survivors(&self) -> Vec<u32> {
+        let marked = format!("{MARK}={}\0", self.mark);
+        let holds = |pid: &u32| {
+            let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            environ.windows(marked.len()).any(|window| window == marked.as_bytes())
+        };
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(holds).collect()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(since.elapsed() < PATIENCE, "the slave does not exit");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Slave {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // It ends its trees itself; SIGKILL would leave them.
+            self.signal(Signal::USR1);
+            let since = Instant::now();
+            while matches!(self.child.try_wait(), Ok(None)) && since.elapsed() < Duration::from_secs(20) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        for pid in self.survivors() {
+            let _ = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
+        }
+    }
+}
+
+fn task(number: u32) -> TaskId {
+    TaskId { framework: FrameworkId(1), number }
+}
+
+/// Waits until a task has made this file.
+fn made(file: PathBuf) {
+    let since = Instant::now();
+    while !file.exists() {
+        assert!(since.elapsed() < PATIENCE, "{} is not made", file.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[tokio::test]
+async fn a_task_runs_in_its_sandbox_and_is_finished_when_its_tree_is_dead() {
+    let mut master = Master::new();
+    let slave = master.slave("--unregister-timeout 1s");
+    let (mut link, tasks) = master.admit().await;
+    assert_eq!(tasks, []);
+    // The grandchild outlives its parent: Finished must wait for it, or end it.
+    let script = "echo made > made; echo out; echo err >&2; (sleep 1000 &); env > env";
+    link.say(MasterToSlave::Launch(slave.task(1, script))).await;
+    let (update, ending) = link.until(task(1), TaskState::Finished).await;
+    assert_eq!(slave.survivors(), NONE, "S1: Finished before its tree was dead");
+    assert_eq!(update.reason, Reason::Exited(0));
+    assert!(ending.unwrap().seen_dead.is_some());
+    let read = |name: &str| fs::read_to_string(slave.sandbox(1).join(name)).unwrap();
+    assert_eq!(
+        (read("made"), read("stdout"), read("stderr")),
+        ("made\n".into(), "out\n".into(), "err\n".into())
+    );
+    assert!(!read("env").contains("NEAP_EXECUTOR_"), "a task can speak as its executor: {}", read("env"));
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_start_fails_and_says_why() {
+    let mut master = Master::new();
+    let slave = master.slave("--unregister-timeout 1s");
+    let (mut link, _) = master.admit().await;
+    let mut spec = slave.task(1, "");
+    spec.run = Run::Command(Arc::new(Command { program: "no-such-program".into(), ..Command::default() }));
+    link.say(MasterToSlave::Launch(spec)).await;
+    let (update, _) = link.until(task(1), TaskState::Failed).await;
+    assert_eq!(update.reason, Reason::NotStarted);
+    assert!(update.message.as_str().contains("no-such-program"), "{:?}", update.message);
+}
+
+#[tokio::test]
+async fn a_kill_ends_what_ignores_it() {
+    let mut master = Master::new();
+    let slave = master.slave("--unregister-timeout 1s");
+    let (mut link, _) = master.admit().await;
+    link.say(MasterToSlave::Launch(
+        slave.task(1, "trap '' TERM; echo > ready; while :; do sleep 1000; done"),
+    ))
+    .await;
+    link.until(task(1), TaskState::Running).await;
+    made(slave.sandbox(1).join("ready"));
+    let reason = Reason::KilledByFramework;
+    link.say(MasterToSlave::Kill { task: task(1), grace: None, reason }).await;
+    let (update, ending) = link.until(task(1), TaskState::Killed).await;
+    assert_eq!(slave.survivors(), NONE);
+    assert_eq!(update.reason, Reason::KilledByFramework);
+    assert!(ending.unwrap().seen_dead.is_some());
+}
+
+/// Ignores SIGTERM, double-forks, changes session, and says when all of it is there.
+const HOSTILE: &str = "trap '' TERM
+(setsid sh -c 'trap \"\" TERM; (sleep 1000 & echo > there; sleep 1000) & sleep 1000' &)
+while [ ! -e there ]; do sleep 0.01; done
+echo > ready
+while :; do sleep 1000; done";
+
+/// R24, R25, S1, S11.
+#[tokio::test]
+async fn drain_now_unregisters_only_when_no_process_is_left() {
+    let mut master = Master::new();
+    let mut slave = master.slave("--unregister-timeout 60s");
+    let (mut link, _) = master.admit().await;
+    link.say(MasterToSlave::Launch(slave.task(1, HOSTILE))).await;
+    link.until(task(1), TaskState::Running).await;
+    made(slave.sandbox(1).join("ready"));
+    assert!(slave.survivors().len() >= 5, "the tree is not hostile");
+    slave.signal(Signal::USR1);
+    let finals = loop {
+        if let SlaveToMaster::Unregister { finals } = link.hear().await {
+            break finals;
+        }
+    };
+    assert_eq!(slave.survivors(), NONE, "unregistered before everything was dead");
+    let [last] = finals.as_slice() else { panic!("{finals:?}") };
+    assert_eq!((last.update.state, last.update.reason), (TaskState::Lost, Reason::SlaveUnregistered));
+    assert!(last.ending.as_ref().unwrap().signals.iter().any(|sent| sent.signal == 9));
+    link.say(MasterToSlave::Unregistered).await;
+    assert_eq!(slave.exit_code(), Some(0), "{}", master.log());
+}
+
+/// R26: a master that does not answer does not hold it up.
+#[tokio::test]
+async fn drain_now_ends_without_an_answer() {
+    let mut master = Master::new();
+    let mut slave = master.slave("--unregister-timeout 200ms");
+    let (mut link, _) = master.admit().await;
+    link.say(MasterToSlave::Launch(slave.task(1, "sleep 1000"))).await;
+    link.until(task(1), TaskState::Running).await;
+    slave.signal(Signal::USR1);
+    assert_eq!(slave.exit_code(), Some(0));
+    assert_eq!(slave.survivors(), NONE);
+    assert!(master.log().contains("no leader answered in time"), "{}", master.log());
+}
+
+/// Whom no master has admitted has nobody to leave.
+#[tokio::test]
+async fn drain_now_ends_where_there_is_no_master() {
+    let master = Master::new();
+    // Bound, and nobody speaks QUIC there.
+    let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut slave = master.slave_of(silent.local_addr().unwrap(), "--unregister-timeout 60s");
+    slave.signal(Signal::USR1);
+    assert_eq!(slave.exit_code(), Some(0));
+    assert!(master.log().contains("nothing is left running"), "{}", master.log());
+}
+
+/// R2, R5: a slave that is started again has ended what the earlier one left, and says that it is Lost.
+#[tokio::test]
+async fn a_restarted_slave_ends_what_was_left_and_reports_it() {
+    let mut master = Master::new();
+    let mut first = master.slave("--unregister-timeout 1s");
+    let (mut link, _) = master.admit().await;
+    link.say(MasterToSlave::Launch(first.task(1, HOSTILE))).await;
+    link.until(task(1), TaskState::Running).await;
+    made(first.sandbox(1).join("ready"));
+    first.signal(Signal::TERM);
+    assert_eq!(first.exit_code(), Some(0));
+    assert_ne!(first.survivors(), NONE, "executors outlive their slave");
+    let second = master.slave("--unregister-timeout 1s");
+    let (mut link, tasks) = master.admit().await;
+    assert_eq!(second.survivors(), NONE, "it registered before what was left was dead");
+    assert_eq!(tasks, [task(1)]);
+    let (update, _) = link.until(task(1), TaskState::Lost).await;
+    assert_eq!(update.reason, Reason::SlaveRestarted);
+}
