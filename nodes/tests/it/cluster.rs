@@ -159,11 +159,12 @@ impl Fake {
         };
         self.say(&SlaveToMaster::Register { id, epoch, resources, address, tasks, leaving }).await;
         loop {
-            match self.hear::<MasterToSlave>().await {
-                MasterToSlave::Registered { id, epoch } => return (id, epoch),
-                MasterToSlave::Ping => self.say(&SlaveToMaster::Pong).await,
-                other => panic!("not registered: {other:?}"),
+            let message: MasterToSlave = self.hear().await;
+            if let MasterToSlave::Registered { id, epoch } = message {
+                return (id, epoch);
             }
+            assert_eq!(message, MasterToSlave::Ping, "not registered");
+            self.say(&SlaveToMaster::Pong).await;
         }
     }
 }
