@@ -102,10 +102,8 @@ fn told(event: &Event) -> (&'static str, About, String) {
                 reason: Some(view.reason.to_string()),
                 ..About::default()
             };
-            let why = match view.reason {
-                neap_protocol::task::Reason::Normal => String::new(),
-                reason => format!(": {reason}"),
-            };
+            let explained = view.reason != neap_protocol::task::Reason::Normal;
+            let why = if explained { format!(": {}", view.reason) } else { String::new() };
             let (id, name, framework, slave) = (view.id, &view.name, &view.framework, &view.slave_name);
             ("task", about, format!("{id} {name} of {framework} on {slave} {}{why}", view.state))
         }

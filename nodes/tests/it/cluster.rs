@@ -61,7 +61,7 @@ impl Master {
     /// Starts one on a free port, and waits until it leads.
     pub(crate) fn start(place: &Place) -> Self {
         let line = format!("-o json master --listen 127.0.0.1:0 --data data {CERTIFICATES}");
-        let mut child = place.command(&line).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = place.command(&line).env("NEAP_LOG", "error").stdout(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
         let line: serde_json::Value = serde_json::from_str(&first).expect("the line of a master that leads");
@@ -104,6 +104,18 @@ impl Drop for Master {
     }
 }
 
+/// What a slave says that has neither an id nor tasks.
+pub(crate) fn register() -> SlaveToMaster {
+    SlaveToMaster::Register {
+        id: None,
+        epoch: Epoch(0),
+        resources: Resources::new(4000, 4 << 30),
+        address: "127.0.0.1:1".into(),
+        tasks: vec![],
+        leaving: false,
+    }
+}
+
 /// A peer that says what a test tells it to.
 pub(crate) struct Fake {
     _endpoint: Endpoint,
@@ -142,21 +154,17 @@ impl Fake {
 
     /// Registers as a slave, and answers with the id that it was given.
     pub(crate) async fn register(&mut self, id: Option<SlaveId>) -> (SlaveId, Epoch) {
-        self.say(&SlaveToMaster::Register {
-            id,
-            epoch: Epoch(0),
-            resources: Resources::new(4000, 4 << 30),
-            address: "127.0.0.1:1".into(),
-            tasks: vec![],
-            leaving: false,
-        })
-        .await;
+        let SlaveToMaster::Register { epoch, resources, address, tasks, leaving, .. } = register() else {
+            unreachable!("it is one");
+        };
+        self.say(&SlaveToMaster::Register { id, epoch, resources, address, tasks, leaving }).await;
         loop {
-            match self.hear::<MasterToSlave>().await {
-                MasterToSlave::Registered { id, epoch } => return (id, epoch),
-                MasterToSlave::Ping => self.say(&SlaveToMaster::Pong).await,
-                other => panic!("not registered: {other:?}"),
+            let message: MasterToSlave = self.hear().await;
+            if let MasterToSlave::Registered { id, epoch } = message {
+                return (id, epoch);
             }
+            assert_eq!(message, MasterToSlave::Ping, "not registered");
+            self.say(&SlaveToMaster::Pong).await;
         }
     }
 }

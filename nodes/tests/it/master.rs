@@ -1,18 +1,23 @@
 //! A master as a process: what it keeps, whom it refuses, how it ends.
 
+use neap_nodes::master::Settings;
 use neap_nodes::operator::{Client, Problem};
+
 use neap_protocol::ids::{Epoch, FrameworkId, SlaveId};
+use neap_protocol::master::Config;
 use neap_protocol::message::{
-    Answer, Command, Event, FrameworkToMaster, MasterToFramework, Query, Refusal, SlaveRef,
+    Answer, Command, Event, FrameworkToMaster, MasterToFramework, MasterToOperator, OperatorToMaster, Query,
+    Refusal, SlaveRef,
 };
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
 use neap_protocol::transport::{CloseCode, Closed, Role, SendHalf};
 use neap_transport_quic::{ConnectError, Credentials, Endpoint, Expect};
+use tokio::sync::oneshot;
 
-use crate::cluster::{CERTIFICATES, Fake, Master, identity, place};
+use crate::cluster::{CERTIFICATES, Fake, Master, identity, place, register};
 
-fn subscribe(name: &str) -> FrameworkToMaster {
+pub(crate) fn subscribe(name: &str) -> FrameworkToMaster {
     FrameworkToMaster::Subscribe {
         id: None,
         name: Name::new(name).unwrap(),
@@ -149,4 +154,35 @@ fn what_a_master_needs_and_cannot_have_is_named() {
     let torn = start(&format!("{any} --data torn {CERTIFICATES}"));
     assert_eq!(torn.code, Some(1));
     assert!(torn.stderr.contains("is damaged"), "{}", torn.stderr);
+}
+
+/// A peer for whom more waits than may is let go; the master, run inside this process, stops when it is told to.
+#[tokio::test]
+async fn who_does_not_read_is_let_go() {
+    let place = place();
+    let identity = identity(&place, Role::Master, "m1");
+    let settings = Settings {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data: place.path().join("data"),
+        credentials: Credentials::load(&identity.ca, &identity.cert, &identity.key).unwrap(),
+        machine: Config::default(),
+        transport: neap_transport_quic::Settings::default(),
+        waiting_bytes_max: 8,
+        history_max: 1,
+    };
+    let (ready, leading) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(neap_nodes::master::run(settings, ready, async { drop(stopped.await) }));
+    let address = leading.await.unwrap().address;
+    let mut operator = Fake::connect(&place, address, Role::Operator, "ada").await;
+    operator.say(&OperatorToMaster { request: 1, command: Command::Watch }).await;
+    let watching: MasterToOperator = operator.hear().await;
+    assert_eq!(watching, MasterToOperator::Answer { request: 1, answer: Ok(Answer::Watching) });
+    // An event with a slave's name has more bytes than may wait.
+    let mut slave = Fake::connect(&place, address, Role::Slave, "slave-1").await;
+    slave.say(&register()).await;
+    let end = operator.end().await;
+    assert!(matches!(&end, Closed::Peer(reason) if reason.code == CloseCode::TooSlow), "{end:?}");
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
 }

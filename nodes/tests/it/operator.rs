@@ -1,8 +1,19 @@
 //! Operators' commands, against a real master with slaves that only say that they are there.
 
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::Arc;
+
+use neap_protocol::ids::{FrameworkId, TaskId};
+use neap_protocol::message::{FrameworkToMaster, MasterToFramework, MasterToSlave, SlaveToMaster};
+use neap_protocol::resources::Resources;
+use neap_protocol::task::{Command, Reason, Run, TaskSpec, TaskState, Update};
+use neap_protocol::text::Name;
+use neap_protocol::time::Millis;
 use neap_protocol::transport::Role;
 
 use crate::cluster::{Fake, Master, place};
+use crate::master::subscribe;
 use crate::program::{Ended, Place};
 
 fn json(ended: &Ended) -> Vec<serde_json::Value> {
@@ -49,6 +60,66 @@ async fn a_slave_is_shown_held_back_and_drained() {
     let over = neap(&place, &master, "drain --cancel D1");
     assert_eq!(over.code, Some(3), "{}", over.stdout);
     assert!(over.stderr.contains("help:"), "{}", over.stderr);
+}
+
+/// R21, R22: an attached drain tells who holds it up; Ctrl-C only detaches; asked again it is watched to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_is_watched_detached_from_and_watched_again() {
+    let place = place();
+    let master = Master::start(&place);
+    let mut framework = Fake::connect(&place, master.address, Role::Framework, "web").await;
+    framework.say(&subscribe("web")).await;
+    assert!(matches!(framework.hear().await, MasterToFramework::Subscribed { .. }));
+    let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
+    let (id, _) = slave.register(None).await;
+    let MasterToFramework::Offers(offers) = framework.hear().await else { panic!("no offers") };
+    let task = TaskId { framework: FrameworkId(1), number: 1 };
+    let spec = TaskSpec {
+        id: task,
+        name: Name::new("one").unwrap(),
+        resources: Resources::new(1000, 1 << 20),
+        kill_grace: Millis::from_secs(1),
+        run: Run::Command(Arc::new(Command { program: "true".to_owned(), ..Default::default() })),
+    };
+    let accept =
+        FrameworkToMaster::Accept { offer: offers[0].id, slave: id, tasks: vec![spec], filter: Millis(0) };
+    framework.say(&accept).await;
+    // Pings come when they come, and a framework that subscribes has its slaves send again.
+    while !matches!(slave.hear().await, MasterToSlave::Launch(spec) if spec.id == task) {}
+    slave.say(&update(task, 1, TaskState::Running, Reason::Normal)).await;
+
+    let line = master.line("drain slave-1 --deadline 1h --reason kernel");
+    let (mut drain, mut lines) = attached(&place, &line);
+    assert_eq!(lines.next().unwrap().unwrap(), "D1 drains slave-1");
+    assert!(lines.next().unwrap().unwrap().contains("waits for web (F1): 1 running"));
+    let interrupt = rustix::process::Signal::INT;
+    rustix::process::kill_process(rustix::process::Pid::from_child(&drain), interrupt).unwrap();
+    assert_eq!(drain.wait().unwrap().code(), Some(130));
+    assert!(lines.any(|line| line.unwrap().contains("D1 of slave-1 goes on")));
+
+    let (mut drain, mut lines) = attached(&place, &line);
+    assert_eq!(lines.next().unwrap().unwrap(), "D1 drains slave-1 already");
+    assert!(lines.next().unwrap().unwrap().contains("waits for web (F1): 1 running"));
+    slave.say(&update(task, 2, TaskState::Killed, Reason::KilledByFramework)).await;
+    let text =
+        lines.find(|line| line.as_ref().unwrap().contains("ended and not acknowledged")).unwrap().unwrap();
+    assert!(text.contains("0 running") || text.contains("1 ended"), "{text}");
+    framework.say(&FrameworkToMaster::Acknowledge { task, number: 2 }).await;
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(drain.wait().unwrap().code(), Some(0), "{rest:?}");
+    assert!(rest.iter().any(|line| line.ends_with("D1 of slave-1: drained")), "{rest:?}");
+}
+
+fn update(task: TaskId, number: u32, state: TaskState, reason: Reason) -> SlaveToMaster {
+    let update = Update { task, number, state, reason, message: "".into() };
+    SlaveToMaster::Update { update, ending: None }
+}
+
+/// A command that goes on, and the lines that it prints.
+fn attached(place: &Place, line: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut child = place.command(line).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines)
 }
 
 #[test]
