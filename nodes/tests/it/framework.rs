@@ -51,7 +51,7 @@ impl Running {
             "run --output json --masters {master} --ca ca.pem --cert {cert} --key {key} --name f {flags}"
         );
         let mut command = place.command(&line);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
         let Ok(Some(Ok(session))) = accepted else {
             let _ = child.kill();
