@@ -1,6 +1,8 @@
 //! neap's programs: master, slave, frameworks and operators, behind one command line.
 //!
-//! [`cli`] is the face; below it are what every command shares: settings ([`config`]), quantities ([`units`]),
+//! [`cli`] is the face. The commands are in [`master`], [`slave`] and [`executor`] (the drivers of those machines),
+//! [`framework`] (authors, and `neap run`), [`operator`] and [`pki`];
+//! what drivers share is in [`driver`] and [`sessions`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]),
 //! results and errors ([`output`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
 #![forbid(unsafe_code)]
 
@@ -12,8 +14,11 @@ pub mod exit;
 pub mod framework;
 pub mod host;
 pub mod log;
+pub mod master;
 pub mod near;
+pub mod operator;
 pub mod output;
+pub mod pki;
 pub mod sessions;
 pub mod shutdown;
 pub mod slave;

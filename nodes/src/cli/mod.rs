@@ -20,6 +20,7 @@ use crate::executor;
 use crate::exit::Exit;
 use crate::framework;
 use crate::log;
+use crate::operator::{self, Task};
 use crate::output::{Color, Failure, Format, Printer};
 use crate::slave;
 
@@ -211,7 +212,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Master(args) => {
             let settings = loaded.master(&args.cluster, args.settings)?;
             tracing::debug!(?settings, "settings in force");
-            Err(not_built("master"))
+            crate::master::main(&settings, &mut context.printer())
         }
         Command::Slave(args) => {
             let settings = loaded.slave(&args.cluster, args.settings)?;
@@ -223,23 +224,23 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
             tracing::debug!(?connection, "settings in force");
             framework::command::run(args, connection, context.printer())
         }
-        Command::Status(args) => by_operator("status", args.connect, loaded),
-        Command::Slaves(args) => by_operator("slaves", args.connect, loaded),
-        Command::Tasks(args) => by_operator("tasks", args.connect, loaded),
-        Command::Frameworks(args) => by_operator("frameworks", args.connect, loaded),
-        Command::Offers(args) => by_operator("offers", args.connect, loaded),
-        Command::InverseOffers(args) => by_operator("inverse-offers", args.connect, loaded),
-        Command::Events(args) => by_operator("events", args.connect, loaded),
-        Command::Deactivate(args) => by_operator("deactivate", args.connect, loaded),
-        Command::Activate(args) => by_operator("activate", args.connect, loaded),
-        Command::InverseOffer(args) => by_operator("inverse-offer", args.connect, loaded),
-        Command::Drain(args) => by_operator("drain", args.connect, loaded),
+        Command::Status(args) => operator::main(Task::Status(args), context),
+        Command::Slaves(args) => operator::main(Task::Slaves(args), context),
+        Command::Tasks(args) => operator::main(Task::Tasks(args), context),
+        Command::Frameworks(args) => operator::main(Task::Frameworks(args), context),
+        Command::Offers(args) => operator::main(Task::Offers(args), context),
+        Command::InverseOffers(args) => operator::main(Task::InverseOffers(args), context),
+        Command::Events(args) => operator::main(Task::Events(args), context),
+        Command::Deactivate(args) => operator::main(Task::Deactivate(args), context),
+        Command::Activate(args) => operator::main(Task::Activate(args), context),
+        Command::InverseOffer(args) => operator::main(Task::InverseOffer(args), context),
+        Command::Drain(args) => operator::main(Task::Drain(args), context),
         Command::Logs(args) => by_operator("logs", args.connect, loaded),
-        Command::Kill(args) => by_operator("kill", args.connect, loaded),
+        Command::Kill(args) => operator::main(Task::Kill(args), context),
         Command::Up(_) => Err(not_built("up")),
         Command::Demo(_) => Err(not_built("demo")),
         Command::Executor(args) => executor::run(args.socket),
-        Command::Pki(_) => Err(not_built("pki")),
+        Command::Pki(args) => crate::pki::main(args.command, &mut context.printer()),
     }
 }
 

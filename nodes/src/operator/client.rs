@@ -1,0 +1,235 @@
+//! A session with the leader: found among the masters, asked and answered.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use neap_protocol::codec;
+use neap_protocol::message::{Answer, Command, Event, MasterToOperator, OperatorToMaster, Refusal};
+use neap_protocol::text::{Name, Text};
+use neap_protocol::transport::{CloseCode, CloseReason, ReceiveHalf, Role, SendHalf, Session};
+use neap_transport_quic::{ConnectError, Credentials, Endpoint, Expect, QuicReceive, QuicSend};
+use tokio::time::Instant;
+
+use crate::config::Connection;
+use crate::exit::Exit;
+use crate::output::Failure;
+
+/// How long to wait before masters that know of no leader are asked again.
+const ELECTION_PAUSE: Duration = Duration::from_millis(200);
+
+/// An operator's client. It looks for the leader when it is first asked, and again when the leader is gone.
+#[derive(Debug)]
+pub struct Client {
+    masters: Vec<SocketAddr>,
+    credentials: Credentials,
+    timeout: Duration,
+    session: Option<Live>,
+    last_request: u32,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+struct Live {
+    address: SocketAddr,
+    endpoint: Endpoint,
+    send: QuicSend,
+    receive: QuicReceive,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub enum Problem {
+    /// The leader refused; nothing was changed.
+    Refused(Refusal),
+    /// No leader answered.
+    Unreached(Failure),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Refused(refusal) => Self::new(Exit::Refused, refusal.to_string()).help(refusal.advice()),
+            Problem::Unreached(failure) => failure,
+        }
+    }
+}
+
+impl Client {
+    /// A client with the connection's certificate; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Failure`] names the file that cannot be used.
+    pub fn new(connection: &Connection) -> Result<Self, Failure> {
+        let identity = &connection.identity;
+        let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key)
+            .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        Ok(Self {
+            masters: connection.masters.clone(),
+            credentials,
+            timeout: connection.timeout.as_duration(),
+            session: None,
+            last_request: 0,
+            events: VecDeque::new(),
+        })
+    }
+
+    /// The name in its certificate.
+    pub fn name(&self) -> &Name {
+        &self.credentials.peer().name
+    }
+
+    /// Asks the leader, and waits for the answer. Events that arrive meanwhile are kept for
+    /// [`event`](Self::event).
+    ///
+    /// # Errors
+    /// [`Problem`]; where no leader answered, what was asked may or may not have happened.
+    pub async fn ask(&mut self, command: Command) -> Result<Answer, Problem> {
+        let deadline = Instant::now() + self.timeout;
+        let asking = self.ask_leader(command);
+        match tokio::time::timeout_at(deadline, asking).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => {
+                let at = self.session.take().map_or_else(String::new, |live| format!(" by {}", live.address));
+                let waited = self.timeout;
+                let message = format!("no answer was given{at} within {waited:?}");
+                let failure = Failure::new(Exit::Unreachable, message);
+                Err(Problem::Unreached(failure.help("is a master leading? --timeout waits longer")))
+            }
+        }
+    }
+
+    /// The next event, once [`Command::Watch`] was answered. Cancelling the future loses nothing.
+    ///
+    /// # Errors
+    /// [`Failure`]: the leader is gone, and with it the watch.
+    pub async fn event(&mut self) -> Result<Event, Failure> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(event);
+            }
+            match self.receive().await? {
+                MasterToOperator::Event { event, .. } => return Ok(event),
+                // Of a request that was given up.
+                MasterToOperator::Answer { .. } => {}
+            }
+        }
+    }
+
+    /// Whether an event is at hand.
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Ends the session in order.
+    pub async fn close(mut self) {
+        if let Some(mut live) = self.session.take() {
+            live.send.close(CloseReason { code: CloseCode::Done, detail: Text::EMPTY });
+            // The answer is had; a master that does not hear of the end finds out by itself.
+            let _ = tokio::time::timeout(Duration::from_millis(500), live.endpoint.idle()).await;
+        }
+    }
+
+    async fn ask_leader(&mut self, command: Command) -> Result<Answer, Problem> {
+        let mut asked: Vec<SocketAddr> = Vec::new();
+        loop {
+            if self.session.is_none() {
+                self.connect(&asked).await.map_err(Problem::Unreached)?;
+            }
+            match self.exchange(&command).await.map_err(Problem::Unreached)? {
+                Ok(answer) => return Ok(answer),
+                Err(Refusal::NotLeading { leader }) => {
+                    let here = self.session.take().map(|live| live.address);
+                    match leader.as_str().parse() {
+                        Ok(leader) if Some(leader) != here => {
+                            self.masters.retain(|known| *known != leader);
+                            self.masters.insert(0, leader);
+                            asked.clear();
+                        }
+                        Ok(_) | Err(_) => {
+                            asked.extend(here);
+                            tokio::time::sleep(ELECTION_PAUSE).await;
+                        }
+                    }
+                }
+                Err(refusal) => return Err(Problem::Refused(refusal)),
+            }
+        }
+    }
+
+    async fn exchange(&mut self, command: &Command) -> Result<Result<Answer, Refusal>, Failure> {
+        self.last_request = self.last_request.wrapping_add(1);
+        let request = self.last_request;
+        let message = OperatorToMaster { request, command: command.clone() };
+        let frame = codec::encode(&message).map_err(|error| Failure::because("ask the master", &error))?;
+        if let Some(live) = &mut self.session
+            && let Err(error) = live.send.send(&frame).await
+        {
+            return Err(self.lost(&error.to_string()));
+        }
+        loop {
+            match self.receive().await? {
+                MasterToOperator::Answer { request: of, answer } if of == request => return Ok(answer),
+                // Of a request that was given up.
+                MasterToOperator::Answer { .. } => {}
+                MasterToOperator::Event { event, .. } => self.events.push_back(event),
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<MasterToOperator, Failure> {
+        let Some(live) = &mut self.session else {
+            return Err(Failure::new(Exit::Unreachable, "the session with the master is over"));
+        };
+        match live.receive.receive().await {
+            Ok(frame) => {
+                codec::decode(&frame).map_err(|error| Failure::because("read the master's answer", &error))
+            }
+            Err(closed) => Err(self.lost(&closed.to_string())),
+        }
+    }
+
+    fn lost(&mut self, cause: &str) -> Failure {
+        let at = self.session.take().map_or_else(String::new, |live| format!(" at {}", live.address));
+        Failure::new(Exit::Unreachable, format!("the session with the master{at} was lost: {cause}"))
+            .help("what was asked may or may not have happened: see `neap status`, then ask again")
+    }
+
+    /// Connects to the first master that answers: those first that were not asked in vain.
+    async fn connect(&mut self, asked: &[SocketAddr]) -> Result<(), Failure> {
+        let share = self.timeout / u32::try_from(self.masters.len().max(1)).unwrap_or(u32::MAX);
+        let mut errors = Vec::new();
+        let (last, first): (Vec<SocketAddr>, Vec<SocketAddr>) =
+            self.masters.iter().partition(|master| asked.contains(master));
+        for address in first.into_iter().chain(last) {
+            match self.connect_to(address, share).await {
+                Ok(live) => {
+                    self.session = Some(live);
+                    return Ok(());
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        let failure =
+            Failure::new(Exit::Unreachable, format!("no master was reached: {}", errors.join("; ")));
+        Err(failure.help("`neap up` starts a local cluster; --masters IP:PORT names another one's"))
+    }
+
+    async fn connect_to(&self, address: SocketAddr, share: Duration) -> Result<Live, String> {
+        let any: IpAddr = match address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        // Less than the share, so that the cause is told and not only that time is over.
+        let settings = neap_transport_quic::Settings {
+            handshake_timeout: share.mul_f32(0.9),
+            ..neap_transport_quic::Settings::default()
+        };
+        let endpoint = Endpoint::bind(SocketAddr::new(any, 0), &self.credentials, &settings)
+            .map_err(|error| error.to_string())?;
+        let connected = endpoint.connect(address, Expect::role(Role::Master)).await;
+        let session = connected.map_err(|error: ConnectError| error.to_string())?;
+        let (send, receive) = session.split();
+        Ok(Live { address, endpoint, send, receive })
+    }
+}

@@ -1,0 +1,198 @@
+//! Events as lines: a sentence for eyes, an object with stable names for programs.
+
+use std::fmt;
+
+use neap_protocol::message::{Event, InverseAnswer};
+use neap_protocol::time::Moment;
+use serde::Serialize;
+
+use crate::driver;
+use crate::output::printable;
+
+use super::views::{clock, left};
+
+/// An event, and when this program heard of it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Line {
+    at_ms: u64,
+    event: &'static str,
+    #[serde(flatten)]
+    about: About,
+    text: String,
+}
+
+/// What an event is about, by id.
+#[derive(Clone, Debug, Default, Serialize)]
+struct About {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slave: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    framework: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inverse_offer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drain: Option<String>,
+}
+
+impl Line {
+    /// A line of this moment.
+    pub(super) fn of(event: &Event) -> Self {
+        let (kind, about, text) = told(event);
+        Self { at_ms: driver::now().0, event: kind, about, text }
+    }
+
+    /// A line about a drain or an inverse offer that no event tells.
+    pub(super) fn note(kind: &'static str, text: String) -> Self {
+        Self { at_ms: driver::now().0, event: kind, about: About::default(), text }
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}", clock(Moment(self.at_ms)), printable(&self.text))
+    }
+}
+
+fn told(event: &Event) -> (&'static str, About, String) {
+    match event {
+        Event::Leading(epoch) => {
+            ("leading", About::default(), format!("a master leads in epoch {}", epoch.0))
+        }
+        Event::SlaveRegistered { slave, name, new } => {
+            let again = if *new { "" } else { " again" };
+            ("slave-registered", slave_about(slave), format!("{name} ({slave}) registered{again}"))
+        }
+        Event::SlaveDisconnected { slave, name } => {
+            ("slave-disconnected", slave_about(slave), format!("{name} ({slave}) disconnected"))
+        }
+        Event::SlaveUnreachable { slave, name } => {
+            ("slave-unreachable", slave_about(slave), format!("{name} ({slave}) is unreachable"))
+        }
+        Event::SlaveLeaving { slave, name } => {
+            ("slave-leaving", slave_about(slave), format!("{name} ({slave}) is leaving"))
+        }
+        Event::SlaveUnregistered { slave, name } => {
+            ("slave-unregistered", slave_about(slave), format!("{name} ({slave}) left for good"))
+        }
+        Event::FrameworkSubscribed { framework, name, new } => {
+            let again = if *new { "" } else { " again" };
+            let text = format!("framework {name} ({framework}) subscribed{again}");
+            ("framework-subscribed", framework_about(framework), text)
+        }
+        Event::FrameworkDisconnected { framework, name } => {
+            let text = format!("framework {name} ({framework}) disconnected");
+            ("framework-disconnected", framework_about(framework), text)
+        }
+        Event::FrameworkRemoved { framework, name } => {
+            let text = format!("framework {name} ({framework}) is gone");
+            ("framework-removed", framework_about(framework), text)
+        }
+        Event::Task(view) => {
+            let about = About {
+                slave: Some(view.slave.to_string()),
+                framework: Some(view.id.framework.to_string()),
+                task: Some(view.id.to_string()),
+                state: Some(view.state.to_string()),
+                reason: Some(view.reason.to_string()),
+                ..About::default()
+            };
+            let why = match view.reason {
+                neap_protocol::task::Reason::Normal => String::new(),
+                reason => format!(": {reason}"),
+            };
+            let (id, name, framework, slave) = (view.id, &view.name, &view.framework, &view.slave_name);
+            ("task", about, format!("{id} {name} of {framework} on {slave} {}{why}", view.state))
+        }
+        Event::TaskAcknowledged { task } => {
+            let about = About { task: Some(task.to_string()), ..framework_about(&task.framework) };
+            ("task-acknowledged", about, format!("the end of {task} is acknowledged"))
+        }
+        Event::HoldPlaced { slave, name, hold } => {
+            let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
+            let text = format!("{} holds {name} ({slave}) back, by {}{why}", hold.name, hold.by);
+            ("hold-placed", slave_about(slave), text)
+        }
+        Event::HoldLifted { slave, name, hold, by } => {
+            ("hold-lifted", slave_about(slave), format!("{by} lifted {hold} from {name} ({slave})"))
+        }
+        Event::InverseOffered(view) => {
+            let text = format!(
+                "{} asks {} for resources of {} back within {}",
+                view.id,
+                view.framework_name,
+                view.slave_name,
+                left(view.deadline)
+            );
+            ("inverse-offered", inverse_about(view), text)
+        }
+        Event::InverseAnswered(view) => {
+            let answer = match &view.answer {
+                Some(InverseAnswer::Accept { .. }) => "accepted".to_owned(),
+                Some(InverseAnswer::Decline { reason }) => format!("declined: {reason}"),
+                None => "has not answered".to_owned(),
+            };
+            ("inverse-answered", inverse_about(view), format!("{} {answer} {}", view.framework_name, view.id))
+        }
+        Event::Revoking { inverse_offer, tasks } => {
+            let list: Vec<String> = tasks.iter().take(8).map(ToString::to_string).collect();
+            let more = if tasks.len() > list.len() { ", …" } else { "" };
+            let text = format!("{inverse_offer} revokes {} tasks: {}{more}", tasks.len(), list.join(", "));
+            ("revoking", offer_about(inverse_offer), text)
+        }
+        Event::InverseReturned(id) => {
+            ("inverse-returned", offer_about(id), format!("everything that {id} asked for came back"))
+        }
+        Event::InverseClosed { inverse_offer, outcome } => {
+            let how = match outcome {
+                neap_protocol::message::InverseOutcome::Returned => "returned in time",
+                neap_protocol::message::InverseOutcome::Revoked => "the rest was revoked",
+                neap_protocol::message::InverseOutcome::Cancelled => "cancelled",
+                neap_protocol::message::InverseOutcome::Void => "the slave or the framework is gone",
+            };
+            ("inverse-closed", offer_about(inverse_offer), format!("{inverse_offer} is over: {how}"))
+        }
+        Event::Draining(view) => {
+            let about = About { drain: Some(view.id.to_string()), ..slave_about(&view.slave) };
+            let text = format!("{} drains {} until {}", view.id, view.slave_name, clock(view.deadline));
+            ("draining", about, text)
+        }
+        Event::DrainEnded { drain, slave, name, end } => {
+            let about = About { drain: Some(drain.to_string()), ..slave_about(slave) };
+            ("drain-ended", about, format!("{drain} of {name}: {end}"))
+        }
+        Event::RemovalsHalted { silent, of } => {
+            let text = format!("{silent} of {of} slaves are silent: none is removed until that is over");
+            ("removals-halted", About::default(), text)
+        }
+        Event::RemovalsResumed => {
+            ("removals-resumed", About::default(), "silent slaves are removed again".to_owned())
+        }
+    }
+}
+
+fn slave_about(slave: &neap_protocol::ids::SlaveId) -> About {
+    About { slave: Some(slave.to_string()), ..About::default() }
+}
+
+fn framework_about(framework: &neap_protocol::ids::FrameworkId) -> About {
+    About { framework: Some(framework.to_string()), ..About::default() }
+}
+
+fn offer_about(id: &neap_protocol::ids::InverseOfferId) -> About {
+    About { inverse_offer: Some(id.to_string()), ..About::default() }
+}
+
+fn inverse_about(view: &neap_protocol::message::InverseOfferView) -> About {
+    About {
+        slave: Some(view.slave.to_string()),
+        framework: Some(view.framework.to_string()),
+        drain: view.drain.map(|drain| drain.to_string()),
+        ..offer_about(&view.id)
+    }
+}

@@ -1,0 +1,435 @@
+//! What operators see, as rows of tables and objects of JSON.
+
+use neap_protocol::message::{
+    FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, OfferView, SlaveStatus, SlaveView, TaskView,
+};
+use neap_protocol::resources::Resources;
+use neap_protocol::task::TaskState;
+use neap_protocol::time::Moment;
+use serde::Serialize;
+
+use crate::driver;
+use crate::output::{Cell, Column, Row, Tone};
+use crate::units::Period;
+
+/// An amount, for programs.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Amount {
+    cpus: f64,
+    mem_bytes: u64,
+    disk_bytes: u64,
+    ports: String,
+}
+
+impl From<&Resources> for Amount {
+    fn from(resources: &Resources) -> Self {
+        let ports = match resources.ports.ranges() {
+            [] => String::new(),
+            _ => resources.ports.to_string(),
+        };
+        Self {
+            // Exact for every host there is: a double holds 53 bits.
+            cpus: resources.cpus as f64 / 1000.0,
+            mem_bytes: resources.mem,
+            disk_bytes: resources.disk,
+            ports,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct SlaveRow {
+    id: String,
+    name: String,
+    status: String,
+    tasks: u32,
+    total: Amount,
+    used: Amount,
+    offered: Amount,
+    holds: Vec<HoldRow>,
+    drain: Option<String>,
+    drain_left_ms: Option<u64>,
+    drain_waits_for: Vec<String>,
+    address: String,
+    #[serde(skip)]
+    view: SlaveView,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct HoldRow {
+    name: String,
+    by: String,
+    reason: String,
+    at_ms: u64,
+}
+
+impl From<SlaveView> for SlaveRow {
+    fn from(view: SlaveView) -> Self {
+        let holds = view.holds.iter().map(|hold| HoldRow {
+            name: hold.name.to_string(),
+            by: hold.by.to_string(),
+            reason: hold.reason.to_string(),
+            at_ms: hold.at.0,
+        });
+        let drain = view.drain.as_ref();
+        let open = drain.filter(|drain| drain.end.is_none());
+        Self {
+            id: view.id.to_string(),
+            name: view.name.to_string(),
+            status: view.status.to_string(),
+            tasks: view.tasks,
+            total: (&view.total).into(),
+            used: (&view.used).into(),
+            offered: (&view.offered).into(),
+            holds: holds.collect(),
+            drain: drain.map(|drain| drain.id.to_string()),
+            drain_left_ms: open.map(|drain| left_ms(drain.deadline)),
+            drain_waits_for: open.map_or_else(Vec::new, |drain| drain.waiting_for.iter().map(wait).collect()),
+            address: view.address.to_string(),
+            view,
+        }
+    }
+}
+
+impl Row for SlaveRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("ID"),
+        Column::left("NAME"),
+        Column::left("STATUS"),
+        Column::right("TASKS"),
+        Column::left("TOTAL"),
+        Column::left("USED"),
+        Column::left("HOLDS"),
+        Column::left("DRAIN"),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let tone = match self.view.status {
+            SlaveStatus::Active => Tone::Good,
+            SlaveStatus::Awaited | SlaveStatus::Disconnected | SlaveStatus::Leaving => Tone::Warn,
+            SlaveStatus::Unreachable => Tone::Bad,
+        };
+        let holds = self.holds.iter().map(|hold| match hold.reason.is_empty() {
+            true => format!("{} by {}", hold.name, hold.by),
+            false => format!("{} by {}: {}", hold.name, hold.by, hold.reason),
+        });
+        vec![
+            (&self.id).into(),
+            (&self.name).into(),
+            Cell::toned(&self.status, tone),
+            self.tasks.into(),
+            self.view.total.without_ports().into(),
+            self.view.used.without_ports().into(),
+            Cell::toned(holds.collect::<Vec<_>>().join(", "), Tone::Warn),
+            self.drain_text().into(),
+        ]
+    }
+}
+
+impl SlaveRow {
+    fn drain_text(&self) -> String {
+        let Some(drain) = &self.view.drain else {
+            return String::new();
+        };
+        match drain.end {
+            Some(end) => format!("{} {end}", drain.id),
+            None if drain.revoking => format!("{} revoking", drain.id),
+            None => format!("{} {} left", drain.id, left(drain.deadline)),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct TaskRow {
+    id: String,
+    name: String,
+    framework: String,
+    slave: String,
+    slave_name: String,
+    slave_address: String,
+    state: String,
+    reason: String,
+    advice: &'static str,
+    resources: Amount,
+    #[serde(skip)]
+    view: TaskView,
+}
+
+impl From<TaskView> for TaskRow {
+    fn from(view: TaskView) -> Self {
+        Self {
+            id: view.id.to_string(),
+            name: view.name.to_string(),
+            framework: view.framework.to_string(),
+            slave: view.slave.to_string(),
+            slave_name: view.slave_name.to_string(),
+            slave_address: view.slave_address.to_string(),
+            state: view.state.to_string(),
+            reason: view.reason.to_string(),
+            advice: view.reason.advice(),
+            resources: (&view.resources).into(),
+            view,
+        }
+    }
+}
+
+impl Row for TaskRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("ID"),
+        Column::left("NAME"),
+        Column::left("FRAMEWORK"),
+        Column::left("SLAVE"),
+        Column::left("STATE"),
+        Column::left("REASON"),
+        Column::left("RESOURCES"),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let tone = match self.view.state {
+            TaskState::Running | TaskState::Finished => Tone::Good,
+            TaskState::Staging | TaskState::Starting => Tone::Plain,
+            TaskState::Killing | TaskState::Unreachable | TaskState::Killed => Tone::Warn,
+            TaskState::Failed | TaskState::Lost | TaskState::Dropped => Tone::Bad,
+        };
+        let reason = if self.reason == "Normal" { "" } else { &self.reason };
+        vec![
+            (&self.id).into(),
+            (&self.name).into(),
+            (&self.framework).into(),
+            (&self.slave_name).into(),
+            Cell::toned(&self.state, tone),
+            reason.into(),
+            (&self.view.resources).into(),
+        ]
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct FrameworkRow {
+    id: String,
+    name: String,
+    principal: String,
+    connected: bool,
+    suppressed: bool,
+    weight: u32,
+    tasks: u32,
+    allocated: Amount,
+    #[serde(skip)]
+    view: FrameworkView,
+}
+
+impl From<FrameworkView> for FrameworkRow {
+    fn from(view: FrameworkView) -> Self {
+        Self {
+            id: view.id.to_string(),
+            name: view.name.to_string(),
+            principal: view.principal.to_string(),
+            connected: view.connected,
+            suppressed: view.suppressed,
+            weight: view.weight,
+            tasks: view.tasks,
+            allocated: (&view.allocated).into(),
+            view,
+        }
+    }
+}
+
+impl Row for FrameworkRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("ID"),
+        Column::left("NAME"),
+        Column::left("PRINCIPAL"),
+        Column::left("STATUS"),
+        Column::right("WEIGHT"),
+        Column::right("TASKS"),
+        Column::left("HOLDS"),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let status = match (self.connected, self.suppressed) {
+            (false, _) => Cell::toned("away", Tone::Warn),
+            (true, true) => Cell::toned("suppressed", Tone::Dim),
+            (true, false) => Cell::toned("connected", Tone::Good),
+        };
+        vec![
+            (&self.id).into(),
+            (&self.name).into(),
+            (&self.principal).into(),
+            status,
+            self.weight.into(),
+            self.tasks.into(),
+            (&self.view.allocated).into(),
+        ]
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct OfferRow {
+    id: String,
+    framework: String,
+    slave: String,
+    slave_name: String,
+    resources: Amount,
+    #[serde(skip)]
+    view: OfferView,
+}
+
+impl From<OfferView> for OfferRow {
+    fn from(view: OfferView) -> Self {
+        Self {
+            id: view.id.to_string(),
+            framework: view.framework.to_string(),
+            slave: view.slave.to_string(),
+            slave_name: view.slave_name.to_string(),
+            resources: (&view.resources).into(),
+            view,
+        }
+    }
+}
+
+impl Row for OfferRow {
+    const COLUMNS: &'static [Column] =
+        &[Column::left("ID"), Column::left("FRAMEWORK"), Column::left("SLAVE"), Column::left("RESOURCES")];
+
+    fn cells(&self) -> Vec<Cell> {
+        let resources = &self.view.resources;
+        vec![(&self.id).into(), (&self.framework).into(), (&self.slave_name).into(), resources.into()]
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct InverseOfferRow {
+    id: String,
+    framework: String,
+    framework_name: String,
+    slave: String,
+    slave_name: String,
+    /// `null`: everything.
+    asked: Option<Amount>,
+    deadline_ms: u64,
+    left_ms: u64,
+    reason: String,
+    by: String,
+    drain: Option<String>,
+    /// `accepted`, `declined` or `null`.
+    answer: Option<&'static str>,
+    answer_reason: Option<String>,
+    returned: bool,
+    revoking: bool,
+    tasks: u32,
+    #[serde(skip)]
+    view: InverseOfferView,
+}
+
+impl From<InverseOfferView> for InverseOfferRow {
+    fn from(view: InverseOfferView) -> Self {
+        let (answer, answer_reason) = match &view.answer {
+            Some(InverseAnswer::Accept { .. }) => (Some("accepted"), None),
+            Some(InverseAnswer::Decline { reason }) => (Some("declined"), Some(reason.to_string())),
+            None => (None, None),
+        };
+        Self {
+            id: view.id.to_string(),
+            framework: view.framework.to_string(),
+            framework_name: view.framework_name.to_string(),
+            slave: view.slave.to_string(),
+            slave_name: view.slave_name.to_string(),
+            asked: match &view.ask {
+                InverseAsk::Everything => None,
+                InverseAsk::Amount(resources) => Some(resources.into()),
+            },
+            deadline_ms: view.deadline.0,
+            left_ms: left_ms(view.deadline),
+            reason: view.reason.to_string(),
+            by: view.by.to_string(),
+            drain: view.drain.map(|drain| drain.to_string()),
+            answer,
+            answer_reason,
+            returned: view.returned,
+            revoking: view.revoking,
+            tasks: view.tasks,
+            view,
+        }
+    }
+}
+
+impl Row for InverseOfferRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("ID"),
+        Column::left("FRAMEWORK"),
+        Column::left("SLAVE"),
+        Column::left("ASKED"),
+        Column::left("LEFT"),
+        Column::left("ANSWER"),
+        Column::right("TASKS"),
+        Column::left("DRAIN"),
+        Column::left("REASON"),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let asked = match &self.view.ask {
+            InverseAsk::Everything => "everything".to_owned(),
+            InverseAsk::Amount(resources) => resources.to_string(),
+        };
+        let time = match (self.returned, self.revoking) {
+            (true, _) => Cell::toned("returned", Tone::Good),
+            (false, true) => Cell::toned("revoking", Tone::Bad),
+            (false, false) => left(self.view.deadline).into(),
+        };
+        let answer = match (self.answer, &self.answer_reason) {
+            (Some(answer), Some(reason)) if !reason.is_empty() => format!("{answer}: {reason}"),
+            (Some(answer), _) => answer.to_owned(),
+            (None, _) => String::new(),
+        };
+        vec![
+            (&self.id).into(),
+            (&self.framework_name).into(),
+            (&self.slave_name).into(),
+            asked.into(),
+            time,
+            answer.into(),
+            self.tasks.into(),
+            self.drain.clone().unwrap_or_default().into(),
+            (&self.reason).into(),
+        ]
+    }
+}
+
+/// Who holds a drain up, and why, in words.
+pub(super) fn wait(wait: &neap_protocol::message::DrainWait) -> String {
+    let counts = match (wait.running, wait.unacknowledged) {
+        (running, 0) => format!("{running} running"),
+        (0, unacknowledged) => format!("{unacknowledged} ended and not acknowledged"),
+        (running, unacknowledged) => {
+            format!("{running} running, {unacknowledged} ended and not acknowledged")
+        }
+    };
+    let answer = match &wait.answer {
+        Some(InverseAnswer::Accept { .. }) => "accepted".to_owned(),
+        Some(InverseAnswer::Decline { reason }) if reason.is_empty() => "declined".to_owned(),
+        Some(InverseAnswer::Decline { reason }) => format!("declined: {reason}"),
+        None => "no answer yet".to_owned(),
+    };
+    let away = if wait.connected { "" } else { ", away" };
+    format!("{} ({}): {counts}; {answer}{away}", wait.name, wait.framework)
+}
+
+/// How long until a moment, in words.
+pub(super) fn left(until: Moment) -> String {
+    Period::saturating_from(std::time::Duration::from_millis(left_ms(until))).about()
+}
+
+pub(super) fn left_ms(until: Moment) -> u64 {
+    until.0.saturating_sub(driver::now().0)
+}
+
+/// A moment as the clock on this wall shows it.
+pub(super) fn clock(at: Moment) -> String {
+    let timestamp = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    timestamp.map_or_else(
+        || "-".to_owned(),
+        |timestamp| {
+            timestamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+        },
+    )
+}

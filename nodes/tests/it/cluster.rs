@@ -1,0 +1,162 @@
+//! A real master, as a process, and peers that speak to it over QUIC in the test's own words.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use neap_nodes::config::{Connection, Identity};
+use neap_nodes::units::Period;
+use neap_protocol::codec::{self, Wire};
+use neap_protocol::ids::{Epoch, SlaveId};
+use neap_protocol::message::{MasterToSlave, SlaveToMaster};
+use neap_protocol::resources::Resources;
+use neap_protocol::text::Name;
+use neap_protocol::transport::{Closed, ReceiveHalf, Role, SendHalf, Session};
+use neap_transport_quic::certificates::Authority;
+use neap_transport_quic::{Credentials, Endpoint, Expect, QuicReceive, QuicSend};
+
+use crate::program::Place;
+
+/// Longer than anything here takes; what waits so long fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A place with a CA and certificates in `pki/`.
+pub(crate) fn place() -> Place {
+    let place = Place::new();
+    let ca = Authority::create(&Name::new("test").unwrap()).unwrap();
+    ca.save(&place.path().join("pki")).unwrap();
+    for (role, name) in [
+        (Role::Master, "m1"),
+        (Role::Operator, "ada"),
+        (Role::Slave, "slave-1"),
+        (Role::Slave, "slave-2"),
+        (Role::Framework, "web"),
+    ] {
+        let issued = ca.issue(role, &Name::new(name).unwrap(), Duration::from_secs(3600)).unwrap();
+        issued.save(&place.path().join("pki")).unwrap();
+    }
+    place
+}
+
+pub(crate) fn identity(place: &Place, role: Role, name: &str) -> Identity {
+    let pki = place.path().join("pki");
+    Identity {
+        ca: pki.join("ca.pem"),
+        cert: pki.join(format!("{role}-{name}.pem")),
+        key: pki.join(format!("{role}-{name}.key")),
+    }
+}
+
+/// A running `neap master`; it is killed with this value.
+pub(crate) struct Master {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    pub(crate) epoch: u64,
+}
+
+pub(crate) const CERTIFICATES: &str = "--ca pki/ca.pem --cert pki/master-m1.pem --key pki/master-m1.key";
+
+impl Master {
+    /// Starts one on a free port, and waits until it leads.
+    pub(crate) fn start(place: &Place) -> Self {
+        let line = format!("-o json master --listen 127.0.0.1:0 --data data {CERTIFICATES}");
+        let mut child = place.command(&line).stdout(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&first).expect("the line of a master that leads");
+        let address = line["address"].as_str().unwrap().parse().unwrap();
+        Self { child, address, epoch: line["epoch"].as_u64().unwrap() }
+    }
+
+    /// kill -9.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM; answers with its exit code.
+    pub(crate) fn terminate(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
+    }
+
+    pub(crate) fn operator(&self, place: &Place) -> Connection {
+        Connection {
+            masters: vec![self.address],
+            identity: identity(place, Role::Operator, "ada"),
+            timeout: Period::from_secs(PATIENCE.as_secs()),
+        }
+    }
+
+    /// An operator's command line.
+    pub(crate) fn line(&self, line: &str) -> String {
+        let certificates = "--ca pki/ca.pem --cert pki/operator-ada.pem --key pki/operator-ada.key";
+        format!("{line} --masters {} {certificates}", self.address)
+    }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A peer that says what a test tells it to.
+pub(crate) struct Fake {
+    _endpoint: Endpoint,
+    pub(crate) send: QuicSend,
+    receive: QuicReceive,
+}
+
+impl Fake {
+    pub(crate) async fn connect(place: &Place, address: SocketAddr, role: Role, name: &str) -> Self {
+        let identity = identity(place, role, name);
+        let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key).unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let endpoint = Endpoint::bind(any, &credentials, &neap_transport_quic::Settings::default()).unwrap();
+        let session = endpoint.connect(address, Expect::role(Role::Master)).await.unwrap();
+        let (send, receive) = session.split();
+        Self { _endpoint: endpoint, send, receive }
+    }
+
+    pub(crate) async fn say<M: Wire>(&mut self, message: &M) {
+        self.send.send(&codec::encode(message).unwrap()).await.unwrap();
+    }
+
+    pub(crate) async fn hear<M: Wire>(&mut self) -> M {
+        let frame = tokio::time::timeout(PATIENCE, self.receive.receive()).await.unwrap().unwrap();
+        codec::decode(&frame).unwrap()
+    }
+
+    /// How the session ends; what was said before it is passed over.
+    pub(crate) async fn end(&mut self) -> Closed {
+        loop {
+            if let Err(closed) = tokio::time::timeout(PATIENCE, self.receive.receive()).await.unwrap() {
+                return closed;
+            }
+        }
+    }
+
+    /// Registers as a slave, and answers with the id that it was given.
+    pub(crate) async fn register(&mut self, id: Option<SlaveId>) -> (SlaveId, Epoch) {
+        self.say(&SlaveToMaster::Register {
+            id,
+            epoch: Epoch(0),
+            resources: Resources::new(4000, 4 << 30),
+            address: "127.0.0.1:1".into(),
+            tasks: vec![],
+            leaving: false,
+        })
+        .await;
+        loop {
+            match self.hear::<MasterToSlave>().await {
+                MasterToSlave::Registered { id, epoch } => return (id, epoch),
+                MasterToSlave::Ping => self.say(&SlaveToMaster::Pong).await,
+                other => panic!("not registered: {other:?}"),
+            }
+        }
+    }
+}

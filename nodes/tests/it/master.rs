@@ -1,0 +1,152 @@
+//! A master as a process: what it keeps, whom it refuses, how it ends.
+
+use neap_nodes::operator::{Client, Problem};
+use neap_protocol::ids::{Epoch, FrameworkId, SlaveId};
+use neap_protocol::message::{
+    Answer, Command, Event, FrameworkToMaster, MasterToFramework, Query, Refusal, SlaveRef,
+};
+use neap_protocol::text::{Name, Text};
+use neap_protocol::time::Millis;
+use neap_protocol::transport::{CloseCode, Closed, Role, SendHalf};
+use neap_transport_quic::{ConnectError, Credentials, Endpoint, Expect};
+
+use crate::cluster::{CERTIFICATES, Fake, Master, identity, place};
+
+fn subscribe(name: &str) -> FrameworkToMaster {
+    FrameworkToMaster::Subscribe {
+        id: None,
+        name: Name::new(name).unwrap(),
+        weight: 1,
+        failover_timeout: Millis::from_secs(60),
+        epoch: Epoch(0),
+        highest_task: 0,
+    }
+}
+
+fn named(name: &str) -> SlaveRef {
+    SlaveRef::Name(Name::new(name).unwrap())
+}
+
+/// R1, R16, R29: what was answered outlives kill -9, and the epoch grows.
+#[tokio::test]
+async fn what_was_answered_outlives_the_master() {
+    let place = place();
+    let master = Master::start(&place);
+    let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
+    assert_eq!(slave.register(None).await, (SlaveId(1), Epoch(1)));
+    let mut operator = Client::new(&master.operator(&place)).unwrap();
+    let hold = Command::Deactivate {
+        slave: named("slave-1"),
+        hold: Name::new("raid").unwrap(),
+        reason: Text::new("odd"),
+    };
+    assert_eq!(operator.ask(hold.clone()).await.unwrap(), Answer::Done { changed: true });
+    master.kill();
+
+    let master = Master::start(&place);
+    assert_eq!(master.epoch, 2);
+    let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
+    assert_eq!(slave.register(Some(SlaveId(1))).await, (SlaveId(1), Epoch(2)));
+    let mut operator = Client::new(&master.operator(&place)).unwrap();
+    assert_eq!(operator.ask(hold).await.unwrap(), Answer::Done { changed: false });
+    assert_eq!(master.terminate(), Some(0));
+    assert!(matches!(slave.end().await, Closed::Peer(reason) if reason.code == CloseCode::Shutdown));
+}
+
+/// R16: the answer comes when the offers are rescinded.
+#[tokio::test]
+async fn deactivating_rescinds_and_is_answered() {
+    let place = place();
+    let master = Master::start(&place);
+    let mut framework = Fake::connect(&place, master.address, Role::Framework, "web").await;
+    framework.say(&subscribe("web")).await;
+    let subscribed = framework.hear::<MasterToFramework>().await;
+    assert!(matches!(subscribed, MasterToFramework::Subscribed { id: FrameworkId(1), .. }), "{subscribed:?}");
+    let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
+    slave.register(None).await;
+    let MasterToFramework::Offers(offers) = framework.hear().await else {
+        panic!("no offers");
+    };
+    let mut operator = Client::new(&master.operator(&place)).unwrap();
+    assert_eq!(operator.ask(Command::Watch).await.unwrap(), Answer::Watching);
+    let slave = named("slave-1");
+    let hold = Name::new("ada").unwrap();
+    let deactivate = Command::Deactivate { slave: slave.clone(), hold, reason: Text::EMPTY };
+    assert_eq!(operator.ask(deactivate).await.unwrap(), Answer::Done { changed: true });
+    assert_eq!(framework.hear::<MasterToFramework>().await, MasterToFramework::Rescind(vec![offers[0].id]));
+    assert!(matches!(operator.event().await.unwrap(), Event::HoldPlaced { .. }));
+    let activate = Command::Activate { slave, hold: None };
+    assert_eq!(operator.ask(activate).await.unwrap(), Answer::Done { changed: true });
+    assert!(matches!(framework.hear().await, MasterToFramework::Offers(_)));
+    let Answer::Offers(page) = operator.ask(Command::Show(Query::Offers { after: None })).await.unwrap()
+    else {
+        panic!("no listing");
+    };
+    assert_eq!(page.items.len(), 1);
+    let gone = Command::Kill("F1.9".parse().unwrap());
+    let refused = operator.ask(gone).await.unwrap_err();
+    assert!(matches!(refused, Problem::Refused(Refusal::UnknownTask(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn garbage_ends_only_the_session_that_it_came_on() {
+    let place = place();
+    let master = Master::start(&place);
+    let mut good = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
+    let (id, _) = good.register(None).await;
+    for (garbage, code) in [(&[1, 250, 250][..], CloseCode::Misbehaved), (&[99, 0], CloseCode::Version)] {
+        let mut bad = Fake::connect(&place, master.address, Role::Slave, "slave-2").await;
+        bad.send.send(garbage).await.unwrap();
+        let end = bad.end().await;
+        let Closed::Peer(reason) = &end else { panic!("{end:?}") };
+        assert_eq!(reason.code, code, "{reason}");
+        assert!(!reason.detail.is_empty());
+    }
+    let mut operator = Client::new(&master.operator(&place)).unwrap();
+    let Answer::Status(status) = operator.ask(Command::Show(Query::Status)).await.unwrap() else {
+        panic!("no status");
+    };
+    assert_eq!((status.slaves, status.connected, id), (1, 1, SlaveId(1)));
+}
+
+#[tokio::test]
+async fn a_role_that_is_none_of_its_peers_is_not_let_in() {
+    let place = place();
+    let master = Master::start(&place);
+    let identity = identity(&place, Role::Master, "m1");
+    let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key).unwrap();
+    let settings = neap_transport_quic::Settings::default();
+    let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap(), &credentials, &settings).unwrap();
+    let refused = endpoint.connect(master.address, Expect::role(Role::Master)).await.unwrap_err();
+    assert!(
+        matches!(&refused, ConnectError::Refused { reason, .. } if reason.code == CloseCode::Forbidden),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_a_master_needs_and_cannot_have_is_named() {
+    let place = place();
+    let master = Master::start(&place);
+    let start = |options: &str| place.neap(&format!("master {options}"));
+    let any = "--listen 127.0.0.1:0";
+    let second = start(&format!("{any} --data data {CERTIFICATES}"));
+    assert_eq!(second.code, Some(1));
+    assert!(second.stderr.contains("in use by another master: stop that one"), "{}", second.stderr);
+    let port = start(&format!("--listen {} --data other {CERTIFICATES}", master.address));
+    assert_eq!(port.code, Some(1));
+    assert!(port.stderr.contains("another program has that port"), "{}", port.stderr);
+    let slave = start(&format!(
+        "{any} --data other --ca pki/ca.pem --cert pki/slave-slave-1.pem --key pki/slave-slave-1.key"
+    ));
+    assert!(slave.stderr.contains("is of slave slave-1, not of master"), "{}", slave.stderr);
+    let missing = start(&format!("{any} --data other --ca pki/ca.pem --cert none.pem --key none.key"));
+    assert!(missing.stderr.contains("failed to read none.pem"), "{}", missing.stderr);
+    place.write("file", "");
+    let no_directory = start(&format!("{any} --data file/data {CERTIFICATES}"));
+    assert!(no_directory.stderr.contains("failed to make the data directory"), "{}", no_directory.stderr);
+    place.write("torn/registry.redb", "this is no registry");
+    let torn = start(&format!("{any} --data torn {CERTIFICATES}"));
+    assert_eq!(torn.code, Some(1));
+    assert!(torn.stderr.contains("is damaged"), "{}", torn.stderr);
+}
