@@ -1,7 +1,8 @@
 //! neap's programs: master, slave, frameworks and operators, behind one command line.
 //!
-//! [`cli`] is the face. The commands are in [`master`] (the driver of the master's machine), [`operator`] and [`pki`];
-//! what drivers share is in [`driver`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]),
+//! [`cli`] is the face. The commands are in [`master`], [`slave`] and [`executor`] (the drivers of those machines),
+//! [`framework`] (authors, and `neap run`), [`operator`] and [`pki`];
+//! what drivers share is in [`driver`] and [`sessions`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]),
 //! results and errors ([`output`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
 #![forbid(unsafe_code)]
 

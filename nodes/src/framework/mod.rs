@@ -358,7 +358,8 @@ impl<S: Scheduler> Runner<'_, S> {
             }
             Event::Update { update, slave } => {
                 let mut inputs = self.asked(|scheduler, driver| scheduler.update(driver, &update, slave));
-                inputs.push_back(Input::Handled { task: update.task, number: update.number });
+                // Before what the callback asked for: after a teardown nothing is acknowledged any more.
+                inputs.push_front(Input::Handled { task: update.task, number: update.number });
                 inputs
             }
             Event::InverseOffer { id, asked } => {

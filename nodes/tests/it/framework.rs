@@ -51,7 +51,7 @@ impl Running {
             "run --output json --masters {master} --ca ca.pem --cert {cert} --key {key} --name f {flags}"
         );
         let mut command = place.command(&line);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
         let Ok(Some(Ok(session))) = accepted else {
             let _ = child.kill();
@@ -111,8 +111,10 @@ impl Running {
     async fn torn_down(mut self) -> (Option<i32>, Vec<serde_json::Value>) {
         self.hear_of(|message| (message == FrameworkToMaster::Teardown).then_some(())).await;
         self.say(MasterToFramework::Refused(Text::new("it is torn down"))).await;
-        let mut stdout = String::new();
-        std::io::Read::read_to_string(self.child.stdout.as_mut().unwrap(), &mut stdout).unwrap();
+        let mut pipe = self.child.stdout.take().unwrap();
+        // Beside the runtime, which has that word to send.
+        let read = tokio::task::spawn_blocking(move || std::io::read_to_string(&mut pipe).unwrap());
+        let stdout = read.await.unwrap();
         let code = self.child.wait().unwrap().code();
         (code, stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
     }

@@ -183,14 +183,14 @@ impl Slave {
         kill_process(pid, signal).unwrap();
     }
 
-    fn exit_code(&mut self) -> Option<i32> {
+    async fn exit_code(&mut self) -> Option<i32> {
         let since = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
             assert!(since.elapsed() < PATIENCE, "the slave does not exit");
-            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }
@@ -218,11 +218,11 @@ fn task(number: u32) -> TaskId {
 }
 
 /// Waits until a task has made this file.
-fn made(file: PathBuf) {
+async fn made(file: PathBuf) {
     let since = Instant::now();
     while !file.exists() {
         assert!(since.elapsed() < PATIENCE, "{} is not made", file.display());
-        std::thread::sleep(Duration::from_millis(5));
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -270,7 +270,7 @@ async fn a_kill_ends_what_ignores_it() {
     ))
     .await;
     link.until(task(1), TaskState::Running).await;
-    made(slave.sandbox(1).join("ready"));
+    made(slave.sandbox(1).join("ready")).await;
     let reason = Reason::KilledByFramework;
     link.say(MasterToSlave::Kill { task: task(1), grace: None, reason }).await;
     let (update, ending) = link.until(task(1), TaskState::Killed).await;
@@ -294,7 +294,7 @@ async fn drain_now_unregisters_only_when_no_process_is_left() {
     let (mut link, _) = master.admit().await;
     link.say(MasterToSlave::Launch(slave.task(1, HOSTILE))).await;
     link.until(task(1), TaskState::Running).await;
-    made(slave.sandbox(1).join("ready"));
+    made(slave.sandbox(1).join("ready")).await;
     assert!(slave.survivors().len() >= 5, "the tree is not hostile");
     slave.signal(Signal::USR1);
     let finals = loop {
@@ -307,7 +307,7 @@ async fn drain_now_unregisters_only_when_no_process_is_left() {
     assert_eq!((last.update.state, last.update.reason), (TaskState::Lost, Reason::SlaveUnregistered));
     assert!(last.ending.as_ref().unwrap().signals.iter().any(|sent| sent.signal == 9));
     link.say(MasterToSlave::Unregistered).await;
-    assert_eq!(slave.exit_code(), Some(0), "{}", master.log());
+    assert_eq!(slave.exit_code().await, Some(0), "{}", master.log());
 }
 
 /// R26: a master that does not answer does not hold it up.
@@ -319,7 +319,7 @@ async fn drain_now_ends_without_an_answer() {
     link.say(MasterToSlave::Launch(slave.task(1, "sleep 1000"))).await;
     link.until(task(1), TaskState::Running).await;
     slave.signal(Signal::USR1);
-    assert_eq!(slave.exit_code(), Some(0));
+    assert_eq!(slave.exit_code().await, Some(0));
     assert_eq!(slave.survivors(), NONE);
     assert!(master.log().contains("no leader answered in time"), "{}", master.log());
 }
@@ -332,7 +332,7 @@ async fn drain_now_ends_where_there_is_no_master() {
     let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut slave = master.slave_of(silent.local_addr().unwrap(), "--unregister-timeout 60s");
     slave.signal(Signal::USR1);
-    assert_eq!(slave.exit_code(), Some(0));
+    assert_eq!(slave.exit_code().await, Some(0));
     assert!(master.log().contains("nothing is left running"), "{}", master.log());
 }
 
@@ -344,9 +344,9 @@ async fn a_restarted_slave_ends_what_was_left_and_reports_it() {
     let (mut link, _) = master.admit().await;
     link.say(MasterToSlave::Launch(first.task(1, HOSTILE))).await;
     link.until(task(1), TaskState::Running).await;
-    made(first.sandbox(1).join("ready"));
+    made(first.sandbox(1).join("ready")).await;
     first.signal(Signal::TERM);
-    assert_eq!(first.exit_code(), Some(0));
+    assert_eq!(first.exit_code().await, Some(0));
     assert_ne!(first.survivors(), NONE, "executors outlive their slave");
     let second = master.slave("--unregister-timeout 1s");
     let (mut link, tasks) = master.admit().await;
