@@ -223,9 +223,10 @@ impl Dispatcher {
             self.machine.handle(&self.config, input, &mut self.state.outbox);
             let effects: Vec<Effect> = self.state.outbox.drain().collect();
             for effect in effects {
-                match effect {
-                    Effect::Exit { code } => exit = Some(code),
-                    effect => inputs.extend(self.take(effect)),
+                if let Effect::Exit { code } = effect {
+                    exit = Some(code);
+                } else {
+                    inputs.extend(self.take(effect));
                 }
             }
         }
