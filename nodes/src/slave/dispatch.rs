@@ -223,10 +223,10 @@ impl Dispatcher {
             self.machine.handle(&self.config, input, &mut self.state.outbox);
             let effects: Vec<Effect> = self.state.outbox.drain().collect();
             for effect in effects {
-                match effect {
-                    Effect::Exit { code } => exit = Some(code),
-                    effect => inputs.extend(self.take(effect)),
+                if let Effect::Exit { code } = effect {
+                    exit = Some(code);
                 }
+                inputs.extend(self.take(effect));
             }
         }
         exit
@@ -256,7 +256,7 @@ impl Dispatcher {
             Effect::Terminate { executor } => self.nursery.terminate(executor),
             Effect::Kill { executor } => self.nursery.kill(executor),
             Effect::Publish(event) => super::tell(&event),
-            // Taken where it is seen: nothing follows it.
+            // Taken by the caller: nothing follows it.
             Effect::Exit { code: _ } => {}
         }
         None

@@ -51,6 +51,9 @@ pub(super) enum StoreError {
 /// An answer to a write.
 pub(super) type Answer = (Seq, Result<(), String>);
 
+/// What writes are sent to, and the thread that makes them.
+pub(super) type Serving = (mpsc::Sender<(Seq, CheckpointChange)>, JoinHandle<()>);
+
 impl Store {
     /// Opens the checkpoint in `directory`, which is made where there is none. The bytes that a crash tore are cut
     /// off, and how many they were is the second of the pair.
@@ -80,10 +83,7 @@ impl Store {
     }
 
     /// Writes on a thread of its own, in order, until the sender is dropped; `answer` takes each answer there.
-    pub(super) fn serve(
-        mut self,
-        answer: impl Fn(Answer) + Send + 'static,
-    ) -> io::Result<(mpsc::Sender<(Seq, CheckpointChange)>, JoinHandle<()>)> {
+    pub(super) fn serve(mut self, answer: impl Fn(Answer) + Send + 'static) -> io::Result<Serving> {
         let (sender, writes) = mpsc::channel();
         let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
             while let Ok(first) = writes.recv() {
