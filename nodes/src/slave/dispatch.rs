@@ -225,9 +225,8 @@ impl Dispatcher {
             for effect in effects {
                 if let Effect::Exit { code } = effect {
                     exit = Some(code);
-                } else {
-                    inputs.extend(self.take(effect));
                 }
+                inputs.extend(self.take(effect));
             }
         }
         exit
@@ -257,7 +256,7 @@ impl Dispatcher {
             Effect::Terminate { executor } => self.nursery.terminate(executor),
             Effect::Kill { executor } => self.nursery.kill(executor),
             Effect::Publish(event) => super::tell(&event),
-            // Taken where it is seen: nothing follows it.
+            // Taken by the caller: nothing follows it.
             Effect::Exit { code: _ } => {}
         }
         None

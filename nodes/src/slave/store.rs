@@ -51,8 +51,8 @@ pub(super) enum StoreError {
 /// An answer to a write.
 pub(super) type Answer = (Seq, Result<(), String>);
 
-/// Where writes are handed to the thread that makes them durable, and that thread.
-type Serving = (mpsc::Sender<(Seq, CheckpointChange)>, JoinHandle<()>);
+/// What writes are sent to, and the thread that makes them.
+pub(super) type Serving = (mpsc::Sender<(Seq, CheckpointChange)>, JoinHandle<()>);
 
 impl Store {
     /// Opens the checkpoint in `directory`, which is made where there is none. The bytes that a crash tore are cut
