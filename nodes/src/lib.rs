@@ -23,3 +23,4 @@ pub mod sessions;
 pub mod shutdown;
 pub mod slave;
 pub mod units;
+pub mod up;

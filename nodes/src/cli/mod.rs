@@ -237,7 +237,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Drain(args) => operator::main(Task::Drain(args), context),
         Command::Logs(args) => by_operator("logs", args.connect, loaded),
         Command::Kill(args) => operator::main(Task::Kill(args), context),
-        Command::Up(_) => Err(not_built("up")),
+        Command::Up(args) => crate::up::main(&args, &mut context.printer()),
         Command::Demo(_) => Err(not_built("demo")),
         Command::Executor(args) => executor::run(args.socket),
         Command::Pki(args) => crate::pki::main(args.command, &mut context.printer()),

@@ -1,0 +1,293 @@
+//! `neap up`: a whole local cluster, each node a process of its own, over QUIC with certificates made for it.
+//!
+//! It decides nothing about the protocol: it starts programs, waits until the master says that all are registered,
+//! and ends them in order: drain now for slaves (R24), so that no process is left, then the master.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use neap_protocol::message::{Answer, Command as Ask, Query};
+use neap_protocol::text::Name;
+use neap_protocol::transport::Role;
+use neap_transport_quic::certificates::{Authority, VALIDITY};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, Signal as Raw, kill_process};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use crate::cli::nodes::Up;
+use crate::config::{Config, Loaded};
+use crate::exit::Exit;
+use crate::operator::Client;
+use crate::output::{Failure, Printer};
+use crate::shutdown::{Signal, Signals};
+
+/// How long nodes may take to be there.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a node may take to end in order before it is killed.
+const END_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Starts a cluster, says `ready`, and ends it when it is told to.
+///
+/// # Errors
+/// [`Failure`] names the node or the file, and the cure; nothing is left running.
+pub fn main(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::because("start the runtime", &error))?;
+    runtime.block_on(run(args, printer))
+}
+
+async fn run(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure::because("listen for signals", &error))?;
+    let place = Place::prepare(args)?;
+    let mut cluster = Cluster { nodes: Vec::new() };
+    let outcome = tokio::select! {
+        started = start(&place, args.slaves, &mut cluster) => started,
+        _ = signals.next() => Err(Failure::new(Exit::Failed, "stopped before the cluster was ready")),
+    };
+    let outcome = match outcome {
+        Ok(()) => {
+            printer.note(format_args!(
+                "ready: {} slaves; settings in {}",
+                args.slaves,
+                place.settings.display()
+            ))?;
+            cluster.watch(&mut signals, printer).await
+        }
+        Err(failure) => Err(failure),
+    };
+    cluster.end().await;
+    outcome
+}
+
+/// Where everything of a cluster is.
+struct Place {
+    dir: PathBuf,
+    settings: PathBuf,
+    /// Held while the cluster lives, so that no second one takes the same directory.
+    _lock: File,
+}
+
+impl Place {
+    fn prepare(args: &Up) -> Result<Self, Failure> {
+        let because = |what: &str, error: &dyn std::error::Error| {
+            Failure::because(&format!("{what} in {}", args.dir.display()), error)
+        };
+        fs::create_dir_all(&args.dir)
+            .map_err(|error| because("make the directory of the cluster", &error))?;
+        let dir = fs::canonicalize(&args.dir).map_err(|error| because("find the cluster", &error))?;
+        let lock = File::create(dir.join("lock")).map_err(|error| because("write", &error))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+            let message = format!("another `neap up` runs a cluster in {}", dir.display());
+            Failure::new(Exit::Failed, message).help("stop that one, or name another directory with --dir")
+        })?;
+        let address = free_address().map_err(|error| because("find a free port", &error))?;
+        let place = Self { settings: dir.join("neap.toml"), dir, _lock: lock };
+        place.make_identities(args.slaves)?;
+        place.write_settings(address)?;
+        Ok(place)
+    }
+
+    /// A CA and certificates; those that are there already are used again.
+    fn make_identities(&self, slaves: u16) -> Result<(), Failure> {
+        let pki = self.dir.join("pki");
+        let failure = |error: neap_transport_quic::certificates::PkiError| {
+            Failure::new(Exit::Failed, error.to_string())
+                .help(format!("remove {} to have all certificates made anew", pki.display()))
+        };
+        let authority = match pki.join("ca.pem").exists() {
+            true => Authority::load(&pki).map_err(failure)?,
+            false => {
+                let name = Name::new("neap").map_err(|error| Failure::because("name the CA", &error))?;
+                let authority = Authority::create(&name).map_err(failure)?;
+                authority.save(&pki).map_err(failure)?;
+                authority
+            }
+        };
+        let slaves = (1..=slaves).map(|n| (Role::Slave, slave_name(n)));
+        let others = [Role::Master, Role::Framework, Role::Operator].map(|role| (role, role.to_string()));
+        for (role, name) in slaves.chain(others) {
+            if !certificate(&pki, role, &name).exists() {
+                let name = Name::new(&name).map_err(|error| Failure::because("name a node", &error))?;
+                let issued = authority.issue(role, &name, VALIDITY).map_err(failure)?;
+                issued.save(&pki).map_err(failure)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the other commands find the cluster by.
+    fn write_settings(&self, address: SocketAddr) -> Result<(), Failure> {
+        let mut config = Config::default();
+        let pki = self.dir.join("pki");
+        let own = |role: Role| {
+            let certificate = certificate(&pki, role, role.as_str());
+            (Some(certificate.clone()), Some(certificate.with_extension("key")))
+        };
+        config.cluster.masters = Some(vec![address]);
+        config.cluster.ca = Some(pki.join("ca.pem"));
+        config.master.listen = Some(address);
+        (config.master.cert, config.master.key) = own(Role::Master);
+        (config.framework.cert, config.framework.key) = own(Role::Framework);
+        (config.operator.cert, config.operator.key) = own(Role::Operator);
+        let text = config.to_toml()?;
+        fs::write(&self.settings, text)
+            .map_err(|error| Failure::because(&format!("write {}", self.settings.display()), &error))
+    }
+
+    /// Starts one node; its output goes to `D/<node>/log`, its pid to `D/<node>/pid`.
+    fn start(&self, role: Role, name: &str) -> Result<Node, Failure> {
+        let because = |error: std::io::Error| Failure::because(&format!("start {name}"), &error);
+        let home = self.dir.join(name);
+        fs::create_dir_all(&home).map_err(because)?;
+        let log = File::create(home.join("log")).map_err(because)?;
+        let mut command = Command::new(std::env::current_exe().map_err(because)?);
+        command.arg(role.as_str()).arg("--config").arg(&self.settings);
+        command.args(["--name", name]).arg("--data").arg(home.join("data"));
+        if role == Role::Slave {
+            let certificate = certificate(&self.dir.join("pki"), role, name);
+            command.arg("--cert").arg(&certificate).arg("--key").arg(certificate.with_extension("key"));
+        }
+        // A Ctrl-C at the terminal is for `neap up`, which ends its nodes in order.
+        command.process_group(0).stdin(Stdio::null()).kill_on_drop(true);
+        command.stdout(log.try_clone().map_err(because)?).stderr(log);
+        let child = command.spawn().map_err(because)?;
+        if let Some(pid) = child.id() {
+            fs::write(home.join("pid"), format!("{pid}\n")).map_err(because)?;
+        }
+        Ok(Node { name: name.to_owned(), role, log: home.join("log"), child })
+    }
+}
+
+/// A node and the process that it is.
+struct Node {
+    name: String,
+    role: Role,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Node {
+    fn ended(&self, how: ExitStatus) -> Failure {
+        let last = fs::read_to_string(&self.log).unwrap_or_default();
+        let last = last.lines().last().unwrap_or("it said nothing").to_owned();
+        Failure::new(Exit::Failed, format!("{} ended ({how}): {last}", self.name))
+            .help(format!("all it said is in {}", self.log.display()))
+    }
+
+    fn signal(&self, signal: Raw) {
+        // The child is not reaped before it is waited for, so that the pid is still its own.
+        if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Ends it in order, or by force where it takes too long.
+    async fn end(mut self, signal: Raw) {
+        self.signal(signal);
+        if tokio::time::timeout(END_TIMEOUT, self.child.wait()).await.is_err() {
+            tracing::error!(node = self.name, "did not end in time and is killed");
+            let _ = self.child.kill().await;
+        }
+    }
+}
+
+/// The nodes that run.
+struct Cluster {
+    nodes: Vec<Node>,
+}
+
+impl Cluster {
+    /// The first node that ends, and how.
+    async fn next_end(&mut self) -> (usize, ExitStatus) {
+        std::future::poll_fn(|context| {
+            for (at, node) in self.nodes.iter_mut().enumerate() {
+                let wait = std::pin::pin!(node.child.wait());
+                if let std::task::Poll::Ready(Ok(how)) = wait.poll(context) {
+                    return std::task::Poll::Ready((at, how));
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits for the signal to end. A slave that leaves by itself (it was drained) is said and left.
+    async fn watch(&mut self, signals: &mut Signals, printer: &mut Printer) -> Result<Exit, Failure> {
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Interrupt | Signal::Terminate => return Ok(Exit::Success),
+                    Signal::DrainNow => {}
+                },
+                (at, how) = self.next_end() => {
+                    let node = self.nodes.remove(at);
+                    if node.role == Role::Master {
+                        return Err(node.ended(how));
+                    }
+                    printer.note(format_args!("{} ended: {how}", node.name))?;
+                }
+            }
+        }
+    }
+
+    /// Ends everything: slaves first, at once, each with all that runs under it; then the master.
+    async fn end(self) {
+        let (masters, slaves): (Vec<_>, Vec<_>) =
+            self.nodes.into_iter().partition(|node| node.role == Role::Master);
+        let mut ending: JoinSet<()> = slaves.into_iter().map(|node| node.end(Raw::USR1)).collect();
+        while ending.join_next().await.is_some() {}
+        for master in masters {
+            master.end(Raw::TERM).await;
+        }
+    }
+}
+
+/// Starts every node, and waits until the master has all slaves.
+async fn start(place: &Place, slaves: u16, cluster: &mut Cluster) -> Result<(), Failure> {
+    cluster.nodes.push(place.start(Role::Master, Role::Master.as_str())?);
+    for n in 1..=slaves {
+        cluster.nodes.push(place.start(Role::Slave, &slave_name(n))?);
+    }
+    let settings = Loaded::from_file(&place.settings)?;
+    let connection = settings.operator(&Default::default(), Default::default())?;
+    let registered = async {
+        let mut client = Client::new(&connection)?;
+        client.ask(Ask::Watch).await?;
+        loop {
+            if let Answer::Status(status) = client.ask(Ask::Show(Query::Status)).await?
+                && status.connected >= u32::from(slaves)
+            {
+                client.close().await;
+                return Ok(());
+            }
+            client.event().await?;
+        }
+    };
+    tokio::select! {
+        (at, how) = cluster.next_end() => Err(cluster.nodes[at].ended(how)),
+        done = tokio::time::timeout(READY_TIMEOUT, registered) => done.unwrap_or_else(|_| {
+            let message = format!("not all of {slaves} slaves have registered within {READY_TIMEOUT:?}");
+            Err(Failure::new(Exit::TimedOut, message).help(format!("see the logs in {}/*/log", place.dir.display())))
+        }),
+    }
+}
+
+fn slave_name(n: u16) -> String {
+    format!("slave-{n}")
+}
+
+fn certificate(pki: &Path, role: Role, name: &str) -> PathBuf {
+    pki.join(format!("{role}-{name}.pem"))
+}
+
+/// A port of the loopback that nothing has now.
+fn free_address() -> std::io::Result<SocketAddr> {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
