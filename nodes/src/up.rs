@@ -3,6 +3,7 @@
 //! It decides nothing about the protocol: it starts programs, waits until the master says that all are registered,
 //! and ends them in order: drain now for slaves (R24), so that no process is left, then the master.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use neap_protocol::transport::Role;
 use neap_transport_quic::certificates::{Authority, VALIDITY};
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal as Raw, kill_process};
+use serde::Serialize;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
@@ -53,17 +55,32 @@ async fn run(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
     };
     let outcome = match outcome {
         Ok(()) => {
-            printer.note(format_args!(
-                "ready: {} slaves; settings in {}",
-                args.slaves,
-                place.settings.display()
-            ))?;
+            printer.one(&News::Ready { slaves: args.slaves, settings: place.settings.clone() })?;
             cluster.watch(&mut signals, printer).await
         }
         Err(failure) => Err(failure),
     };
     cluster.end().await;
     outcome
+}
+
+/// What `neap up` has to say.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum News {
+    Ready { slaves: u16, settings: PathBuf },
+    Ended { node: String, how: String },
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ready { slaves, settings } => {
+                write!(f, "ready: {slaves} slaves; settings in {}", settings.display())
+            }
+            Self::Ended { node, how } => write!(f, "{node} ended: {how}"),
+        }
+    }
 }
 
 /// Where everything of a cluster is.
@@ -231,7 +248,7 @@ impl Cluster {
                     if node.role == Role::Master {
                         return Err(node.ended(how));
                     }
-                    printer.note(format_args!("{} ended: {how}", node.name))?;
+                    printer.one(&News::Ended { node: node.name.clone(), how: how.to_string() })?;
                 }
             }
         }

@@ -15,3 +15,4 @@ mod operator;
 mod program;
 mod signals;
 mod slave;
+mod up;

@@ -1,0 +1,97 @@
+//! `neap up`: a whole cluster of real processes, and nothing left of it.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::program::Place;
+
+/// A cluster that is ended when the test is over, however it ends.
+struct Cluster {
+    child: Child,
+    said: Lines<BufReader<ChildStdout>>,
+}
+
+impl Cluster {
+    fn start(place: &Place, line: &str) -> Self {
+        let mut child = place.command(line).stdout(Stdio::piped()).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, said }
+    }
+
+    fn hear(&mut self) -> String {
+        self.said.next().expect("it says something before it ends").unwrap()
+    }
+
+    fn end(mut self) -> Option<i32> {
+        signal(&self.child, Signal::TERM);
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            signal(&self.child, Signal::TERM);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+/// Signals a child that was not waited for yet.
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(child.id().cast_signed()).unwrap(), signal).unwrap();
+}
+
+/// The processes that have `marker` in their command line or environment, this one left out.
+fn marked(marker: &str) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let pids = entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let has = |pid: &u32| {
+        ["cmdline", "environ"].iter().any(|file| {
+            let bytes = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            bytes.windows(marker.len()).any(|window| window == marker.as_bytes())
+        })
+    };
+    pids.filter(|pid| *pid != std::process::id()).filter(has).collect()
+}
+
+/// R24: the slaves of an ended cluster have ended what ran under them, and left.
+#[test]
+fn a_cluster_is_started_used_drained_and_ended_without_a_process_left() {
+    let place = Place::new();
+    let mut cluster = Cluster::start(&place, "up --slaves 2");
+    let ready = cluster.hear();
+    assert!(ready.starts_with("ready: 2 slaves"), "{ready}");
+
+    let batch = place.neap("run --name batch --instances 3 -- true");
+    assert_eq!(batch.code, Some(0), "{}{}", batch.stdout, batch.stderr);
+    let drained = place.neap("drain slave-1 --deadline 30s --then unregister");
+    assert_eq!(drained.code, Some(0), "{}{}", drained.stdout, drained.stderr);
+    let ended = cluster.hear();
+    assert!(ended.starts_with("slave-1 ended: exit status: 0"), "{ended}");
+
+    let marker = place.path().to_str().unwrap().to_owned();
+    let line = "run --name service --service --instances 2 -- sh -c 'trap : TERM; sleep 1000'";
+    let mut service = place.command(line).arg(&marker).stdout(Stdio::piped()).spawn().unwrap();
+    let said = BufReader::new(service.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(said.filter(|line| line.contains("Running")).take(2).count(), 2);
+    let code = cluster.end();
+    signal(&service, Signal::KILL);
+    service.wait().unwrap();
+    assert_eq!(code, Some(0));
+    assert_eq!(marked(&marker), [0u32; 0], "nothing of it is left");
+}
+
+#[test]
+fn a_directory_has_one_cluster_at_a_time() {
+    let place = Place::new();
+    let mut cluster = Cluster::start(&place, "up --slaves 1");
+    let ready = cluster.hear();
+    assert!(ready.starts_with("ready"), "{ready}");
+    let second = place.neap("up --slaves 1");
+    assert_eq!(second.code, Some(1));
+    assert!(second.stderr.contains("another `neap up` runs"), "{}", second.stderr);
+    assert_eq!(cluster.end(), Some(0));
+}
