@@ -33,6 +33,9 @@ use crate::shutdown::Signal;
 /// How often an instance of a batch may fail.
 pub const TRIES_MAX: u32 = 3;
 
+/// Which of the instances a task is, from 0, is told to its command in this variable.
+pub const INSTANCE_VARIABLE: &str = "NEAP_INSTANCE";
+
 /// The delay before an instance that failed starts again; it doubles with each failure in a row.
 const RESTART_MIN: Duration = Duration::from_secs(1);
 /// The longest such delay.
@@ -176,6 +179,16 @@ impl Instances {
             subscribed: false,
             stopping: false,
         }
+    }
+
+    /// The task of an instance, which tells its command which of them it is.
+    fn task_of(&self, instance: usize) -> NewTask {
+        let mut task = self.task.clone();
+        if let NewRun::Command(command) = &mut task.run {
+            let variable = (INSTANCE_VARIABLE.to_owned(), instance.to_string());
+            Arc::make_mut(command).environment.push(variable);
+        }
+        task
     }
 
     fn verdict(self, end: End) -> Result<Exit, Failure> {
@@ -391,7 +404,8 @@ impl Scheduler for Instances {
         for offer in offers {
             match self.launching.get(&offer.id) {
                 Some((_, instances)) => {
-                    driver.accept(offer.id, vec![self.task.clone(); instances.len()], FILTER);
+                    let tasks = instances.iter().map(|instance| self.task_of(*instance)).collect();
+                    driver.accept(offer.id, tasks, FILTER);
                 }
                 None => declined.push(offer.id),
             }

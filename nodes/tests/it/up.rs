@@ -67,6 +67,16 @@ fn a_cluster_is_started_used_drained_and_ended_without_a_process_left() {
 
     let batch = place.neap("run --name batch --instances 3 -- true");
     assert_eq!(batch.code, Some(0), "{}{}", batch.stdout, batch.stderr);
+    let marks = place.path().join("instance");
+    let line = format!(
+        "run --name numbered --instances 3 -- sh -c 'touch \"$0-$NEAP_INSTANCE\"' {}",
+        marks.display()
+    );
+    let numbered = place.neap(&line);
+    assert_eq!(numbered.code, Some(0), "{}{}", numbered.stdout, numbered.stderr);
+    for instance in 0..3 {
+        assert!(place.path().join(format!("instance-{instance}")).exists(), "instance {instance} ran");
+    }
     let drained = place.neap("drain slave-1 --deadline 30s --then unregister");
     assert_eq!(drained.code, Some(0), "{}{}", drained.stdout, drained.stderr);
     let ended = cluster.hear();
