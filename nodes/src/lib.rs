@@ -8,6 +8,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod demo;
 pub mod driver;
 pub mod executor;
 pub mod exit;

@@ -47,8 +47,8 @@ pub fn main(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
 
 async fn run(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::because("listen for signals", &error))?;
-    let place = Place::prepare(args)?;
-    let mut cluster = Cluster { nodes: Vec::new() };
+    let place = Place::prepare(&args.dir, args.slaves, |_| {})?;
+    let mut cluster = Cluster::default();
     let outcome = tokio::select! {
         started = start(&place, args.slaves, &mut cluster) => started,
         _ = signals.next() => Err(Failure::new(Exit::Failed, "stopped before the cluster was ready")),
@@ -84,7 +84,7 @@ impl fmt::Display for News {
 }
 
 /// Where everything of a cluster is.
-struct Place {
+pub(crate) struct Place {
     dir: PathBuf,
     settings: PathBuf,
     /// Held while the cluster lives, so that no second one takes the same directory.
@@ -92,13 +92,18 @@ struct Place {
 }
 
 impl Place {
-    fn prepare(args: &Up) -> Result<Self, Failure> {
+    /// Takes a directory for a cluster, makes certificates where there are none, and writes the settings, to which
+    /// `change` may add.
+    pub(crate) fn prepare(
+        wanted: &Path,
+        slaves: u16,
+        change: impl FnOnce(&mut Config),
+    ) -> Result<Self, Failure> {
         let because = |what: &str, error: &dyn std::error::Error| {
-            Failure::because(&format!("{what} in {}", args.dir.display()), error)
+            Failure::because(&format!("{what} in {}", wanted.display()), error)
         };
-        fs::create_dir_all(&args.dir)
-            .map_err(|error| because("make the directory of the cluster", &error))?;
-        let dir = fs::canonicalize(&args.dir).map_err(|error| because("find the cluster", &error))?;
+        fs::create_dir_all(wanted).map_err(|error| because("make the directory of the cluster", &error))?;
+        let dir = fs::canonicalize(wanted).map_err(|error| because("find the cluster", &error))?;
         let lock = File::create(dir.join("lock")).map_err(|error| because("write", &error))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
             let message = format!("another `neap up` runs a cluster in {}", dir.display());
@@ -106,9 +111,14 @@ impl Place {
         })?;
         let address = free_address().map_err(|error| because("find a free port", &error))?;
         let place = Self { settings: dir.join("neap.toml"), dir, _lock: lock };
-        place.make_identities(args.slaves)?;
-        place.write_settings(address)?;
+        place.make_identities(slaves)?;
+        place.write_settings(address, change)?;
         Ok(place)
+    }
+
+    /// The file that the other commands find the cluster by.
+    pub(crate) fn settings(&self) -> &Path {
+        &self.settings
     }
 
     /// A CA and certificates; those that are there already are used again.
@@ -140,7 +150,7 @@ impl Place {
     }
 
     /// What the other commands find the cluster by.
-    fn write_settings(&self, address: SocketAddr) -> Result<(), Failure> {
+    fn write_settings(&self, address: SocketAddr, change: impl FnOnce(&mut Config)) -> Result<(), Failure> {
         let mut config = Config::default();
         let pki = self.dir.join("pki");
         let own = |role: Role| {
@@ -153,6 +163,7 @@ impl Place {
         (config.master.cert, config.master.key) = own(Role::Master);
         (config.framework.cert, config.framework.key) = own(Role::Framework);
         (config.operator.cert, config.operator.key) = own(Role::Operator);
+        change(&mut config);
         let text = config.to_toml()?;
         fs::write(&self.settings, text)
             .map_err(|error| Failure::because(&format!("write {}", self.settings.display()), &error))
@@ -216,11 +227,20 @@ impl Node {
 }
 
 /// The nodes that run.
-struct Cluster {
+#[derive(Default)]
+pub(crate) struct Cluster {
     nodes: Vec<Node>,
 }
 
 impl Cluster {
+    /// Sends SIGUSR1 to a slave (R24).
+    pub(crate) fn drain_now(&self, slave: &str) -> Result<(), Failure> {
+        let node = self.nodes.iter().find(|node| node.name == slave);
+        let node = node.ok_or_else(|| Failure::new(Exit::Failed, format!("{slave} does not run")))?;
+        node.signal(Raw::USR1);
+        Ok(())
+    }
+
     /// The first node that ends, and how.
     async fn next_end(&mut self) -> (usize, ExitStatus) {
         std::future::poll_fn(|context| {
@@ -255,7 +275,7 @@ impl Cluster {
     }
 
     /// Ends everything: slaves first, at once, each with all that runs under it; then the master.
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         let (masters, slaves): (Vec<_>, Vec<_>) =
             self.nodes.into_iter().partition(|node| node.role == Role::Master);
         let mut ending: JoinSet<()> = slaves.into_iter().map(|node| node.end(Raw::USR1)).collect();
@@ -267,7 +287,7 @@ impl Cluster {
 }
 
 /// Starts every node, and waits until the master has all slaves.
-async fn start(place: &Place, slaves: u16, cluster: &mut Cluster) -> Result<(), Failure> {
+pub(crate) async fn start(place: &Place, slaves: u16, cluster: &mut Cluster) -> Result<(), Failure> {
     cluster.nodes.push(place.start(Role::Master, Role::Master.as_str())?);
     for n in 1..=slaves {
         cluster.nodes.push(place.start(Role::Slave, &slave_name(n))?);

@@ -87,6 +87,9 @@ pub enum Command {
     /// Run the default executor; slaves start it
     #[command(hide = true, after_help = nodes::EXECUTOR_EXAMPLES)]
     Executor(nodes::Executor),
+    /// Index a shard of the demo's files; the demo starts it
+    #[command(hide = true, after_help = nodes::INDEX_EXAMPLES)]
+    Index(nodes::Index),
     /// Run a command many times over, as a batch or a service
     #[command(after_help = work::RUN_EXAMPLES)]
     Run(work::Run),
@@ -238,7 +241,8 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Logs(args) => by_operator("logs", args.connect, loaded),
         Command::Kill(args) => operator::main(Task::Kill(args), context),
         Command::Up(args) => crate::up::main(&args, &mut context.printer()),
-        Command::Demo(_) => Err(not_built("demo")),
+        Command::Demo(args) => crate::demo::main(&args, &mut context.printer()),
+        Command::Index(args) => crate::demo::index(&args),
         Command::Executor(args) => executor::run(args.socket),
         Command::Pki(args) => crate::pki::main(args.command, &mut context.printer()),
     }

@@ -77,6 +77,21 @@ pub struct Executor {
     pub socket: PathBuf,
 }
 
+/// `neap index`, what the demo's tasks do.
+#[derive(Debug, Args)]
+pub struct Index {
+    /// The directory with N.shard, a list of files; N.index is written there, N being NEAP_INSTANCE
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Milliseconds to wait after each file
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub pace_ms: u64,
+}
+
+pub(super) const INDEX_EXAMPLES: &str = examples! {
+    "What a task of the demo runs, with NEAP_INSTANCE set", "neap index --dir shards";
+};
+
 pub(super) const EXECUTOR_EXAMPLES: &str = examples! {
     "What a slave starts in an executor's sandbox", "neap executor --socket executor.sock";
 };

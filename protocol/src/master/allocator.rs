@@ -75,7 +75,7 @@ impl Leader {
         let mut passed = Vec::new();
         let mut chosen = None;
         while let Some(Reverse((share, framework))) = queue.pop() {
-            if self.may_have(framework, slave) {
+            if self.may_have(framework, slave, &resources) {
                 chosen = Some(framework);
                 break;
             }
@@ -90,10 +90,11 @@ impl Leader {
         Some((framework, Offered { id, slave, name, resources }))
     }
 
-    /// Whether a framework may be offered a slave: it did not decline it lately, and is not asked to give back what
+    /// Whether a framework may be offered a slave: it did not decline as much lately, and is not asked to give back what
     /// it has there (R18).
-    fn may_have(&self, framework: FrameworkId, slave: SlaveId) -> bool {
-        let filtered = self.frameworks.get(&framework).is_none_or(|f| f.filters.contains_key(&slave));
+    fn may_have(&self, framework: FrameworkId, slave: SlaveId, free: &Resources) -> bool {
+        let declined = self.frameworks.get(&framework).and_then(|f| f.filters.get(&slave));
+        let filtered = declined.is_some_and(|declined| declined.contains(free));
         let record = self.registry.slaves().get(&slave);
         let asked = record.is_some_and(|record| record.inverse_offers.values().any(|of| *of == framework));
         !filtered && !asked

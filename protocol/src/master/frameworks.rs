@@ -29,8 +29,8 @@ pub(super) struct Framework {
     /// On which slave each of its tasks is whose end is not acknowledged.
     pub(super) tasks: Map<u32, SlaveId>,
     pub(super) offers: Set<OfferId>,
-    /// Slaves that it need not be offered for a while.
-    pub(super) filters: Set<SlaveId>,
+    /// What it declined of slaves, and need not be offered again for a while; more than that it is offered (R10).
+    pub(super) filters: Map<SlaveId, Resources>,
     /// Ends of tasks that it has not acknowledged and that no slave keeps.
     pub(super) obituaries: Map<TaskId, Obituary>,
     /// Whether its removal is being written.
@@ -170,7 +170,7 @@ impl Leader {
             allocated: Resources::NONE,
             tasks: Map::new(),
             offers: Set::new(),
-            filters: Set::new(),
+            filters: Map::new(),
             obituaries: Map::new(),
             removing: false,
         };
@@ -372,8 +372,8 @@ impl Leader {
                 }
             }
         }
-        if left.is_some_and(|left| !left.is_empty()) {
-            self.filter(cx, framework, slave, filter);
+        if let Some(left) = left.filter(|left| !left.is_empty()) {
+            self.filter(cx, framework, slave, left, filter);
         }
     }
 
@@ -420,20 +420,27 @@ impl Leader {
             if self.offers.get(id).is_some_and(|offer| offer.framework == framework)
                 && let Some(offer) = self.unlend(cx, *id)
             {
-                self.filter(cx, framework, offer.slave, filter);
+                self.filter(cx, framework, offer.slave, offer.resources, filter);
             }
         }
     }
 
     /// A framework need not be offered this slave for a while (R10).
-    fn filter(&mut self, cx: &mut Cx<'_>, framework: FrameworkId, slave: SlaveId, filter: Millis) {
+    fn filter(
+        &mut self,
+        cx: &mut Cx<'_>,
+        framework: FrameworkId,
+        slave: SlaveId,
+        declined: Resources,
+        filter: Millis,
+    ) {
         let Some(state) = self.frameworks.get_mut(&framework) else {
             return;
         };
         if filter == Millis::ZERO || state.session.is_none() {
             return;
         }
-        state.filters.insert(slave, ());
+        state.filters.insert(slave, declined);
         let when = When::After(filter.min(cx.config.filter_max));
         cx.push(Effect::SetTimer { timer: Timer::Filter(framework, slave), when });
     }

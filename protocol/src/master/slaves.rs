@@ -282,6 +282,7 @@ impl Leader {
         returns: bool,
     ) {
         let reported: Set<TaskId> = reports.iter().map(|report| (report.id, ())).collect();
+        let Some(record) = self.registry.slaves().get(&slave).cloned() else { return };
         let missing: Vec<(TaskId, Task)> = self.slaves.get(&slave).map_or_else(Vec::new, |state| {
             let missing = state.tasks.iter().filter(|(id, _)| !reported.contains_key(id));
             missing.map(|(id, task)| (*id, task.clone())).collect()
@@ -295,7 +296,7 @@ impl Leader {
                 ended(id, u32::MAX, TaskState::Lost, Reason::SlaveForgot)
             };
             let receipt = self.receipt_of(slave);
-            self.bury(cx, slave, update, None, receipt);
+            self.bury(cx, slave, &record, update, None, receipt);
         }
         self.drop_zombies(slave, &reported);
         for report in reports {
@@ -501,14 +502,23 @@ impl Leader {
                 self.publish(cx, Event::SlaveUnreachable { slave, name });
             }
             let receipt = self.receipt_of(slave);
-            self.bury_all(cx, slave, Reason::SlaveUnreachable, receipt);
+            if let Some(record) = self.registry.slaves().get(&slave).cloned() {
+                self.bury_all(cx, slave, &record, Reason::SlaveUnreachable, receipt);
+            }
             self.void_revocations(cx, slave);
         }
         self.lifecycle_over(cx, slave);
     }
 
     /// Every task of a slave is Lost, but for those whose end is known.
-    fn bury_all(&mut self, cx: &mut Cx<'_>, slave: SlaveId, reason: Reason, receipt: Option<ReceiptId>) {
+    fn bury_all(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        record: &SlaveRecord,
+        reason: Reason,
+        receipt: Option<ReceiptId>,
+    ) {
         let Some(state) = self.slaves.get(&slave) else {
             return;
         };
@@ -519,7 +529,7 @@ impl Leader {
                 true => ended(id, number, state, known),
                 false => ended(id, u32::MAX, TaskState::Lost, reason),
             };
-            self.bury(cx, slave, update, None, receipt);
+            self.bury(cx, slave, record, update, None, receipt);
         }
         if let Some(state) = self.slaves.get_mut(&slave) {
             for held in core::mem::take(&mut state.zombies).values() {
@@ -616,10 +626,10 @@ impl Leader {
         for Final { update, ending } in finals {
             let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&update.task));
             if update.state.is_terminal() && known.is_some_and(|task| !task.state.is_terminal()) {
-                self.bury(cx, slave, update, ending, Some(receipt));
+                self.bury(cx, slave, record, update, ending, Some(receipt));
             }
         }
-        self.bury_all(cx, slave, Reason::SlaveUnregistered, Some(receipt));
+        self.bury_all(cx, slave, record, Reason::SlaveUnregistered, Some(receipt));
         cx.push(Effect::Record { receipt, line: ReceiptLine::Unregistered });
     }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::ids::{FrameworkId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::Set;
 use crate::message::{Event, MasterToFramework, MasterToSlave, ReceiptId, ReceiptLine, TaskView};
+use crate::registry::SlaveRecord;
 use crate::resources::Resources;
 use crate::task::{Ending, Reason, TaskReport, TaskSpec, TaskState, Update};
 use crate::text::{Name, Text};
@@ -299,6 +300,7 @@ impl Leader {
         &mut self,
         cx: &mut Cx<'_>,
         slave: SlaveId,
+        record: &SlaveRecord,
         update: Update,
         ending: Option<Arc<Ending>>,
         receipt: Option<ReceiptId>,
@@ -309,7 +311,9 @@ impl Leader {
         };
         let held = (!task.state.is_terminal()).then(|| task.resources.clone());
         (task.state, task.reason, task.number) = (update.state, update.reason, update.number);
-        self.publish_task(cx, slave, id);
+        let view = task.clone();
+        let view = self.view_of(record, slave, id, &view);
+        self.publish(cx, Event::Task(view));
         if let Some(held) = held {
             self.count_out(cx, slave, id, &held);
             if let Some(receipt) = receipt {
@@ -389,9 +393,13 @@ impl Leader {
     }
 
     pub(super) fn task_view(&self, slave: SlaveId, id: TaskId, task: &Task) -> Option<TaskView> {
-        let record = self.registry.slaves().get(&slave)?;
+        Some(self.view_of(self.registry.slaves().get(&slave)?, slave, id, task))
+    }
+
+    /// The same of a slave that may have left the registry.
+    fn view_of(&self, record: &SlaveRecord, slave: SlaveId, id: TaskId, task: &Task) -> TaskView {
         let framework = self.registry.frameworks().get(&id.framework);
-        Some(TaskView {
+        TaskView {
             id,
             name: task.name.clone(),
             framework: framework.map_or_else(|| task.name.clone(), |framework| framework.name.clone()),
@@ -401,7 +409,7 @@ impl Leader {
             state: task.state,
             reason: task.reason,
             resources: task.resources.clone(),
-        })
+        }
     }
 
     /// A framework's tasks on one slave.
