@@ -44,7 +44,11 @@ const FILES_MAX: usize = 2000;
 /// # Errors
 /// [`Failure`] names what did not go as it must; nothing is left running.
 pub fn main(args: &Demo, printer: &mut Printer) -> Result<Exit, Failure> {
-    let files = files_below(&source(args)?)?;
+    let mut files = files_below(&source(args)?)?;
+    if files.len() > FILES_MAX {
+        printer.note(format_args!("the first {FILES_MAX} of {} files are taken", files.len()))?;
+        files.truncate(FILES_MAX);
+    }
     let work = tempfile::Builder::new().prefix("neap-demo-").tempdir();
     let work = work.map_err(|error| Failure::because("make a directory to work in", &error))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -89,12 +93,13 @@ async fn play(
     begun: Instant,
     printer: &mut Printer,
 ) -> Result<(), Failure> {
+    printer.note(format_args!("a master and {SLAVES} slaves are started, each a process of its own"))?;
     up::start(place, SLAVES, cluster).await?;
     let settings = Loaded::from_file(place.settings())?;
     let mut client = Client::new(&settings.operator(&Default::default(), Default::default())?)?;
     client.ask(Ask::Watch).await?;
     printer.note(format_args!(
-        "{:6.2} s  a master and {SLAVES} slaves are up; {} files in {SHARDS} shards are to be indexed",
+        "{:6.2} s  all are registered; {} files in {SHARDS} shards are to be indexed",
         begun.elapsed().as_secs_f64(),
         files.len()
     ))?;
@@ -109,6 +114,9 @@ async fn play(
                 let event = event?;
                 if let Some(line) = story.line(&event) {
                     printer.note(format_args!("{:6.2} s  {line}", begun.elapsed().as_secs_f64()))?;
+                }
+                if let Some(slave) = story::emptied(&event) {
+                    nothing_runs_on(work, slave)?;
                 }
                 for act in story.next(&event) {
                     match act {
@@ -211,7 +219,6 @@ fn files_below(source: &Path) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     files.sort();
-    files.truncate(FILES_MAX);
     match files.is_empty() {
         true => Err(Failure::new(Exit::Usage, format!("there are no files in {}", source.display()))
             .help("name a directory of files to index")),
@@ -242,6 +249,22 @@ fn every_file_once(files: &[PathBuf], dir: &Path) -> Result<(), Failure> {
     }
 }
 
+/// What is told of a slave must be so: no process works in a sandbox of its.
+fn nothing_runs_on(work: &Path, slave: &Name) -> Result<(), Failure> {
+    let sandboxes = work.join("cluster").join(slave.as_str());
+    let left = processes(|proc| {
+        let cwd = fs::read_link(proc.join("cwd")).unwrap_or_default();
+        cwd.starts_with(&sandboxes)
+    })?;
+    match left.is_empty() {
+        true => Ok(()),
+        false => {
+            let message = format!("{slave} is said to be empty, and these run there: {}", left.join(", "));
+            Err(Failure::new(Exit::Failed, message))
+        }
+    }
+}
+
 /// No process but this one has the demo's directory among its words or in its environment.
 fn no_process_left(work: &Path) -> Result<(), Failure> {
     let marker = work.as_os_str().as_encoded_bytes();
@@ -249,16 +272,24 @@ fn no_process_left(work: &Path) -> Result<(), Failure> {
         let bytes = fs::read(file).unwrap_or_default();
         bytes.windows(marker.len()).any(|window| window == marker)
     };
-    let entries = fs::read_dir("/proc").map_err(|error| Failure::because("look for processes", &error))?;
-    let left: Vec<String> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|pid| pid.parse().is_ok_and(|pid: u32| pid != std::process::id()))
-        .filter(|pid| {
-            has(format!("/proc/{pid}/cmdline").into()) || has(format!("/proc/{pid}/environ").into())
-        })
-        .collect();
+    let left = processes(|proc| has(proc.join("cmdline")) || has(proc.join("environ")))?;
     match left.is_empty() {
         true => Ok(()),
         false => Err(Failure::new(Exit::Failed, format!("these processes are left: {}", left.join(", ")))),
     }
+}
+
+/// The processes other than this one of whose folder in /proc something holds.
+fn processes(which: impl Fn(&Path) -> bool) -> Result<Vec<String>, Failure> {
+    let entries = fs::read_dir("/proc").map_err(|error| Failure::because("look for processes", &error))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| Failure::because("look for processes", &error))?;
+        let Ok(pid) = entry.file_name().into_string() else { continue };
+        let other = pid.parse().is_ok_and(|pid: u32| pid != std::process::id());
+        if other && which(&entry.path()) {
+            found.push(pid);
+        }
+    }
+    Ok(found)
 }

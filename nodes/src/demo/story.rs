@@ -14,6 +14,9 @@ pub(super) const STUBBORN: &str = "stubborn";
 const DRAIN_DEADLINE: Millis = Millis(3000);
 const REVOKE_DEADLINE: Millis = Millis(1500);
 
+/// Of this many tasks that finish, one is told.
+const TOLD_EVERY: usize = 5;
+
 /// What the demo does about an event.
 #[derive(Debug)]
 pub(super) enum Act {
@@ -35,7 +38,12 @@ pub(super) struct Story {
     revoked: bool,
     left: Option<Name>,
     unregistered: bool,
+    activated: bool,
+    /// Something runs again on the slave that was drained.
+    back: bool,
     lost: BTreeSet<TaskId>,
+    /// Tasks that ended before they had finished, by name: they are to run anew.
+    moved: BTreeSet<Name>,
 }
 
 impl Story {
@@ -50,7 +58,10 @@ impl Story {
             revoked: false,
             left: None,
             unregistered: false,
+            activated: false,
+            back: false,
             lost: BTreeSet::new(),
+            moved: BTreeSet::new(),
         }
     }
 
@@ -59,6 +70,7 @@ impl Story {
         self.drained
             && self.revoked
             && self.unregistered
+            && self.back
             && !self.lost.is_empty()
             && self.finished == self.shards
     }
@@ -104,6 +116,13 @@ impl Story {
             self.left = Some(slave.clone());
             acts.push(Act::DrainNow(slave));
         }
+        if self.unregistered
+            && !self.activated
+            && let Some(slave) = self.drain.clone()
+        {
+            self.activated = true;
+            acts.push(Act::Ask(Command::Activate { slave: SlaveRef::Name(slave), hold: None }));
+        }
         acts
     }
 
@@ -129,6 +148,12 @@ impl Story {
         } else if task.state.is_terminal() {
             self.running.remove(&task.id);
         }
+        if task.state.is_terminal() && task.state != TaskState::Finished {
+            self.moved.insert(task.name.clone());
+        } else if task.state == TaskState::Running {
+            self.moved.remove(&task.name);
+            self.back |= self.activated && self.drain.as_ref() == Some(&task.slave_name);
+        }
         self.finished += usize::from(task.state == TaskState::Finished);
         if task.state == TaskState::Lost {
             self.lost.insert(task.id);
@@ -144,57 +169,78 @@ impl Story {
         tasks.into_iter().max_by_key(|(_, count)| *count).map(|(slave, _)| slave.clone())
     }
 
-    /// How an event is told; most are not.
+    /// How an event is told, before it is noted; most are not.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events are not told")]
     pub(super) fn line(&self, event: &Event) -> Option<String> {
-        if let Event::Task(task) = event {
-            return self.task_line(task);
+        match event {
+            Event::Task(task) => self.task_line(task),
+            Event::InverseOffered(view) => {
+                let (framework, slave) = (&view.framework_name, &view.slave_name);
+                Some(format!("{framework} is asked to give back what it has on {slave}: {}", view.reason))
+            }
+            Event::InverseAnswered(view) => {
+                Some(format!("{} agrees to leave {}", view.framework_name, view.slave_name))
+            }
+            Event::Revoking { .. } => Some(format!("{STUBBORN} did not answer, and its deadline is over")),
+            Event::Draining(view) => {
+                Some(format!("{} is to be drained within {DRAIN_DEADLINE}: {}", view.slave_name, view.reason))
+            }
+            Event::HoldLifted { name, .. } => Some(format!("{name} is activated: it is offered again")),
+            Event::DrainEnded { name, end, .. } => {
+                Some(format!("{name} is {end}: nothing runs there, and everyone knows"))
+            }
+            Event::SlaveLeaving { name, .. } => {
+                Some(format!("{name} got SIGUSR1: it takes no launches and kills what runs there"))
+            }
+            Event::SlaveUnregistered { name, .. } => {
+                Some(format!("{name} has seen everything dead, is unregistered, and exits"))
+            }
+            _ => None,
         }
-        if let Event::InverseOffered(view) = event {
-            let (framework, slave) = (&view.framework_name, &view.slave_name);
-            return Some(format!(
-                "{framework} is asked to give back what it has on {slave}: {}",
-                view.reason
-            ));
-        }
-        if let Event::InverseAnswered(view) = event {
-            return Some(format!("{} agrees to leave {}", view.framework_name, view.slave_name));
-        }
-        if let Event::Revoking { inverse_offer, tasks } = event {
-            return Some(format!("the deadline of {inverse_offer} is over: {} are revoked", listed(tasks)));
-        }
-        if let Event::Draining(view) = event {
-            return Some(format!("{} is drained within {DRAIN_DEADLINE}: {}", view.slave_name, view.reason));
-        }
-        if let Event::DrainEnded { name, end, .. } = event {
-            return Some(format!("{name}: {end}; nothing runs there, and everyone knows"));
-        }
-        if let Event::SlaveLeaving { name, .. } = event {
-            return Some(format!("{name} got SIGUSR1: it takes no launches and kills what runs there"));
-        }
-        if let Event::SlaveUnregistered { name, .. } = event {
-            return Some(format!("{name} has seen everything dead, is unregistered, and exits"));
-        }
-        None
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "most states are not told, and most reasons speak for themselves"
+    )]
     fn task_line(&self, task: &TaskView) -> Option<String> {
-        let TaskView { id, framework, slave_name, state, reason, .. } = task;
-        if *state == TaskState::Finished {
-            return Some(format!(
-                "{id} of {framework} finished on {slave_name} ({} of {})",
-                self.finished + 1,
-                self.shards
-            ));
+        let TaskView { name, slave_name, state, reason, .. } = task;
+        match state {
+            TaskState::Finished if task.framework.as_str() != STUBBORN => {
+                let finished = self.finished + 1;
+                finished.is_multiple_of(TOLD_EVERY).then(|| {
+                    format!(
+                        "{name} has finished on {slave_name}: {finished} of {} shards are indexed",
+                        self.shards
+                    )
+                })
+            }
+            TaskState::Running if self.moved.contains(name) => {
+                Some(format!("{name} runs anew, on {slave_name}"))
+            }
+            ended if ended.is_terminal() => {
+                let why = match reason {
+                    Reason::KilledByFramework => "moved off by its framework".to_owned(),
+                    Reason::Revoked(inverse_offer) => format!("revoked for {inverse_offer}"),
+                    Reason::SlaveUnregistered => "it was there when the slave left".to_owned(),
+                    other => other.to_string(),
+                };
+                Some(format!("{name} on {slave_name} is {state}: {why}"))
+            }
+            _ => None,
         }
-        let ended = state.is_terminal();
-        let shown = ended || (*state == TaskState::Running && self.drain.is_some());
-        shown.then(|| match ended {
-            true => format!("{id} of {framework} on {slave_name}: {state} ({reason})"),
-            false => format!("{id} of {framework} runs on {slave_name}"),
-        })
     }
 }
 
-fn listed(tasks: &[TaskId]) -> String {
-    tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+/// The slave that an event says nothing runs on: of a task that is Lost by unregistration too (S1), and of one that
+/// is drained (S5).
+#[expect(clippy::wildcard_enum_match_arm, reason = "most events say nothing of a slave")]
+pub(super) fn emptied(event: &Event) -> Option<&Name> {
+    match event {
+        Event::Task(TaskView { reason: Reason::SlaveUnregistered, slave_name, .. }) => Some(slave_name),
+        Event::DrainEnded { name, end: DrainEnd::Drained, .. } | Event::SlaveUnregistered { name, .. } => {
+            Some(name)
+        }
+        _ => None,
+    }
 }

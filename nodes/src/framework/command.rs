@@ -181,9 +181,11 @@ impl Instances {
         }
     }
 
-    /// The task of an instance, which tells its command which of them it is.
+    /// The task of an instance: its name, and its command's environment, say which of them it is.
     fn task_of(&self, instance: usize) -> NewTask {
         let mut task = self.task.clone();
+        // A name that has no room for more stays as it is.
+        task.name = Name::new(&format!("{}-{instance}", task.name)).unwrap_or(task.name);
         if let NewRun::Command(command) = &mut task.run {
             let variable = (INSTANCE_VARIABLE.to_owned(), instance.to_string());
             Arc::make_mut(command).environment.push(variable);

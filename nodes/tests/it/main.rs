@@ -6,6 +6,7 @@
 
 mod cluster;
 mod config;
+mod demo;
 mod errors;
 mod examples;
 mod framework;
