@@ -288,31 +288,47 @@ impl Cluster {
 
 /// Starts every node, and waits until the master has all slaves.
 pub(crate) async fn start(place: &Place, slaves: u16, cluster: &mut Cluster) -> Result<(), Failure> {
+    let by = tokio::time::Instant::now() + READY_TIMEOUT;
     cluster.nodes.push(place.start(Role::Master, Role::Master.as_str())?);
+    let settings = Loaded::from_file(&place.settings)?;
+    let mut client = Client::new(&settings.operator(&Default::default(), Default::default())?)?;
+    // A slave that finds no master tries again only after a while.
+    in_time(cluster, place, by, "the master does not lead", client.ask(Ask::Watch)).await?;
     for n in 1..=slaves {
         cluster.nodes.push(place.start(Role::Slave, &slave_name(n))?);
     }
-    let settings = Loaded::from_file(&place.settings)?;
-    let connection = settings.operator(&Default::default(), Default::default())?;
-    let registered = async {
-        let mut client = Client::new(&connection)?;
-        client.ask(Ask::Watch).await?;
-        loop {
-            if let Answer::Status(status) = client.ask(Ask::Show(Query::Status)).await?
-                && status.connected >= u32::from(slaves)
-            {
-                client.close().await;
-                return Ok(());
-            }
-            client.event().await?;
+    let late = format!("not all of {slaves} slaves have registered");
+    in_time(cluster, place, by, &late, registered(&mut client, slaves)).await?;
+    client.close().await;
+    Ok(())
+}
+
+async fn registered(client: &mut Client, slaves: u16) -> Result<(), Failure> {
+    loop {
+        if let Answer::Status(status) = client.ask(Ask::Show(Query::Status)).await?
+            && status.connected >= u32::from(slaves)
+        {
+            return Ok(());
         }
-    };
+        client.event().await?;
+    }
+}
+
+/// Waits for what must come while every node runs.
+async fn in_time<T, E: Into<Failure>>(
+    cluster: &mut Cluster,
+    place: &Place,
+    by: tokio::time::Instant,
+    late: &str,
+    awaited: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
     tokio::select! {
         (at, how) = cluster.next_end() => Err(cluster.nodes[at].ended(how)),
-        done = tokio::time::timeout(READY_TIMEOUT, registered) => done.unwrap_or_else(|_| {
-            let message = format!("not all of {slaves} slaves have registered within {READY_TIMEOUT:?}");
-            Err(Failure::new(Exit::TimedOut, message).help(format!("see the logs in {}/*/log", place.dir.display())))
-        }),
+        done = tokio::time::timeout_at(by, awaited) => match done {
+            Ok(done) => done.map_err(Into::into),
+            Err(_) => Err(Failure::new(Exit::TimedOut, format!("{late} within {READY_TIMEOUT:?}"))
+                .help(format!("see the logs in {}/*/log", place.dir.display()))),
+        },
     }
 }
 

@@ -5,6 +5,10 @@ use quinn::{IdleTimeout, TransportConfig, VarInt};
 
 use crate::congestion::AllOpen;
 
+/// How far away a peer is thought to be before anything was heard from it; the first packet is sent again after three
+/// times that.
+const INITIAL_RTT: Duration = Duration::from_millis(50);
+
 /// What an [`Endpoint`](crate::Endpoint) may take of time and memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -52,6 +56,9 @@ impl Settings {
 
     fn transport(&self, windows: &AllOpen) -> TransportConfig {
         let mut transport = TransportConfig::default();
+        // A cluster is near. QUIC's own guess, for the whole world, has a peer that was not there yet tried again only
+        // after a second.
+        transport.initial_rtt(INITIAL_RTT);
         let window = VarInt::from_u32(self.window);
         let idle_ms = u32::try_from(self.idle_timeout.as_millis()).unwrap_or(u32::MAX);
         transport
