@@ -1,4 +1,21 @@
 //! The world around neap's core: checking, simulation, replay.
 //!
-//! Nothing is here yet: this package holds the place (and the direction of its dependency, on the core alone) of
-//! the exhaustive checker, the simulator and the replayer.
+//! | module | what |
+//! |---|---|
+//! | [`world`] | sessions, disks, processes, timers and crashes around the machines of the core |
+//! | [`ghost`] | what was true, whatever nodes believe |
+//! | [`properties`] | what must hold, one file each |
+//! | [`scope`], [`scopes`] | bounded worlds, by name |
+//! | [`search`] | every state of a scope, breadth first: shortest stories, liveness |
+//! | [`check`] | the same by stateright, in parallel |
+//! | [`story`] | a counterexample as people read it |
+
+// pub mod check;
+pub mod ghost;
+pub mod properties;
+pub mod scope;
+pub mod scopes;
+pub mod search;
+pub mod shared;
+pub mod story;
+pub mod world;

@@ -1,0 +1,22 @@
+//! S15: no queue grows without bound. That nothing panics shows by itself.
+
+use super::{Kind, Property};
+use crate::scope::Scope;
+use crate::world::{End, World};
+
+/// What is on its way at most: far above what any honest exchange needs in a small world.
+const WAITING_MAX: usize = 64;
+
+pub(super) const PROPERTY: Property =
+    Property { name: "S15 bounded-queues", guards: "R12", kind: Kind::State(wrong) };
+
+fn wrong(_: &Scope, world: &World) -> Result<(), String> {
+    for link in &world.links {
+        for end in [End::Near, End::Far] {
+            if link.waiting(end).len() > WAITING_MAX {
+                return Err(format!("{} messages wait on {:?}", link.waiting(end).len(), link.key));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! What a world is like: how many of what, and what may happen.
+
+use neap_protocol::framework::NewTask;
+use neap_protocol::message::Command;
+use neap_protocol::resources::Resources;
+use neap_protocol::{executor, framework, master, slave};
+
+use crate::world::Budget;
+
+/// A bounded world. Nothing of it changes while the world goes on.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// What people call it.
+    pub name: &'static str,
+    /// What it covers, in a line.
+    pub about: &'static str,
+    /// How many masters there are; the first leads at the beginning.
+    pub masters: u8,
+    /// How many slaves.
+    pub slaves: u8,
+    /// How many frameworks.
+    pub frameworks: u8,
+    /// What each slave has.
+    pub resources: Resources,
+    /// What schedulers launch.
+    pub task: NewTask,
+    /// The operator's commands, given in this order at any moment.
+    pub commands: Vec<Command>,
+    /// What may happen, how often.
+    pub budget: Budget,
+    /// Whether executors leave a descendant that ignores SIGTERM and has left their session, and tasks ignore SIGTERM.
+    pub hostile: bool,
+    /// Whether a framework that crashed is started again.
+    pub frameworks_return: bool,
+    /// Whether schedulers answer inverse offers.
+    pub answers: bool,
+    /// The machines' settings.
+    pub master: master::Config,
+    /// The same of slaves.
+    pub slave: slave::Config,
+    /// The same of frameworks, by number.
+    pub framework: Vec<framework::Config>,
+    /// The same of executors.
+    pub executor: executor::Config,
+}

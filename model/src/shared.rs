@@ -1,0 +1,97 @@
+//! Parts of a world that most steps leave alone: cloned by counting, hashed once a change.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// A hash of anything, the same in every run of one build.
+pub fn hash_of<T: Hash + ?Sized>(value: &T) -> u64 {
+    const SEEDS: ahash::RandomState = ahash::RandomState::with_seeds(1, 2, 3, 4);
+    SEEDS.hash_one(value)
+}
+
+/// A value that is copied when it is changed, and carries its hash.
+///
+/// After [`Shared::edit`], [`Shared::seal`] must be called before it is hashed or compared.
+pub struct Shared<T> {
+    value: Arc<T>,
+    hash: u64,
+    edited: bool,
+}
+
+impl<T: Clone + Hash> Shared<T> {
+    /// Takes a value.
+    pub fn new(value: T) -> Self {
+        let hash = hash_of(&value);
+        Self { value: Arc::new(value), hash, edited: false }
+    }
+
+    /// To change it.
+    pub fn edit(&mut self) -> &mut T {
+        self.edited = true;
+        Arc::make_mut(&mut self.value)
+    }
+
+    /// Hashes it anew where it was changed.
+    pub fn seal(&mut self) {
+        if self.edited {
+            self.hash = hash_of(&*self.value);
+            self.edited = false;
+        }
+    }
+}
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self { value: Arc::clone(&self.value), hash: self.hash, edited: self.edited }
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> Hash for Shared<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        debug_assert!(!self.edited, "hashed before it was sealed");
+        state.write_u64(self.hash);
+    }
+}
+
+impl<T: PartialEq> PartialEq for Shared<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.value, &other.value) || (self.hash == other.hash && self.value == other.value)
+    }
+}
+
+impl<T: Eq> Eq for Shared<T> {}
+
+impl<T: fmt::Debug> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_one_leaves_its_clone_alone() {
+        let mut one = Shared::new(vec![1]);
+        let other = one.clone();
+        one.edit().push(2);
+        one.seal();
+        assert_eq!((one.len(), other.len()), (2, 1));
+        assert_ne!(hash_of(&one), hash_of(&other));
+        one.edit().pop();
+        one.seal();
+        assert_eq!(one, other);
+        assert_eq!(hash_of(&one), hash_of(&other));
+    }
+}

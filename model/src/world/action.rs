@@ -1,0 +1,160 @@
+//! What can happen next.
+
+use neap_protocol::executor;
+use neap_protocol::framework;
+use neap_protocol::ids::{ExecutorId, InverseOfferId, OfferId, TaskId};
+use neap_protocol::master;
+use neap_protocol::slave;
+
+use super::budget::Event;
+use super::links::{Dialer, End, LinkKey};
+
+/// One step of a world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// The next message that is on its way to an end arrives.
+    Deliver(LinkKey, End),
+    /// An end learns that a session is dead; what was still on its way to it is lost.
+    Learn(LinkKey, End),
+    /// A session dies.
+    Cut(LinkKey),
+    /// A dialler gets a session to this master (an executor: to its slave).
+    Connect(Dialer, u8),
+    /// A dialler gets none.
+    NoConnection(Dialer),
+    /// A master's timer fires.
+    MasterTimer(u8, master::Timer, Cost),
+    /// A slave's.
+    SlaveTimer(u8, slave::Timer, Cost),
+    /// A framework's.
+    FrameworkTimer(u8, framework::Timer, Cost),
+    /// An executor's.
+    ExecutorTimer(u8, ExecutorId, executor::Timer, Cost),
+    /// A master's next write is durable.
+    MasterStored(u8),
+    /// A master's next write, and all after it, fail.
+    MasterNotStored(u8),
+    /// A slave's next write is durable.
+    SlaveStored(u8),
+    /// A slave's next write, and all after it, fail.
+    SlaveNotStored(u8),
+    /// A master crashes, after so many more of its writes were durable.
+    CrashMaster(u8, u8),
+    /// It is started again.
+    StartMaster(u8),
+    /// Nobody leads, and the coordinator elects a master.
+    Elect(u8),
+    /// The coordinator elects a master while another still leads, and does not know.
+    Usurp(u8),
+    /// A master learns that another was elected.
+    Depose(u8),
+    /// A slave crashes, after so many more of its writes were durable.
+    CrashSlave(u8, u8),
+    /// It is started again, once everything that it had left is dead (R5).
+    StartSlave(u8),
+    /// One that has exited is started on its host anew.
+    Return(u8),
+    /// A framework crashes.
+    CrashFramework(u8),
+    /// It is started again.
+    StartFramework(u8),
+    /// A scheduler accepts an offer and launches a task.
+    Launch(u8, OfferId),
+    /// It declines one.
+    Decline(u8, OfferId),
+    /// It kills a task.
+    Kill(u8, TaskId),
+    /// It accepts an inverse offer, naming its newest task there.
+    AcceptInverse(u8, InverseOfferId),
+    /// It declines one.
+    DeclineInverse(u8, InverseOfferId),
+    /// It tears itself down.
+    Teardown(u8),
+    /// An executor's first process begins.
+    StartTree(u8, ExecutorId),
+    /// An executor cannot be launched.
+    NoLaunch(u8, ExecutorId),
+    /// A task's process ends by itself, well or badly.
+    Finish(u8, ExecutorId, TaskId, bool),
+    /// A task's process ends by the signal that it got.
+    Die(u8, ExecutorId, TaskId),
+    /// An executor's first process dies; what it started lives on.
+    CrashExecutor(u8, ExecutorId),
+    /// SIGKILL reaches the last process of a tree.
+    TreeDies(u8, ExecutorId),
+    /// A slave sees how the first process ended, or that nothing of a tree is left.
+    See(u8, ExecutorId),
+    /// The operator gives the next command to this master.
+    Command(u8),
+    /// SIGUSR1 to a slave.
+    Signal(u8),
+}
+
+/// Whether a timer fires in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cost {
+    /// It is its turn.
+    Free,
+    /// Something should have been faster.
+    Skew,
+}
+
+impl Action {
+    /// What it is counted as.
+    pub(super) fn event(&self) -> Option<Event> {
+        Some(match self {
+            Self::Cut(_) => Event::Cut,
+            Self::MasterTimer(.., Cost::Skew)
+            | Self::SlaveTimer(.., Cost::Skew)
+            | Self::FrameworkTimer(.., Cost::Skew)
+            | Self::ExecutorTimer(.., Cost::Skew) => Event::Skew,
+            Self::MasterNotStored(_) | Self::SlaveNotStored(_) => Event::FullDisk,
+            Self::CrashMaster(..) => Event::MasterCrash,
+            Self::CrashSlave(..) => Event::SlaveCrash,
+            Self::CrashFramework(_) => Event::FrameworkCrash,
+            Self::Launch(..) => Event::Launch,
+            Self::Decline(..) => Event::Decline,
+            Self::Kill(..) => Event::Kill,
+            Self::Teardown(_) => Event::Teardown,
+            Self::NoLaunch(..) => Event::NoLaunch,
+            Self::Finish(..) => Event::Finish,
+            Self::CrashExecutor(..) => Event::ExecutorCrash,
+            Self::Signal(_) => Event::Signal,
+            Self::Usurp(_) => Event::Election,
+            Self::Return(_) => Event::Return,
+            Self::Deliver(..)
+            | Self::Learn(..)
+            | Self::Connect(..)
+            | Self::NoConnection(_)
+            | Self::MasterTimer(.., Cost::Free)
+            | Self::SlaveTimer(.., Cost::Free)
+            | Self::FrameworkTimer(.., Cost::Free)
+            | Self::ExecutorTimer(.., Cost::Free)
+            | Self::MasterStored(_)
+            | Self::SlaveStored(_)
+            | Self::StartMaster(_)
+            | Self::Elect(_)
+            | Self::Depose(_)
+            | Self::StartSlave(_)
+            | Self::StartFramework(_)
+            | Self::AcceptInverse(..)
+            | Self::DeclineInverse(..)
+            | Self::StartTree(..)
+            | Self::Die(..)
+            | Self::TreeDies(..)
+            | Self::See(..)
+            | Self::Command(_) => return None,
+        })
+    }
+
+    /// Whether it happens by itself, sooner or later, in a world in which nothing more goes wrong and nobody wants
+    /// anything new: what liveness may count on.
+    pub fn is_calm(&self) -> bool {
+        match self {
+            Self::AcceptInverse(..) | Self::DeclineInverse(..) | Self::Command(_) | Self::NoConnection(_) => {
+                false
+            }
+            other => other.event().is_none(),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What may go wrong, or be wanted, how often: nondeterminism is bounded by counting, never by leaving a case out.
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Event {
+    /// A session dies by itself.
+    Cut,
+    /// A master crashes.
+    MasterCrash,
+    /// A slave crashes; its executors live on.
+    SlaveCrash,
+    /// A framework crashes.
+    FrameworkCrash,
+    /// A master is elected while another leads.
+    Election,
+    /// A write fails.
+    FullDisk,
+    /// SIGUSR1 to a slave.
+    Signal,
+    /// A slave that has exited is started again.
+    Return,
+    /// A scheduler launches a task.
+    Launch,
+    /// A scheduler kills a task.
+    Kill,
+    /// A scheduler declines an offer.
+    Decline,
+    /// A scheduler tears its framework down.
+    Teardown,
+    /// A task's process ends by itself.
+    Finish,
+    /// An executor's first process dies.
+    ExecutorCrash,
+    /// An executor cannot be launched.
+    NoLaunch,
+    /// A timer fires before something that should have been faster.
+    Skew,
+}
+
+const EVENTS: usize = Event::Skew as usize + 1;
+
+/// How many of each event are left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Budget([u8; EVENTS]);
+
+impl Budget {
+    /// So many of these, and none of the others.
+    pub const fn of(events: &[(Event, u8)]) -> Self {
+        let mut budget = [0; EVENTS];
+        let mut at = 0;
+        while at < events.len() {
+            budget[events[at].0 as usize] = events[at].1;
+            at += 1;
+        }
+        Self(budget)
+    }
+
+    /// Whether one is left.
+    pub fn has(&self, event: Event) -> bool {
+        self.0[event as usize] > 0
+    }
+
+    /// The same with none left.
+    pub fn none(&self) -> Self {
+        Self::default()
+    }
+
+    pub(super) fn spend(&mut self, event: Event) {
+        self.0[event as usize] = self.0[event as usize].saturating_sub(1);
+    }
+}

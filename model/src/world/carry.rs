@@ -1,0 +1,402 @@
+//! What follows an input: the machine's effects, carried out as a driver does.
+
+use std::collections::VecDeque;
+
+use neap_protocol::ids::{Epoch, ExecutorId, SessionId, TaskId};
+use neap_protocol::message::{Answer, MasterToOperator, Refusal};
+use neap_protocol::outbox::Outbox;
+use neap_protocol::registry::Operation;
+use neap_protocol::{executor, framework, master, slave};
+
+use crate::shared::Shared;
+
+use super::links::{Dialer, End, LinkKey, Message};
+use super::nodes::{Process, Tree};
+use super::step::{Step, operator_session};
+
+/// Something that properties and stories tell of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// A master said something.
+    MasterSaid {
+        /// Which.
+        master: u8,
+        /// The epoch that it was elected with.
+        epoch: Epoch,
+        /// To whom.
+        to: Dialer,
+        /// What.
+        message: Message,
+    },
+    /// A peer of a master said something.
+    Said {
+        /// Who.
+        from: Dialer,
+        /// What.
+        message: Message,
+    },
+    /// A master answered a command of the operator.
+    Answered {
+        /// Which command.
+        command: u8,
+        /// Its answer.
+        answer: Result<Answer, Refusal>,
+    },
+    /// Something became durable in the registry.
+    Stored {
+        /// What.
+        operation: Operation,
+        /// Whether it made sense when its turn came.
+        applied: bool,
+    },
+    /// A scheduler's callback was called.
+    Told {
+        /// Which framework's.
+        framework: u8,
+        /// With what.
+        event: framework::Event,
+    },
+    /// A task's process began.
+    Began {
+        /// On which slave's host.
+        slave: u8,
+        /// Whose.
+        task: TaskId,
+    },
+    /// SIGKILL is sent to every process of an executor.
+    Killed {
+        /// On which slave's host.
+        slave: u8,
+        /// Whose.
+        executor: ExecutorId,
+    },
+    /// A slave exits.
+    Exited {
+        /// Which.
+        slave: u8,
+        /// With this code.
+        code: u8,
+    },
+    /// A slave tells of itself.
+    SlaveEvent {
+        /// Which.
+        slave: u8,
+        /// What.
+        event: slave::Event,
+    },
+    /// A master tells of itself.
+    MasterEvent {
+        /// Which.
+        master: u8,
+        /// What.
+        event: neap_protocol::message::Event,
+    },
+}
+
+/// An input that an effect led to: it comes after the effects that were named with that one.
+#[derive(Debug)]
+pub(super) enum Next {
+    Master(u8, master::Input),
+    Executor(u8, ExecutorId, executor::Input),
+    Framework(u8, framework::Input),
+}
+
+pub(super) type Queue = VecDeque<Next>;
+
+impl Step<'_> {
+    /// Hands over what effects led to, until nothing is left.
+    pub(super) fn settle(&mut self) {
+        while let Some(next) = self.next.pop_front() {
+            match next {
+                Next::Master(number, input) => self.master(number, input),
+                Next::Executor(slave, id, input) => self.executor(slave, id, input),
+                Next::Framework(number, input) => self.framework(number, input),
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, operation: Operation) {
+        let applied = self.world.store.edit().registry.apply(&operation).is_ok();
+        if let (Operation::RemoveSlave { slave }, true) = (&operation, applied) {
+            self.world.ghost.edit().removed.insert(*slave, ());
+        }
+        self.happenings.push(Happening::Stored { operation, applied });
+    }
+
+    pub(super) fn master(&mut self, number: u8, input: master::Input) {
+        let mut out = Outbox::new();
+        let config = &self.scope.master;
+        let node = self.world.masters[usize::from(number)].edit();
+        let Some(machine) = &mut node.machine else { return };
+        machine.handle(config, input, &mut out);
+        for effect in out.drain() {
+            self.master_effect(number, effect);
+        }
+    }
+
+    fn master_effect(&mut self, number: u8, effect: master::Effect) {
+        match effect {
+            master::Effect::ToSlave { session, message } => {
+                self.master_says(number, session, Message::MasterToSlave(message));
+            }
+            master::Effect::ToFramework { session, message } => {
+                self.master_says(number, session, Message::MasterToFramework(message));
+            }
+            master::Effect::ToOperator { session, message } => self.answer(number, session, message),
+            master::Effect::Close { session, .. } => {
+                if let Some(key) = self.key_at_master(number, session) {
+                    self.leave(key, End::Far);
+                }
+            }
+            master::Effect::SetTimer { timer, when } => self.master_node(number).timers.set(timer, when),
+            master::Effect::CancelTimer { timer } => self.master_node(number).timers.cancel(timer),
+            master::Effect::Recover => {
+                let registry = Box::new(self.world.store.registry.clone());
+                self.next.push_back(Next::Master(number, master::Input::Recovered { registry }));
+            }
+            master::Effect::Store { seq, epoch, operation } => {
+                self.master_node(number).writes.push((epoch, seq, operation));
+            }
+            master::Effect::Publish(event) => {
+                self.happenings.push(Happening::MasterEvent { master: number, event })
+            }
+            // What only people read is no part of a world.
+            master::Effect::Record { .. }
+            | master::Effect::AnswerReceipt { .. }
+            | master::Effect::AnswerHistory { .. } => {}
+        }
+    }
+
+    fn key_at_master(&self, number: u8, session: SessionId) -> Option<LinkKey> {
+        let is_it = |link: &&Shared<super::Link>| {
+            link.far_session() == session
+                && link.master == number
+                && link.is_open(End::Far)
+                && !matches!(link.key.0, Dialer::Executor(..))
+        };
+        self.world.links.iter().find(is_it).map(|link| link.key)
+    }
+
+    fn master_says(&mut self, number: u8, session: SessionId, message: Message) {
+        let Some(key) = self.key_at_master(number, session) else { return };
+        let epoch = self.world.masters[usize::from(number)].epoch;
+        self.link(key, |link| link.epoch = epoch);
+        self.happenings.push(Happening::MasterSaid {
+            master: number,
+            epoch,
+            to: key.0,
+            message: message.clone(),
+        });
+        self.link(key, |link| link.say(End::Far, message));
+    }
+
+    fn answer(&mut self, number: u8, session: SessionId, message: MasterToOperator) {
+        let MasterToOperator::Answer { answer, .. } = message else { return };
+        let asked = self.world.masters[usize::from(number)].asked.clone();
+        let Some(command) = asked.into_iter().find(|command| operator_session(*command) == session) else {
+            return;
+        };
+        self.master_node(number).asked.retain(|asked| *asked != command);
+        self.happenings.push(Happening::Answered { command, answer });
+        self.next.push_back(Next::Master(number, master::Input::Closed { session }));
+    }
+
+    pub(super) fn slave(&mut self, number: u8, input: slave::Input) {
+        let mut out = Outbox::new();
+        let config = &self.scope.slave;
+        let node = self.world.slaves[usize::from(number)].edit();
+        let Some(machine) = &mut node.machine else { return };
+        machine.handle(config, input, &mut out);
+        for effect in out.drain() {
+            self.slave_effect(number, effect);
+        }
+    }
+
+    fn slave_effect(&mut self, number: u8, effect: slave::Effect) {
+        match effect {
+            slave::Effect::Connect { .. } => self.slave_node(number).dialing = true,
+            slave::Effect::ToMaster { session, message } => {
+                self.say(Dialer::Slave(number), session, Message::SlaveToMaster(message));
+            }
+            slave::Effect::ToExecutor { session, message } => {
+                if let Some(key) = self.key_at_slave(number, session) {
+                    self.link(key, |link| link.say(End::Far, Message::SlaveToExecutor(message)));
+                }
+            }
+            slave::Effect::Close { session, .. } => match self.key_at_slave(number, session) {
+                Some(key) => self.leave(key, End::Far),
+                None => self.close(Dialer::Slave(number), session),
+            },
+            slave::Effect::SetTimer { timer, when } => self.slave_node(number).timers.set(timer, when),
+            slave::Effect::ShortenTimer { timer, when } => {
+                self.slave_node(number).timers.shorten(timer, when)
+            }
+            slave::Effect::CancelTimer { timer } => self.slave_node(number).timers.cancel(timer),
+            slave::Effect::Store { seq, change } => self.slave_node(number).writes.push((seq, change)),
+            slave::Effect::Launch { executor, .. } => {
+                let place =
+                    self.world.trees.partition_point(|tree| (tree.slave, tree.id) < (number, executor));
+                self.world.trees.insert(place, Shared::new(Tree::new(number, executor)));
+            }
+            slave::Effect::Terminate { executor } => self.terminate(number, executor),
+            slave::Effect::Kill { executor } => {
+                self.tree(number, executor, |tree| tree.killing = true);
+                self.happenings.push(Happening::Killed { slave: number, executor });
+            }
+            slave::Effect::Publish(event) => {
+                self.happenings.push(Happening::SlaveEvent { slave: number, event })
+            }
+            slave::Effect::Exit { code } => {
+                self.happenings.push(Happening::Exited { slave: number, code });
+                self.slave_gone(number, Some(code));
+            }
+        }
+    }
+
+    /// SIGTERM to every process of a tree: those that do not resist die.
+    fn terminate(&mut self, number: u8, executor: ExecutorId) {
+        let hostile = self.scope.hostile;
+        self.tree(number, executor, |tree| {
+            tree.processes.iter_mut().for_each(|process| process.dying |= !hostile)
+        });
+        self.next.push_back(Next::Executor(number, executor, executor::Input::Terminate));
+    }
+
+    fn key_at_slave(&self, number: u8, session: SessionId) -> Option<LinkKey> {
+        let is_it = |link: &&Shared<super::Link>| {
+            matches!(link.key.0, Dialer::Executor(slave, _) if slave == number)
+                && link.far_session() == session
+                && link.is_open(End::Far)
+        };
+        self.world.links.iter().find(is_it).map(|link| link.key)
+    }
+
+    fn key_of(&self, dialer: Dialer, session: SessionId) -> Option<LinkKey> {
+        let is_it = |link: &&Shared<super::Link>| {
+            link.key.0 == dialer && link.near_session() == session && link.is_open(End::Near)
+        };
+        self.world.links.iter().find(is_it).map(|link| link.key)
+    }
+
+    fn say(&mut self, from: Dialer, session: SessionId, message: Message) {
+        let Some(key) = self.key_of(from, session) else { return };
+        self.happenings.push(Happening::Said { from, message: message.clone() });
+        self.link(key, |link| link.say(End::Near, message));
+    }
+
+    fn close(&mut self, dialer: Dialer, session: SessionId) {
+        if let Some(key) = self.key_of(dialer, session) {
+            self.leave(key, End::Near);
+        }
+    }
+
+    pub(super) fn executor(&mut self, slave: u8, id: ExecutorId, input: executor::Input) {
+        let mut out = Outbox::new();
+        let config = &self.scope.executor;
+        let Some(tree) = self.world.trees.iter_mut().find(|tree| tree.slave == slave && tree.id == id) else {
+            return;
+        };
+        let Some(machine) = &mut tree.edit().machine else { return };
+        machine.handle(config, input, &mut out);
+        for effect in out.drain() {
+            self.executor_effect(slave, id, effect);
+        }
+    }
+
+    fn executor_effect(&mut self, slave: u8, id: ExecutorId, effect: executor::Effect) {
+        match effect {
+            executor::Effect::ToSlave { session, message } => {
+                let key = self.key_of(Dialer::Executor(slave, id), session);
+                if let Some(key) = key {
+                    self.link(key, |link| link.say(End::Near, Message::ExecutorToSlave(message)));
+                }
+            }
+            executor::Effect::Start { task, .. } => {
+                self.tree(slave, id, |tree| {
+                    tree.processes.push(Process { task, dying: false });
+                    tree.hosted.push(task);
+                });
+                self.happenings.push(Happening::Began { slave, task });
+                self.world.ghost.edit().ran.insert(task, ());
+                self.next.push_back(Next::Executor(slave, id, executor::Input::Started { task }));
+            }
+            executor::Effect::Signal { task, signal } => {
+                let dies = signal == executor::Signal::Kill || !self.scope.hostile;
+                self.tree(slave, id, |tree| {
+                    let its = tree.processes.iter_mut().filter(|process| process.task == task);
+                    its.for_each(|process| process.dying |= dies);
+                });
+            }
+            executor::Effect::SetTimer { timer, when } => {
+                self.tree(slave, id, |tree| tree.timers.set(timer, when))
+            }
+            executor::Effect::ShortenTimer { timer, when } => {
+                self.tree(slave, id, |tree| tree.timers.shorten(timer, when));
+            }
+            executor::Effect::CancelTimer { timer } => self.tree(slave, id, |tree| tree.timers.cancel(timer)),
+            executor::Effect::Exit { .. } => self.executor_ends(slave, id),
+        }
+    }
+
+    pub(super) fn framework(&mut self, number: u8, input: framework::Input) {
+        let mut out = Outbox::new();
+        let config = &self.scope.framework[usize::from(number)];
+        let node = self.world.frameworks[usize::from(number)].edit();
+        let Some(machine) = &mut node.machine else { return };
+        machine.handle(config, input, &mut out);
+        for effect in out.drain() {
+            self.framework_effect(number, effect);
+        }
+    }
+
+    fn framework_effect(&mut self, number: u8, effect: framework::Effect) {
+        match effect {
+            framework::Effect::Connect { .. } => self.framework_node(number).dialing = true,
+            framework::Effect::ToMaster { session, message } => {
+                self.say(Dialer::Framework(number), session, Message::FrameworkToMaster(message));
+            }
+            framework::Effect::Close { session, .. } => self.close(Dialer::Framework(number), session),
+            framework::Effect::SetTimer { timer, when } => {
+                self.framework_node(number).timers.set(timer, when)
+            }
+            framework::Effect::CancelTimer(timer) => self.framework_node(number).timers.cancel(timer),
+            framework::Effect::Notify(event) => self.notify(number, event),
+            framework::Effect::Exit => {
+                let node = self.framework_node(number);
+                node.over = true;
+                node.timers.clear();
+                node.dialing = false;
+            }
+        }
+    }
+
+    /// The scheduler's callback: what it decides on is for a later step, but it has dealt with an update at once.
+    fn notify(&mut self, number: u8, event: framework::Event) {
+        let node = self.framework_node(number);
+        match &event {
+            framework::Event::Subscribed { id, .. } => node.id = Some(*id),
+            framework::Event::Launching { tasks, .. } => {
+                let highest = tasks.iter().map(|task| task.number).max();
+                node.highest_task = node.highest_task.max(highest.unwrap_or(0));
+            }
+            framework::Event::Update { .. }
+            | framework::Event::Disconnected
+            | framework::Event::Offers(_)
+            | framework::Event::Rescinded(_)
+            | framework::Event::InverseOffer { .. }
+            | framework::Event::InverseOfferClosed { .. }
+            | framework::Event::Refused(_)
+            | framework::Event::Finished => {}
+        }
+        let mut handled = None;
+        if let framework::Event::Update { update, .. } = &event {
+            handled = Some((update.task, update.number, update.state));
+        }
+        self.happenings.push(Happening::Told { framework: number, event });
+        if let Some((task, number_of_update, state)) = handled {
+            self.world.ghost.edit().told.insert(task, state);
+            let input = framework::Input::Handled { task, number: number_of_update };
+            self.next.push_back(Next::Framework(number, input));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Sessions, exactly as the transport contract has them: in order, whole, once, while they live; when one dies, an
+//! unknown suffix of each direction is lost, and each end learns of it at a moment of its own.
+
+use neap_protocol::ids::{Epoch, ExecutorId, SessionId};
+use neap_protocol::message::{
+    ExecutorToSlave, FrameworkToMaster, MasterToFramework, MasterToSlave, SlaveToExecutor, SlaveToMaster,
+};
+
+/// Who dialled. Of one dialler the numbers tell its sessions apart, as old ones may not be over at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Dialer {
+    /// A slave, to a master.
+    Slave(u8),
+    /// A framework, to a master.
+    Framework(u8),
+    /// An executor, to its slave.
+    Executor(u8, ExecutorId),
+}
+
+/// Which end of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    /// The one that dialled.
+    Near,
+    /// The one that was dialled.
+    Far,
+}
+
+/// Names a session in a world.
+pub type LinkKey = (Dialer, u8);
+
+/// What is said.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// By a slave to a master.
+    SlaveToMaster(SlaveToMaster),
+    /// By a master to a slave.
+    MasterToSlave(MasterToSlave),
+    /// By a framework to a master.
+    FrameworkToMaster(FrameworkToMaster),
+    /// By a master to a framework.
+    MasterToFramework(MasterToFramework),
+    /// By an executor to its slave.
+    ExecutorToSlave(ExecutorToSlave),
+    /// By a slave to an executor.
+    SlaveToExecutor(SlaveToExecutor),
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Link {
+    /// Which.
+    pub key: LinkKey,
+    /// The master that was dialled; of executors' sessions, 0.
+    pub master: u8,
+    /// The epoch of that master when it last spoke here.
+    pub epoch: Epoch,
+    /// Whether it carries what is said from now on.
+    pub(super) alive: bool,
+    near_open: bool,
+    far_open: bool,
+    to_near: Vec<Message>,
+    to_far: Vec<Message>,
+}
+
+impl Link {
+    pub(super) fn new(key: LinkKey, master: u8) -> Self {
+        Self {
+            key,
+            master,
+            epoch: Epoch(0),
+            alive: true,
+            near_open: true,
+            far_open: true,
+            to_near: Vec::new(),
+            to_far: Vec::new(),
+        }
+    }
+
+    /// What the near end calls it.
+    pub(super) fn near_session(&self) -> SessionId {
+        SessionId(u32::from(self.key.1) + 1)
+    }
+
+    /// What the far end calls it: unlike every other session that it can have.
+    pub(super) fn far_session(&self) -> SessionId {
+        let number = u32::from(self.key.1) + 1;
+        SessionId(match self.key.0 {
+            Dialer::Slave(slave) => 0x100 + 0x10 * u32::from(slave) + number,
+            Dialer::Framework(framework) => 0x1000 + 0x10 * u32::from(framework) + number,
+            Dialer::Executor(_, id) => 0x10000 + 0x1000 * id.framework.0 + 0x10 * id.number + number,
+        })
+    }
+
+    pub(super) fn is_open(&self, end: End) -> bool {
+        match end {
+            End::Near => self.near_open,
+            End::Far => self.far_open,
+        }
+    }
+
+    /// Whether nobody has it any more.
+    pub(super) fn is_over(&self) -> bool {
+        !self.near_open && !self.far_open
+    }
+
+    pub(super) fn say(&mut self, from: End, message: Message) {
+        if self.alive {
+            match from {
+                End::Near => self.to_far.push(message),
+                End::Far => self.to_near.push(message),
+            }
+        }
+    }
+
+    /// What is on its way to an end.
+    pub fn waiting(&self, end: End) -> &[Message] {
+        match end {
+            End::Near => &self.to_near,
+            End::Far => &self.to_far,
+        }
+    }
+
+    pub(super) fn take(&mut self, end: End) -> Message {
+        match end {
+            End::Near => self.to_near.remove(0),
+            End::Far => self.to_far.remove(0),
+        }
+    }
+
+    /// An end has it no more: nothing reaches it, and nothing more comes from it.
+    pub(super) fn leave(&mut self, end: End) {
+        self.alive = false;
+        match end {
+            End::Near => {
+                self.near_open = false;
+                self.to_near.clear();
+            }
+            End::Far => {
+                self.far_open = false;
+                self.to_far.clear();
+            }
+        }
+    }
+}

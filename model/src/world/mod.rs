@@ -1,0 +1,391 @@
+//! The world around the machines: sessions, disks, processes, timers, crashes, operators.
+//!
+//! A [`World`] is a state, [`World::actions`] is what can happen in it, and [`World::step`] is what follows. The
+//! machines are those of the core, unchanged. What cannot be known (which message comes first, what was lost, when
+//! a process dies) is an action of its own; how often something may go wrong is counted in a [`Budget`].
+//!
+//! Time is order: a timer fires only when nothing faster is under way (see [`Class`]), or at the cost of
+//! [`Event::Skew`]. Timers that come again by themselves (pings, attempts to connect) hold no other up.
+
+mod action;
+mod budget;
+mod carry;
+mod links;
+mod nodes;
+mod step;
+mod timers;
+
+use neap_protocol::framework::{self, Framework};
+use neap_protocol::ids::{ExecutorId, SlaveId, TaskId};
+use neap_protocol::master::{self, Master};
+use neap_protocol::message::InverseAnswer;
+use neap_protocol::slave;
+
+use crate::ghost::Ghost;
+use crate::scope::Scope;
+use crate::shared::Shared;
+
+pub use action::{Action, Cost};
+pub use budget::{Budget, Event};
+pub use carry::Happening;
+pub use links::{Dialer, End, Link, LinkKey, Message};
+pub use nodes::{FrameworkNode, MasterNode, Process, SlaveNode, Store, Tree};
+pub use step::Step;
+pub use timers::{Class, Timers};
+
+/// A state of everything.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    /// Masters, by number.
+    pub masters: Vec<Shared<MasterNode>>,
+    /// Their store.
+    pub store: Shared<Store>,
+    /// Slaves, by number.
+    pub slaves: Vec<Shared<SlaveNode>>,
+    /// Frameworks, by number.
+    pub frameworks: Vec<Shared<FrameworkNode>>,
+    /// Process trees, by slave and executor.
+    pub trees: Vec<Shared<Tree>>,
+    /// Sessions, in order of their keys.
+    pub links: Vec<Shared<Link>>,
+    /// How many of the operator's commands were given.
+    pub commands: u8,
+    /// What may still happen.
+    pub budget: Budget,
+    /// What was true, whatever the nodes believe.
+    pub ghost: Shared<Ghost>,
+    /// The properties that the step to here broke, by their place in the table.
+    pub broken: u64,
+}
+
+impl World {
+    /// The world in which the first master leads, and everyone else has just been started.
+    pub fn begin(scope: &Scope) -> Self {
+        let world = Self {
+            masters: vec![
+                Shared::new(MasterNode { machine: Some(Master::new()), ..MasterNode::default() });
+                scope.masters.into()
+            ],
+            store: Shared::new(Store::default()),
+            slaves: vec![Shared::new(SlaveNode::default()); scope.slaves.into()],
+            frameworks: vec![Shared::new(FrameworkNode::default()); scope.frameworks.into()],
+            trees: Vec::new(),
+            links: Vec::new(),
+            commands: 0,
+            budget: scope.budget,
+            ghost: Shared::new(Ghost::default()),
+            broken: 0,
+        };
+        Step::begin(scope, world)
+    }
+
+    /// Whether nothing more goes wrong or is wanted.
+    #[must_use]
+    pub fn calm(&self) -> Self {
+        Self { budget: self.budget.none(), ..self.clone() }
+    }
+
+    /// The session of this name.
+    pub fn link(&self, key: LinkKey) -> Option<&Link> {
+        let at = self.links.binary_search_by_key(&key, |link| link.key).ok()?;
+        Some(&self.links[at])
+    }
+
+    /// The tree of an executor on a slave's host.
+    pub fn tree(&self, slave: u8, id: ExecutorId) -> Option<&Tree> {
+        self.trees.iter().find(|tree| tree.slave == slave && tree.id == id).map(|tree| &**tree)
+    }
+
+    /// The id of a slave, by what it has on disk or in memory.
+    pub fn slave_id(&self, number: u8) -> Option<SlaveId> {
+        let node = &self.slaves[usize::from(number)];
+        node.machine.as_ref().map_or(node.disk.id, |machine| machine.id())
+    }
+
+    /// Whether a process of a task, or of its executor, lives anywhere.
+    pub fn is_alive(&self, task: TaskId) -> bool {
+        self.trees.iter().any(|tree| tree.hosted.contains(&task) && tree.is_alive())
+    }
+
+    /// The master that was elected last, if it is up and leads.
+    pub fn leader(&self) -> Option<&MasterNode> {
+        let leads = |node: &&Shared<MasterNode>| {
+            node.epoch == self.store.fence && node.machine.as_ref().is_some_and(Master::leads)
+        };
+        self.masters.iter().find(leads).map(|node| &**node)
+    }
+
+    /// Whether the coordinator has someone who leads, or is about to.
+    fn has_elected(&self) -> bool {
+        self.masters
+            .iter()
+            .any(|node| node.machine.is_some() && node.epoch.0 > 0 && node.epoch == self.store.fence)
+    }
+
+    /// What can happen next, in an order that is always the same.
+    pub fn actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
+        if self.broken != 0 {
+            return;
+        }
+        self.session_actions(actions);
+        self.master_actions(scope, actions);
+        self.slave_actions(actions);
+        self.tree_actions(actions);
+        self.framework_actions(scope, actions);
+        self.timer_actions(actions);
+        actions.retain(|action| action.event().is_none_or(|event| self.budget.has(event)));
+    }
+
+    fn session_actions(&self, actions: &mut Vec<Action>) {
+        for link in &self.links {
+            for end in [End::Near, End::Far] {
+                if !link.is_open(end) {
+                    continue;
+                }
+                if !link.waiting(end).is_empty() {
+                    actions.push(Action::Deliver(link.key, end));
+                }
+                if !link.alive {
+                    actions.push(Action::Learn(link.key, end));
+                }
+            }
+            if link.alive {
+                actions.push(Action::Cut(link.key));
+            }
+        }
+        for (number, slave) in (0..).zip(&self.slaves) {
+            self.dial_actions(slave.dialing, Dialer::Slave(number), actions);
+        }
+        for (number, framework) in (0..).zip(&self.frameworks) {
+            self.dial_actions(framework.dialing, Dialer::Framework(number), actions);
+        }
+        for tree in &self.trees {
+            let dialer = Dialer::Executor(tree.slave, tree.id);
+            let has = self.links.iter().any(|link| link.key.0 == dialer && link.is_open(End::Near));
+            let up = self.slaves[usize::from(tree.slave)].machine.is_some();
+            if tree.machine.is_some() && up && !has && !tree.killing {
+                actions.push(Action::Connect(dialer, 0));
+            }
+        }
+    }
+
+    fn dial_actions(&self, dialing: bool, dialer: Dialer, actions: &mut Vec<Action>) {
+        if !dialing {
+            return;
+        }
+        let mut up = false;
+        for (number, master) in (0..).zip(&self.masters) {
+            if master.machine.is_some() {
+                up = true;
+                actions.push(Action::Connect(dialer, number));
+            }
+        }
+        if !up {
+            actions.push(Action::NoConnection(dialer));
+        }
+    }
+
+    fn master_actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
+        for (number, master) in (0..).zip(&self.masters) {
+            if master.machine.is_none() {
+                actions.push(Action::StartMaster(number));
+                continue;
+            }
+            if !master.writes.is_empty() {
+                actions.push(Action::MasterStored(number));
+                actions.push(Action::MasterNotStored(number));
+            }
+            for more in 0..=master.writes.len() {
+                actions.push(Action::CrashMaster(number, u8::try_from(more).unwrap_or(u8::MAX)));
+            }
+            if !self.has_elected() {
+                actions.push(Action::Elect(number));
+            } else if master.epoch != self.store.fence {
+                actions.push(Action::Usurp(number));
+            }
+            if master.epoch.0 > 0 && master.epoch < self.store.fence {
+                actions.push(Action::Depose(number));
+            }
+            let leads = master.machine.as_ref().is_some_and(Master::leads);
+            if leads && usize::from(self.commands) < scope.commands.len() {
+                actions.push(Action::Command(number));
+            }
+        }
+    }
+
+    fn slave_actions(&self, actions: &mut Vec<Action>) {
+        for (number, slave) in (0..).zip(&self.slaves) {
+            match (&slave.machine, slave.exited) {
+                (Some(_), _) => {}
+                (None, Some(_)) => {
+                    actions.push(Action::Return(number));
+                    continue;
+                }
+                (None, None) => {
+                    actions.push(Action::StartSlave(number));
+                    continue;
+                }
+            }
+            if !slave.writes.is_empty() {
+                actions.push(Action::SlaveStored(number));
+                actions.push(Action::SlaveNotStored(number));
+            }
+            for more in 0..=slave.writes.len() {
+                actions.push(Action::CrashSlave(number, u8::try_from(more).unwrap_or(u8::MAX)));
+            }
+            actions.push(Action::Signal(number));
+        }
+    }
+
+    fn tree_actions(&self, actions: &mut Vec<Action>) {
+        for tree in &self.trees {
+            let (slave, id) = (tree.slave, tree.id);
+            let up = self.slaves[usize::from(slave)].machine.is_some();
+            if tree.starting {
+                if up {
+                    actions.push(Action::StartTree(slave, id));
+                    actions.push(Action::NoLaunch(slave, id));
+                }
+                continue;
+            }
+            for process in &tree.processes {
+                match process.dying {
+                    true => actions.push(Action::Die(slave, id, process.task)),
+                    false => {
+                        actions.push(Action::Finish(slave, id, process.task, true));
+                        actions.push(Action::Finish(slave, id, process.task, false));
+                    }
+                }
+            }
+            if tree.machine.is_some() {
+                actions.push(Action::CrashExecutor(slave, id));
+            }
+            if tree.killing && tree.is_alive() {
+                actions.push(Action::TreeDies(slave, id));
+            }
+            if up && tree.machine.is_none() && (!tree.exit_told || !tree.is_alive()) {
+                actions.push(Action::See(slave, id));
+            }
+        }
+    }
+
+    fn framework_actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
+        for (number, framework) in (0..).zip(&self.frameworks) {
+            let Some(machine) = &framework.machine else {
+                if scope.frameworks_return && !framework.over {
+                    actions.push(Action::StartFramework(number));
+                }
+                continue;
+            };
+            if framework.over {
+                continue;
+            }
+            actions.push(Action::CrashFramework(number));
+            if !machine.is_subscribed() {
+                continue;
+            }
+            self.scheduler_actions(scope, number, machine, actions);
+        }
+    }
+
+    fn scheduler_actions(&self, scope: &Scope, number: u8, machine: &Framework, actions: &mut Vec<Action>) {
+        for (offer, _) in machine.offers() {
+            actions.push(Action::Launch(number, offer));
+            actions.push(Action::Decline(number, offer));
+        }
+        for (task, _, state) in machine.tasks() {
+            if !state.is_terminal() {
+                actions.push(Action::Kill(number, task));
+            }
+        }
+        for (id, _, answer) in machine.inverse_offers() {
+            // Changing one's mind is covered by both answers to each.
+            if scope.answers && answer.is_none_or(|answer| matches!(answer, InverseAnswer::Decline { .. })) {
+                actions.push(Action::AcceptInverse(number, id));
+            }
+            if scope.answers && answer.is_none() {
+                actions.push(Action::DeclineInverse(number, id));
+            }
+        }
+        actions.push(Action::Teardown(number));
+    }
+
+    fn timer_actions(&self, actions: &mut Vec<Action>) {
+        let turn = self.turn();
+        let cost = |class: Class| match class <= turn {
+            true => Cost::Free,
+            false => Cost::Skew,
+        };
+        for (number, node) in (0..).zip(&self.masters) {
+            let timers = node.timers.iter();
+            actions.extend(timers.map(|(timer, class)| Action::MasterTimer(number, timer, cost(class))));
+        }
+        for (number, node) in (0..).zip(&self.slaves) {
+            let timers = node.timers.iter();
+            actions.extend(timers.map(|(timer, class)| Action::SlaveTimer(number, timer, cost(class))));
+        }
+        for (number, node) in (0..).zip(&self.frameworks) {
+            let timers = node.timers.iter();
+            actions.extend(timers.map(|(timer, class)| Action::FrameworkTimer(number, timer, cost(class))));
+        }
+        for tree in self.trees.iter().filter(|tree| tree.machine.is_some()) {
+            let timers = tree.timers.iter();
+            actions.extend(
+                timers.map(|(timer, class)| Action::ExecutorTimer(tree.slave, tree.id, timer, cost(class))),
+            );
+        }
+    }
+
+    /// The highest class of timers whose turn it is.
+    fn turn(&self) -> Class {
+        if self.is_busy() {
+            return Class::Instant;
+        }
+        let masters = self.masters.iter().flat_map(|node| {
+            node.timers
+                .iter()
+                .filter(|(timer, _)| !matches!(timer, master::Timer::Ping(_)))
+                .map(|(_, class)| class)
+        });
+        let slaves = self.slaves.iter().flat_map(|node| {
+            node.timers.iter().filter(|(timer, _)| *timer != slave::Timer::Reconnect).map(|(_, class)| class)
+        });
+        let frameworks = self.frameworks.iter().flat_map(|node| {
+            node.timers
+                .iter()
+                .filter(|(timer, _)| *timer != framework::Timer::Connect)
+                .map(|(_, class)| class)
+        });
+        let trees = self.trees.iter().flat_map(|tree| tree.timers.iter().map(|(_, class)| class));
+        masters.chain(slaves).chain(frameworks).chain(trees).min().unwrap_or(Class::Endless)
+    }
+
+    /// Whether something is under way that takes no time to speak of.
+    fn is_busy(&self) -> bool {
+        let said = self.links.iter().any(|link| {
+            [End::Near, End::Far]
+                .iter()
+                .any(|end| link.is_open(*end) && (!link.alive || !link.waiting(*end).is_empty()))
+        });
+        let master_up = self.masters.iter().any(|node| node.machine.is_some());
+        let master_down = self.masters.iter().any(|node| node.machine.is_none());
+        let writes = self
+            .masters
+            .iter()
+            .any(|node| !node.writes.is_empty() || node.epoch < self.store.fence && node.epoch.0 > 0);
+        let slaves = self.slaves.iter().any(|node| !node.writes.is_empty() || node.dialing && master_up);
+        let frameworks = self.frameworks.iter().any(|node| node.dialing && master_up);
+        let trees = self.trees.iter().any(|tree| self.is_moving(tree));
+        said || writes || slaves || frameworks || trees || !self.has_elected() && (master_up || master_down)
+    }
+
+    fn is_moving(&self, tree: &Tree) -> bool {
+        let up = self.slaves[usize::from(tree.slave)].machine.is_some();
+        let dialer = Dialer::Executor(tree.slave, tree.id);
+        let connected = || self.links.iter().any(|link| link.key.0 == dialer && link.is_open(End::Near));
+        let ended = tree.machine.is_none() && (!tree.exit_told || !tree.is_alive());
+        tree.killing && tree.is_alive()
+            || tree.processes.iter().any(|process| process.dying)
+            || up && (tree.starting || ended || tree.machine.is_some() && !connected())
+    }
+}

@@ -1,0 +1,137 @@
+//! The nodes of a world: each machine of the core, unchanged, with what its driver would keep for it.
+
+use neap_protocol::executor::{self, Executor};
+use neap_protocol::framework::{self, Framework};
+use neap_protocol::ids::{Epoch, ExecutorId, FrameworkId, Seq, TaskId};
+use neap_protocol::master::{self, Master};
+use neap_protocol::registry::{Operation, Registry};
+use neap_protocol::slave::{self, Checkpoint, CheckpointChange, Slave};
+
+use super::timers::Timers;
+
+/// A master.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MasterNode {
+    /// `None` while it is down.
+    pub machine: Option<Master>,
+    /// The epoch that it was elected with; 0 if it was not.
+    pub epoch: Epoch,
+    pub(super) timers: Timers<master::Timer>,
+    /// Writes that were asked for and are not durable.
+    pub(super) writes: Vec<(Epoch, Seq, Operation)>,
+    /// Commands that it has not answered.
+    pub(super) asked: Vec<u8>,
+}
+
+impl MasterNode {
+    /// What it has asked to be written.
+    pub fn pending(&self) -> impl Iterator<Item = &Operation> {
+        self.writes.iter().map(|(_, _, operation)| operation)
+    }
+
+    /// In which epoch it asked for its next write.
+    pub fn first_write(&self) -> Option<Epoch> {
+        self.writes.first().map(|(epoch, ..)| *epoch)
+    }
+}
+
+/// The registry's store, which outlives masters and lets no deposed one write (R30).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Store {
+    /// What is durable.
+    pub registry: Registry,
+    /// The highest epoch that it has heard of: reading the registry tells it.
+    pub fence: Epoch,
+}
+
+/// A slave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct SlaveNode {
+    /// `None` while it is down.
+    pub machine: Option<Slave>,
+    /// What is durable.
+    pub disk: Checkpoint,
+    /// The code that it has exited with.
+    pub exited: Option<u8>,
+    pub(super) timers: Timers<slave::Timer>,
+    /// Writes that were asked for and are not durable.
+    pub(super) writes: Vec<(Seq, CheckpointChange)>,
+    pub(super) dialing: bool,
+}
+
+/// A framework, and what its driver keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FrameworkNode {
+    /// `None` while it is down.
+    pub machine: Option<Framework>,
+    /// Its id, durable.
+    pub id: Option<FrameworkId>,
+    /// The highest number that it has used, durable.
+    pub highest_task: u32,
+    /// Whether it is over: torn down, or refused.
+    pub over: bool,
+    pub(super) timers: Timers<framework::Timer>,
+    pub(super) dialing: bool,
+}
+
+/// An executor's process tree on a slave's host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Tree {
+    /// On which slave's host.
+    pub slave: u8,
+    /// Whose.
+    pub id: ExecutorId,
+    /// Whether its first process is yet to be started.
+    pub starting: bool,
+    /// The executor; `None` once its first process has ended.
+    pub machine: Option<Executor>,
+    /// The tasks' own processes that live.
+    pub processes: Vec<Process>,
+    /// Every task that ever ran in it.
+    pub hosted: Vec<TaskId>,
+    /// A descendant that double-forked, changed session and ignores SIGTERM.
+    pub stray: bool,
+    pub(super) timers: Timers<executor::Timer>,
+    /// SIGKILL is under way to everything.
+    pub(super) killing: bool,
+    /// The slave has heard how the first process ended.
+    pub(super) exit_told: bool,
+}
+
+/// A task's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Process {
+    /// Whose.
+    pub task: TaskId,
+    /// A signal is under way that it cannot resist.
+    pub dying: bool,
+}
+
+impl Tree {
+    pub(super) fn new(slave: u8, id: ExecutorId) -> Self {
+        Self {
+            slave,
+            id,
+            starting: true,
+            machine: None,
+            processes: Vec::new(),
+            hosted: Vec::new(),
+            stray: false,
+            timers: Timers::default(),
+            killing: false,
+            exit_told: false,
+        }
+    }
+
+    /// Whether any process of it lives.
+    pub fn is_alive(&self) -> bool {
+        self.machine.is_some() || !self.processes.is_empty() || self.stray
+    }
+
+    pub(super) fn die(&mut self) {
+        self.machine = None;
+        self.processes.clear();
+        self.stray = false;
+        self.timers.clear();
+    }
+}

@@ -1,0 +1,498 @@
+//! One step of a world.
+
+use std::sync::Arc;
+
+use neap_protocol::executor::{self, Executor};
+use neap_protocol::framework::{self, Framework};
+use neap_protocol::ids::{ExecutorId, InverseOfferId, SessionId, TaskId};
+use neap_protocol::master::{self, Master};
+use neap_protocol::message::{InverseAnswer, OperatorToMaster};
+use neap_protocol::slave::{self, Slave};
+use neap_protocol::task::{Ending, Exit};
+use neap_protocol::text::{Name, Text};
+use neap_protocol::time::{Millis, Moment};
+use neap_protocol::transport::{Peer, Role};
+
+use crate::properties::{self, Seen};
+use crate::scope::Scope;
+use crate::shared::Shared;
+
+use super::carry::{Happening, Queue};
+use super::links::{Dialer, End, Link, LinkKey, Message};
+use super::nodes::{FrameworkNode, MasterNode, SlaveNode, Tree};
+use super::{Action, World};
+
+/// A step that is being made: the world as it becomes, and what happened in it.
+#[derive(Debug)]
+pub struct Step<'a> {
+    pub(super) scope: &'a Scope,
+    pub(super) world: World,
+    /// What happened, in order.
+    pub happenings: Vec<Happening>,
+    pub(super) next: Queue,
+}
+
+impl World {
+    /// What follows an action that [`World::actions`] named.
+    #[must_use]
+    pub fn step(&self, scope: &Scope, action: Action) -> World {
+        self.step_told(scope, action).0
+    }
+
+    /// The same, and what happened in it.
+    pub fn step_told(&self, scope: &Scope, action: Action) -> (World, Vec<Happening>) {
+        let mut step = Step { scope, world: self.clone(), happenings: Vec::new(), next: Queue::new() };
+        if let Some(event) = action.event() {
+            step.world.budget.spend(event);
+        }
+        step.take(action);
+        step.settle();
+        let Step { mut world, happenings, .. } = step;
+        world.seal();
+        let seen = Seen { scope, before: self, after: &world, action, happenings: &happenings };
+        world.broken = properties::broken(&seen);
+        (world, happenings)
+    }
+
+    fn seal(&mut self) {
+        self.masters.iter_mut().for_each(Shared::seal);
+        self.store.seal();
+        self.slaves.iter_mut().for_each(Shared::seal);
+        self.frameworks.iter_mut().for_each(Shared::seal);
+        self.trees.iter_mut().for_each(Shared::seal);
+        self.links.iter_mut().for_each(Shared::seal);
+        self.ghost.seal();
+    }
+}
+
+impl<'a> Step<'a> {
+    /// Everyone is started, and the first master leads.
+    pub(super) fn begin(scope: &'a Scope, world: World) -> World {
+        let mut step = Step { scope, world, happenings: Vec::new(), next: Queue::new() };
+        step.elect(0);
+        step.settle();
+        while !step.world.masters[0].writes.is_empty() {
+            step.master_stored(0);
+        }
+        for slave in 0..scope.slaves {
+            step.start_slave(slave);
+        }
+        for framework in 0..scope.frameworks {
+            step.start_framework(framework);
+        }
+        step.settle();
+        step.world.seal();
+        step.world
+    }
+
+    fn take(&mut self, action: Action) {
+        match action {
+            Action::Deliver(key, end) => self.deliver(key, end),
+            Action::Learn(key, end) => self.learn(key, end),
+            Action::Cut(key) => self.link(key, |link| link.alive = false),
+            Action::Connect(dialer, master) => self.connect(dialer, master),
+            Action::NoConnection(dialer) => self.no_connection(dialer),
+            Action::MasterTimer(number, timer, _) => {
+                self.master_node(number).timers.cancel(timer);
+                if let master::Timer::InverseOffer(id) = timer {
+                    self.world.ghost.edit().passed.insert(id, ());
+                }
+                self.master(number, master::Input::Timer(timer));
+            }
+            Action::SlaveTimer(number, timer, _) => {
+                self.slave_node(number).timers.cancel(timer);
+                self.slave(number, slave::Input::Timer(timer));
+            }
+            Action::FrameworkTimer(number, timer, _) => {
+                self.framework_node(number).timers.cancel(timer);
+                self.framework(number, framework::Input::Timer(timer));
+            }
+            Action::ExecutorTimer(slave, id, timer, _) => {
+                self.tree(slave, id, |tree| tree.timers.cancel(timer));
+                self.executor(slave, id, executor::Input::Timer(timer));
+            }
+            Action::MasterStored(number) => self.master_stored(number),
+            Action::MasterNotStored(number) => self.master_not_stored(number),
+            Action::SlaveStored(number) => self.slave_stored(number),
+            Action::SlaveNotStored(number) => self.slave_not_stored(number),
+            Action::CrashMaster(number, more) => self.crash_master(number, more),
+            Action::StartMaster(number) => {
+                *self.master_node(number) =
+                    MasterNode { machine: Some(Master::new()), ..MasterNode::default() };
+            }
+            Action::Elect(number) | Action::Usurp(number) => self.elect(number),
+            Action::Depose(number) => {
+                self.master_node(number).epoch = neap_protocol::ids::Epoch(0);
+                self.master(number, master::Input::Deposed { leader: Text::EMPTY });
+            }
+            Action::CrashSlave(number, more) => self.crash_slave(number, more),
+            Action::StartSlave(number) | Action::Return(number) => self.start_slave(number),
+            Action::CrashFramework(number) => self.crash_framework(number),
+            Action::StartFramework(number) => self.start_framework(number),
+            Action::Launch(number, offer) => {
+                let tasks = vec![self.scope.task.clone()];
+                self.ask(number, framework::Command::Accept { offer, tasks, filter: Millis::ZERO });
+            }
+            Action::Decline(number, offer) => {
+                let (offers, filter) = (vec![offer], Millis::from_secs(60));
+                self.ask(number, framework::Command::Decline { offers, filter });
+            }
+            Action::Kill(number, task) => self.ask(number, framework::Command::Kill { task, grace: None }),
+            Action::AcceptInverse(number, id) => {
+                let rather = self.newest_task(number, id).into_iter().collect();
+                let answer = InverseAnswer::Accept { rather };
+                self.ask(number, framework::Command::AnswerInverse { id, answer });
+            }
+            Action::DeclineInverse(number, id) => {
+                let answer = InverseAnswer::Decline { reason: Text::EMPTY };
+                self.ask(number, framework::Command::AnswerInverse { id, answer });
+            }
+            Action::Teardown(number) => self.ask(number, framework::Command::Teardown),
+            Action::StartTree(slave, id) => self.start_tree(slave, id),
+            Action::NoLaunch(slave, executor) => {
+                self.world.trees.retain(|tree| tree.slave != slave || tree.id != executor);
+                self.slave(slave, slave::Input::LaunchFailed { executor, cause: Text::EMPTY });
+            }
+            Action::Finish(slave, id, task, well) => {
+                self.tree(slave, id, |tree| tree.processes.retain(|process| process.task != task));
+                let how = Exit::Code(i32::from(!well));
+                self.executor(slave, id, executor::Input::Exited { task, how });
+            }
+            Action::Die(slave, id, task) => {
+                self.tree(slave, id, |tree| tree.processes.retain(|process| process.task != task));
+                self.executor(slave, id, executor::Input::Exited { task, how: Exit::Signal(9) });
+            }
+            Action::CrashExecutor(slave, id) => self.executor_ends(slave, id),
+            Action::TreeDies(slave, id) => {
+                self.executor_ends(slave, id);
+                self.tree(slave, id, Tree::die);
+            }
+            Action::See(slave, id) => self.see(slave, id),
+            Action::Command(number) => self.command(number),
+            Action::Signal(number) => self.slave(number, slave::Input::DrainNow),
+        }
+    }
+
+    // Machines.
+
+    pub(super) fn master_node(&mut self, number: u8) -> &mut MasterNode {
+        self.world.masters[usize::from(number)].edit()
+    }
+
+    pub(super) fn slave_node(&mut self, number: u8) -> &mut SlaveNode {
+        self.world.slaves[usize::from(number)].edit()
+    }
+
+    pub(super) fn framework_node(&mut self, number: u8) -> &mut FrameworkNode {
+        self.world.frameworks[usize::from(number)].edit()
+    }
+
+    pub(super) fn tree(&mut self, slave: u8, id: ExecutorId, change: impl FnOnce(&mut Tree)) {
+        if let Some(tree) = self.world.trees.iter_mut().find(|tree| tree.slave == slave && tree.id == id) {
+            change(tree.edit());
+        }
+    }
+
+    pub(super) fn link(&mut self, key: LinkKey, change: impl FnOnce(&mut Link)) {
+        if let Ok(at) = self.world.links.binary_search_by_key(&key, |link| link.key) {
+            change(self.world.links[at].edit());
+            if self.world.links[at].is_over() {
+                self.world.links.remove(at);
+            }
+        }
+    }
+
+    pub(super) fn leave(&mut self, key: LinkKey, end: End) {
+        self.link(key, |link| link.leave(end));
+    }
+
+    // Sessions.
+
+    fn connect(&mut self, dialer: Dialer, master: u8) {
+        let taken = |number: u8| self.world.link((dialer, number)).is_some();
+        let Some(number) = (0..15).find(|number| !taken(*number)) else {
+            return;
+        };
+        let key = (dialer, number);
+        let link = Link::new(key, master);
+        let (near, far) = (link.near_session(), link.far_session());
+        let at = self.world.links.partition_point(|link| link.key < key);
+        self.world.links.insert(at, Shared::new(link));
+        let peer = |role, name| Peer { role, name };
+        match dialer {
+            Dialer::Slave(slave) => {
+                self.slave_node(slave).dialing = false;
+                self.master(
+                    master,
+                    master::Input::Opened { session: far, peer: peer(Role::Slave, slave_name(slave)) },
+                );
+                self.slave(slave, slave::Input::MasterOpened { session: near });
+            }
+            Dialer::Framework(framework) => {
+                self.framework_node(framework).dialing = false;
+                let name = self.scope.framework[usize::from(framework)].name.clone();
+                self.master(
+                    master,
+                    master::Input::Opened { session: far, peer: peer(Role::Framework, name) },
+                );
+                self.framework(framework, framework::Input::Opened { session: near });
+            }
+            Dialer::Executor(slave, id) => {
+                self.slave(slave, slave::Input::ExecutorOpened { session: far, executor: id });
+                self.executor(slave, id, executor::Input::Opened { session: near });
+            }
+        }
+    }
+
+    fn no_connection(&mut self, dialer: Dialer) {
+        match dialer {
+            Dialer::Slave(slave) => {
+                self.slave_node(slave).dialing = false;
+                self.slave(slave, slave::Input::ConnectFailed);
+            }
+            Dialer::Framework(framework) => {
+                self.framework_node(framework).dialing = false;
+                self.framework(framework, framework::Input::ConnectFailed);
+            }
+            Dialer::Executor(..) => {}
+        }
+    }
+
+    fn deliver(&mut self, key: LinkKey, end: End) {
+        let Some(link) = self.world.link(key) else { return };
+        let (near, far, master) = (link.near_session(), link.far_session(), link.master);
+        let mut message = None;
+        self.link(key, |link| message = Some(link.take(end)));
+        match (key.0, message) {
+            (_, Some(Message::SlaveToMaster(message))) => {
+                self.master(master, master::Input::Slave { session: far, message });
+            }
+            (_, Some(Message::FrameworkToMaster(message))) => {
+                self.master(master, master::Input::Framework { session: far, message });
+            }
+            (Dialer::Slave(slave), Some(Message::MasterToSlave(message))) => {
+                self.slave(slave, slave::Input::Master { session: near, message });
+            }
+            (Dialer::Framework(framework), Some(Message::MasterToFramework(message))) => {
+                self.framework(framework, framework::Input::Master { session: near, message });
+            }
+            (Dialer::Executor(slave, _), Some(Message::ExecutorToSlave(message))) => {
+                self.slave(slave, slave::Input::Executor { session: far, message });
+            }
+            (Dialer::Executor(slave, id), Some(Message::SlaveToExecutor(message))) => {
+                self.executor(slave, id, executor::Input::Slave { session: near, message });
+            }
+            // Nothing else can have been said on such a session.
+            (
+                _,
+                None
+                | Some(Message::MasterToSlave(_) | Message::MasterToFramework(_))
+                | Some(Message::ExecutorToSlave(_) | Message::SlaveToExecutor(_)),
+            ) => {}
+        }
+    }
+
+    fn learn(&mut self, key: LinkKey, end: End) {
+        let Some(link) = self.world.link(key) else { return };
+        let (near, far, master) = (link.near_session(), link.far_session(), link.master);
+        self.leave(key, end);
+        match (key.0, end) {
+            (Dialer::Slave(slave), End::Near) => {
+                self.slave(slave, slave::Input::MasterClosed { session: near });
+            }
+            (Dialer::Framework(framework), End::Near) => {
+                self.framework(framework, framework::Input::Closed { session: near });
+            }
+            (Dialer::Executor(slave, id), End::Near) => {
+                self.executor(slave, id, executor::Input::Closed { session: near });
+            }
+            (Dialer::Executor(slave, _), End::Far) => {
+                self.slave(slave, slave::Input::ExecutorClosed { session: far });
+            }
+            (Dialer::Slave(_) | Dialer::Framework(_), End::Far) => {
+                self.master(master, master::Input::Closed { session: far });
+            }
+        }
+    }
+
+    /// A process is gone, and with it its ends of sessions.
+    fn leave_all(&mut self, is_its: impl Fn(&Link) -> Option<End>) {
+        let keys: Vec<(LinkKey, End)> =
+            self.world.links.iter().filter_map(|link| is_its(link).map(|end| (link.key, end))).collect();
+        keys.into_iter().for_each(|(key, end)| self.leave(key, end));
+    }
+
+    // Masters.
+
+    fn elect(&mut self, number: u8) {
+        let epoch = self.world.store.fence.next();
+        self.world.store.edit().fence = epoch;
+        self.master_node(number).epoch = epoch;
+        self.master(number, master::Input::Elected { epoch });
+    }
+
+    fn master_stored(&mut self, number: u8) {
+        let (epoch, seq, operation) = self.master_node(number).writes.remove(0);
+        if epoch < self.world.store.fence {
+            let cause = Text::EMPTY;
+            return self.master(number, master::Input::StoreFailed { epoch, seq, cause });
+        }
+        self.write(operation);
+        self.master(number, master::Input::Stored { epoch, seq });
+    }
+
+    fn master_not_stored(&mut self, number: u8) {
+        for (epoch, seq, _) in std::mem::take(&mut self.master_node(number).writes) {
+            self.master(number, master::Input::StoreFailed { epoch, seq, cause: Text::EMPTY });
+        }
+    }
+
+    fn crash_master(&mut self, number: u8, more: u8) {
+        let writes = std::mem::take(&mut self.master_node(number).writes);
+        for (epoch, _, operation) in writes.into_iter().take(more.into()) {
+            if epoch >= self.world.store.fence {
+                self.write(operation);
+            }
+        }
+        *self.master_node(number) = MasterNode::default();
+        self.leave_all(|link| match link.key.0 {
+            Dialer::Slave(_) | Dialer::Framework(_) => (link.master == number).then_some(End::Far),
+            Dialer::Executor(..) => None,
+        });
+    }
+
+    fn command(&mut self, number: u8) {
+        let command = self.world.commands;
+        self.world.commands += 1;
+        let session = operator_session(command);
+        let Ok(name) = Name::new("ann") else { return };
+        let peer = Peer { role: Role::Operator, name };
+        self.master_node(number).asked.push(command);
+        self.master(number, master::Input::Opened { session, peer });
+        let Some(asked) = self.scope.commands.get(usize::from(command)).cloned() else { return };
+        let message = OperatorToMaster { request: 1, command: asked };
+        self.master(number, master::Input::Operator { session, at: Moment(0), message });
+    }
+
+    // Slaves and executors.
+
+    fn slave_stored(&mut self, number: u8) {
+        let node = self.slave_node(number);
+        let (seq, change) = node.writes.remove(0);
+        node.disk.apply(change);
+        self.slave(number, slave::Input::Stored { seq });
+    }
+
+    fn slave_not_stored(&mut self, number: u8) {
+        for (seq, _) in std::mem::take(&mut self.slave_node(number).writes) {
+            self.slave(number, slave::Input::StoreFailed { seq, cause: Text::EMPTY });
+        }
+    }
+
+    fn crash_slave(&mut self, number: u8, more: u8) {
+        let node = self.slave_node(number);
+        for (_, change) in std::mem::take(&mut node.writes).into_iter().take(more.into()) {
+            node.disk.apply(change);
+        }
+        self.slave_gone(number, None);
+    }
+
+    pub(super) fn slave_gone(&mut self, number: u8, exited: Option<u8>) {
+        let node = self.slave_node(number);
+        *node = SlaveNode { disk: std::mem::take(&mut node.disk), exited, ..SlaveNode::default() };
+        self.leave_all(|link| match link.key.0 {
+            Dialer::Slave(slave) => (slave == number).then_some(End::Near),
+            Dialer::Executor(slave, _) => (slave == number).then_some(End::Far),
+            Dialer::Framework(_) => None,
+        });
+        // An executor that was being started is not, and what is dead is nobody's to see.
+        self.world.trees.retain(|tree| tree.slave != number || tree.is_alive());
+    }
+
+    fn start_slave(&mut self, number: u8) {
+        let left: Vec<ExecutorId> =
+            self.world.trees.iter().filter(|tree| tree.slave == number).map(|tree| tree.id).collect();
+        for id in left {
+            self.executor_ends(number, id);
+        }
+        self.world.trees.retain(|tree| tree.slave != number);
+        let node = self.slave_node(number);
+        let kept = std::mem::take(&mut node.disk);
+        let checkpoint = (kept != slave::Checkpoint::default()).then(|| kept.clone());
+        *node = SlaveNode { machine: Some(Slave::new()), disk: kept, ..SlaveNode::default() };
+        self.slave(number, slave::Input::Start { checkpoint });
+    }
+
+    fn start_tree(&mut self, slave: u8, id: ExecutorId) {
+        let hostile = self.scope.hostile;
+        self.tree(slave, id, |tree| {
+            tree.starting = false;
+            tree.machine = Some(Executor::new());
+            tree.stray = hostile;
+        });
+        self.executor(slave, id, executor::Input::Start);
+    }
+
+    /// The first process of a tree is gone.
+    pub(super) fn executor_ends(&mut self, slave: u8, id: ExecutorId) {
+        self.tree(slave, id, |tree| {
+            tree.machine = None;
+            tree.timers.clear();
+        });
+        let dialer = Dialer::Executor(slave, id);
+        self.leave_all(|link| (link.key.0 == dialer).then_some(End::Near));
+    }
+
+    fn see(&mut self, slave: u8, executor: ExecutorId) {
+        let Some(tree) = self.world.tree(slave, executor) else { return };
+        if !tree.exit_told {
+            self.tree(slave, executor, |tree| tree.exit_told = true);
+            self.slave(slave, slave::Input::Exited { executor, how: Exit::Signal(9) });
+        } else if !tree.is_alive() {
+            self.world.trees.retain(|tree| tree.slave != slave || tree.id != executor);
+            let ending = Arc::new(Ending { seen_dead: Some(Moment(0)), ..Ending::default() });
+            self.slave(slave, slave::Input::TreeEnded { executor, ending });
+        }
+    }
+
+    // Frameworks.
+
+    fn ask(&mut self, number: u8, command: framework::Command) {
+        self.framework(number, framework::Input::Scheduler(command));
+    }
+
+    fn newest_task(&self, number: u8, id: InverseOfferId) -> Option<TaskId> {
+        let machine = self.world.frameworks[usize::from(number)].machine.as_ref()?;
+        let slave =
+            machine.inverse_offers().find(|(open, ..)| *open == id).map(|(_, asked, _)| asked.slave)?;
+        let there = machine.tasks().filter(|(_, on, state)| *on == slave && !state.is_terminal());
+        there.map(|(task, ..)| task).max()
+    }
+
+    fn crash_framework(&mut self, number: u8) {
+        let node = self.framework_node(number);
+        let (id, highest_task) = (node.id, node.highest_task);
+        *node = FrameworkNode { id, highest_task, ..FrameworkNode::default() };
+        self.leave_all(|link| (link.key.0 == Dialer::Framework(number)).then_some(End::Near));
+    }
+
+    fn start_framework(&mut self, number: u8) {
+        let node = self.framework_node(number);
+        node.machine = Some(Framework::new());
+        let (id, highest_task) = (node.id, node.highest_task);
+        self.framework(number, framework::Input::Start { id, highest_task });
+    }
+}
+
+/// What slaves are called.
+pub(super) fn slave_name(number: u8) -> Name {
+    let names =
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
+    let name = names.get(usize::from(number)).copied().unwrap_or("z");
+    Name::new(name).unwrap_or_else(|_| unreachable!("a letter is a name"))
+}
+
+/// What a master calls the session of a command.
+pub(super) fn operator_session(command: u8) -> SessionId {
+    SessionId(0x10 + u32::from(command))
+}
