@@ -174,7 +174,8 @@ pub fn all() -> Vec<Scope> {
             ..small()
         },
     ];
-    scopes
+    let sized = |scope: Scope| Scope { slave: slave::Config::new(scope.resources.clone(), Text::EMPTY), ..scope };
+    scopes.into_iter().map(sized).collect()
 }
 
 /// The scope of this name.
@@ -185,7 +186,8 @@ pub fn named(name: &str) -> Option<Scope> {
 /// One of each, and nothing goes wrong.
 fn small() -> Scope {
     let name = |text: &str| Name::new(text).unwrap_or_else(|_| unreachable!("{text} is a name"));
-    let command = NewRun::Command(Arc::new(task::Command::default()));
+    let program = task::Command { program: "x".to_owned(), ..task::Command::default() };
+    let command = NewRun::Command(Arc::new(program));
     let framework = |at: &str| framework::Config {
         retry_min: Millis(100),
         retry_max: Millis(100),

@@ -28,6 +28,8 @@ pub(super) struct Leader {
     /// Writes that were asked for and are not durable yet, in order.
     pending: VecDeque<Pending>,
     pub(super) sessions: Map<SessionId, Owner>,
+    /// The newest session of each slave that has not registered in it yet.
+    pub(super) greeting: Map<Name, SessionId>,
     pub(super) slaves: Map<SlaveId, Slave>,
     /// Slaves whose admission is being written, by name.
     pub(super) admitting: Map<Name, Registration>,
@@ -134,6 +136,7 @@ impl Leader {
             highest_seq: Seq(0),
             pending: VecDeque::new(),
             sessions: Map::new(),
+            greeting: Map::new(),
             slaves: Map::new(),
             admitting: Map::new(),
             frameworks: Map::new(),
@@ -222,7 +225,15 @@ impl Leader {
 
     fn opened(&mut self, cx: &mut Cx<'_>, session: SessionId, peer: Peer) {
         match peer.role {
-            Role::Slave | Role::Framework | Role::Operator => {
+            Role::Slave => {
+                // What an earlier session may still bring was said before this one was dialled: a registration by a
+                // slave that has crashed since would deny what it was told after it.
+                if let Some(before) = self.greeting.insert(peer.name.clone(), session) {
+                    self.replace(cx, before);
+                }
+                self.sessions.insert(session, Owner::Peer(peer));
+            }
+            Role::Framework | Role::Operator => {
                 self.sessions.insert(session, Owner::Peer(peer));
             }
             Role::Master | Role::Executor => {
@@ -237,7 +248,12 @@ impl Leader {
         match self.sessions.remove(&session) {
             Some(Owner::Slave(slave)) => self.slave_disconnected(cx, slave, session),
             Some(Owner::Framework(framework)) => self.framework_disconnected(cx, framework, session),
-            Some(Owner::Peer(_)) | None => {}
+            Some(Owner::Peer(peer)) => {
+                if self.greeting.get(&peer.name) == Some(&session) {
+                    self.greeting.remove(&peer.name);
+                }
+            }
+            None => {}
         }
     }
 

@@ -95,6 +95,7 @@ impl Leader {
                 SlaveToMaster::Register { id, epoch, resources, address, tasks, leaving },
             ) if peer.role == Role::Slave => {
                 let name = peer.name.clone();
+                self.greeting.remove(&name);
                 let registration =
                     Registration { session, name, resources, address, tasks, leaving, returns: false };
                 return self.register(cx, id, epoch, registration);
@@ -405,7 +406,7 @@ impl Leader {
     }
 
     /// Ends a session in whose place a newer one of the same slave came.
-    fn replace(&mut self, cx: &mut Cx<'_>, session: SessionId) {
+    pub(super) fn replace(&mut self, cx: &mut Cx<'_>, session: SessionId) {
         self.sessions.remove(&session);
         cx.push(super::close(session, CloseCode::Replaced, "a newer session of the same slave registered"));
     }
