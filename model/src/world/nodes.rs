@@ -57,6 +57,8 @@ pub struct SlaveNode {
     /// Writes that were asked for and are not durable.
     pub(super) writes: Vec<(Seq, CheckpointChange)>,
     pub(super) dialing: bool,
+    /// The number of its newest session.
+    pub(super) dialled: u8,
 }
 
 /// A framework, and what its driver keeps.
@@ -72,6 +74,8 @@ pub struct FrameworkNode {
     pub over: bool,
     pub(super) timers: Timers<framework::Timer>,
     pub(super) dialing: bool,
+    /// The number of its newest session.
+    pub(super) dialled: u8,
 }
 
 /// An executor's process tree on a slave's host.
@@ -96,6 +100,8 @@ pub struct Tree {
     pub(super) killing: bool,
     /// The slave has heard how the first process ended.
     pub(super) exit_told: bool,
+    /// The number of its newest session.
+    pub(super) dialled: u8,
 }
 
 /// A task's process.
@@ -120,6 +126,7 @@ impl Tree {
             timers: Timers::default(),
             killing: false,
             exit_told: false,
+            dialled: 0,
         }
     }
 

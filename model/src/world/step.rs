@@ -22,6 +22,9 @@ use super::links::{Dialer, End, Link, LinkKey, Message};
 use super::nodes::{FrameworkNode, MasterNode, SlaveNode, Tree};
 use super::{Action, World};
 
+/// How many numbers for sessions a dialler has: far more than it has sessions that anyone still knows of.
+const SESSIONS: u8 = 8;
+
 /// A step that is being made: the world as it becomes, and what happened in it.
 #[derive(Debug)]
 pub struct Step<'a> {
@@ -209,11 +212,7 @@ impl<'a> Step<'a> {
     // Sessions.
 
     fn connect(&mut self, dialer: Dialer, master: u8) {
-        let taken = |number: u8| self.world.link((dialer, number)).is_some();
-        let Some(number) = (0..15).find(|number| !taken(*number)) else {
-            return;
-        };
-        let key = (dialer, number);
+        let key = (dialer, self.dial(dialer));
         let link = Link::new(key, master);
         let (near, far) = (link.near_session(), link.far_session());
         let at = self.world.links.partition_point(|link| link.key < key);
@@ -242,6 +241,25 @@ impl<'a> Step<'a> {
                 self.executor(slave, id, executor::Input::Opened { session: near });
             }
         }
+    }
+
+    /// The number of a dialler's next session: none is used again soon, as drivers never use one again.
+    fn dial(&mut self, dialer: Dialer) -> u8 {
+        let mut number = 0;
+        let next = |dialled: &mut u8| {
+            *dialled = (*dialled + 1) % SESSIONS;
+            number = *dialled;
+        };
+        match dialer {
+            Dialer::Slave(slave) => Some(&mut self.slave_node(slave).dialled).map(next),
+            Dialer::Framework(framework) => Some(&mut self.framework_node(framework).dialled).map(next),
+            Dialer::Executor(slave, id) => {
+                let mut next = next;
+                self.tree(slave, id, |tree| next(&mut tree.dialled));
+                None
+            }
+        };
+        number
     }
 
     fn no_connection(&mut self, dialer: Dialer) {
@@ -399,7 +417,8 @@ impl<'a> Step<'a> {
 
     pub(super) fn slave_gone(&mut self, number: u8, exited: Option<u8>) {
         let node = self.slave_node(number);
-        *node = SlaveNode { disk: std::mem::take(&mut node.disk), exited, ..SlaveNode::default() };
+        let (disk, dialled) = (std::mem::take(&mut node.disk), node.dialled);
+        *node = SlaveNode { disk, exited, dialled, ..SlaveNode::default() };
         self.leave_all(|link| match link.key.0 {
             Dialer::Slave(slave) => (slave == number).then_some(End::Near),
             Dialer::Executor(slave, _) => (slave == number).then_some(End::Far),
@@ -419,7 +438,8 @@ impl<'a> Step<'a> {
         let node = self.slave_node(number);
         let kept = std::mem::take(&mut node.disk);
         let checkpoint = (kept != slave::Checkpoint::default()).then(|| kept.clone());
-        *node = SlaveNode { machine: Some(Slave::new()), disk: kept, ..SlaveNode::default() };
+        let dialled = node.dialled;
+        *node = SlaveNode { machine: Some(Slave::new()), disk: kept, dialled, ..SlaveNode::default() };
         self.slave(number, slave::Input::Start { checkpoint });
     }
 
@@ -471,8 +491,8 @@ impl<'a> Step<'a> {
 
     fn crash_framework(&mut self, number: u8) {
         let node = self.framework_node(number);
-        let (id, highest_task) = (node.id, node.highest_task);
-        *node = FrameworkNode { id, highest_task, ..FrameworkNode::default() };
+        let (id, highest_task, dialled) = (node.id, node.highest_task, node.dialled);
+        *node = FrameworkNode { id, highest_task, dialled, ..FrameworkNode::default() };
         self.leave_all(|link| (link.key.0 == Dialer::Framework(number)).then_some(End::Near));
     }
 

@@ -53,6 +53,7 @@ pub(super) struct Slave {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Registration {
     session: SessionId,
+    id: Option<SlaveId>,
     name: Name,
     resources: Resources,
     address: Text,
@@ -97,8 +98,8 @@ impl Leader {
                 let name = peer.name.clone();
                 self.greeting.remove(&name);
                 let registration =
-                    Registration { session, name, resources, address, tasks, leaving, returns: false };
-                return self.register(cx, id, epoch, registration);
+                    Registration { session, id, name, resources, address, tasks, leaving, returns: false };
+                return self.register(cx, epoch, registration);
             }
             (Some(Owner::Slave(slave)), message) => (*slave, message),
             (Some(Owner::Peer(_) | Owner::Framework(_)), _) => {
@@ -131,9 +132,9 @@ impl Leader {
         }
     }
 
-    fn register(&mut self, cx: &mut Cx<'_>, id: Option<SlaveId>, epoch: Epoch, registration: Registration) {
+    fn register(&mut self, cx: &mut Cx<'_>, epoch: Epoch, registration: Registration) {
         let named = self.registry.slave_named(&registration.name);
-        let refused = match id {
+        let refused = match registration.id {
             _ if !self.leads() || epoch > self.epoch => Some(Refused::NotLeading { leader: Text::EMPTY }),
             _ if !coherent(&registration) => Some(Refused::Invalid(Text::new(
                 "its tasks are listed twice, or hold more than can be counted: start the slave without its \
@@ -245,12 +246,19 @@ impl Leader {
     /// The slave is admitted, and takes up work on this session (R2).
     fn registered(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration, new: bool) {
         let Registration { session, tasks, leaving, returns, .. } = registration;
-        if !self.sessions.contains_key(&session) {
-            return;
-        }
+        let there = self.sessions.contains_key(&session);
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
+        if !there {
+            // It has gone while it was written down: it comes back, or its health check ends it.
+            if state.session.is_none() {
+                state.seen = true;
+                cx.cancel(Timer::Reregister(slave));
+                self.ping(cx, slave, 0);
+            }
+            return;
+        }
         let before = state.session.replace(session);
         state.seen = true;
         state.leaving = leaving;
@@ -604,12 +612,24 @@ impl Leader {
                 self.drain_left(cx, id, &drain, &record);
             }
             cx.cancel(Timer::Ping(slave));
-            self.slaves.remove(&slave);
+            let waiting = self.slaves.remove(&slave).and_then(|state| state.waiting);
             self.removals.overdue.remove(&slave);
             self.publish(cx, Event::SlaveUnregistered { slave, name: record.name });
+            self.gone(cx, session);
+            match waiting {
+                // It was started again before it heard: it is to register as new (R3, R27).
+                Some(Waiting::Register(registration)) => self.register(cx, self.epoch, registration),
+                Some(Waiting::Unregister(again)) => self.gone(cx, again.session),
+                None => {}
+            }
+            return;
         }
+        self.gone(cx, session);
+    }
+
+    /// Tells a slave that it is removed. What it may still say is of no slave any more; it closes the session itself.
+    fn gone(&mut self, cx: &mut Cx<'_>, session: SessionId) {
         cx.tell_slave(session, MasterToSlave::Unregistered);
-        // What it may still say is of no slave any more; it closes the session itself.
         self.sessions.remove(&session);
     }
 
