@@ -97,7 +97,8 @@ impl Leader {
         let filtered = declined.is_some_and(|declined| declined.contains(free));
         let record = self.registry.slaves().get(&slave);
         let asked = record.is_some_and(|record| record.inverse_offers.values().any(|of| *of == framework));
-        !filtered && !asked
+        let asking = self.slaves.get(&slave).is_some_and(|state| state.asking.contains_key(&framework));
+        !filtered && !asked && !asking
     }
 
     /// A framework's dominant share: the largest of its shares of the cluster's kinds of resources, in 2⁻⁴⁰, over

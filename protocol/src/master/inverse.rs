@@ -100,6 +100,25 @@ impl Leader {
         }
     }
 
+    /// An inverse offer is being written: what the framework may keep was reckoned from what it has now.
+    pub(super) fn about_to_ask(&mut self, cx: &mut Cx<'_>, slave: SlaveId, framework: FrameworkId) {
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.asking.insert(framework, ());
+        }
+        self.rescind_slave(cx, slave, Some(framework));
+    }
+
+    /// An inverse offer is written, or could not be.
+    pub(super) fn asked(&mut self, cx: &mut Cx<'_>, operation: &Operation) {
+        let Operation::OpenInverseOffer(record) = operation else {
+            return;
+        };
+        let state = self.slaves.get_mut(&record.slave);
+        if state.is_some_and(|state| state.asking.remove(&record.framework).is_some()) {
+            self.freed(cx, record.slave);
+        }
+    }
+
     /// An inverse offer is durable: the framework is asked.
     pub(super) fn inverse_opened(&mut self, cx: &mut Cx<'_>, id: InverseOfferId) {
         let Some(record) = self.registry.inverse_offers().get(&id).cloned() else {

@@ -285,6 +285,7 @@ impl Leader {
         {
             if let Some(Pending { operation, then, .. }) = self.pending.pop_front() {
                 let applied = self.registry.apply(&operation);
+                self.asked(cx, &operation);
                 self.follow(cx, operation, then, applied);
             }
         }
@@ -336,6 +337,7 @@ impl Leader {
         let kept = self.pending.iter().take_while(|pending| pending.seq < seq).count();
         let failed: Vec<Pending> = self.pending.drain(kept..).collect();
         for Pending { operation, then, .. } in failed {
+            self.asked(cx, &operation);
             match then {
                 Then::Nothing => self.retry_later(cx, operation),
                 Then::Answer { session, request, .. } => {

@@ -82,6 +82,7 @@ impl Leader {
                 let keep = self.asked_for(slave, framework, &ask)?;
                 let stage = InverseStage::Open;
                 let (drain, answer) = (None, None);
+                self.about_to_ask(cx, slave, framework);
                 let record = InverseOfferRecord {
                     framework,
                     slave,

@@ -42,6 +42,9 @@ pub(super) struct Slave {
     /// Tasks that were reported Lost and may still run: they are killed before the slave is used again (R8).
     pub(super) zombies: Map<TaskId, Resources>,
     pub(super) offers: Map<crate::ids::OfferId, ()>,
+    /// Frameworks that are about to be asked for resources of it: until that is written, they must not get more than
+    /// what they were held to have.
+    pub(super) asking: Set<crate::ids::FrameworkId>,
     /// Kills of tasks that the slave has yet to report to this leader (R2).
     pub(super) kills: Map<TaskId, Kill>,
     /// Whether a change of its lifecycle is being written (R4).
