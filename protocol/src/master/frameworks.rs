@@ -505,14 +505,29 @@ impl Leader {
             return;
         }
         let record = self.registry.slaves().get(&slave);
-        let awaited = self.slaves.get(&slave).is_some_and(|state| !state.seen);
-        let reason = match record {
-            None => Reason::SlaveRemoved,
-            Some(record) if record.unreachable => Reason::SlaveUnreachable,
-            Some(_) if awaited => return,
-            Some(_) => Reason::Unknown,
+        let awaited = self.slaves.get_mut(&slave).filter(|state| !state.seen);
+        let reason = match (record, awaited) {
+            (None, _) => Reason::SlaveRemoved,
+            (Some(record), _) if record.unreachable => Reason::SlaveUnreachable,
+            (Some(_), Some(awaited)) => {
+                if awaited.questions.len() < cx.config.tasks_max as usize {
+                    awaited.questions.insert(task, ());
+                }
+                return;
+            }
+            (Some(_), None) => Reason::Unknown,
         };
         self.tell_update(cx, framework, slave, ended(task, u32::MAX, TaskState::Lost, reason));
+    }
+}
+
+impl Leader {
+    /// A slave that was awaited has come, or is given up: what frameworks wanted to know of it is answered (R15).
+    pub(super) fn answer_questions(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let questions = self.slaves.get_mut(&slave).map(|state| core::mem::take(&mut state.questions));
+        for task in questions.unwrap_or_default().keys() {
+            self.reconcile_task(cx, task.framework, *task, slave);
+        }
     }
 }
 

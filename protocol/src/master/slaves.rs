@@ -45,6 +45,8 @@ pub(super) struct Slave {
     /// Frameworks that are about to be asked for resources of it: until that is written, they must not get more than
     /// what they were held to have.
     pub(super) asking: Set<crate::ids::FrameworkId>,
+    /// Tasks that frameworks have asked about, and that only the slave can tell of, which this leader awaits (R15).
+    pub(super) questions: Set<TaskId>,
     /// Kills of tasks that the slave has yet to report to this leader (R2).
     pub(super) kills: Map<TaskId, Kill>,
     /// Whether a change of its lifecycle is being written (R4).
@@ -314,6 +316,7 @@ impl Leader {
         for report in reports {
             self.adopt(cx, slave, session, report, returns);
         }
+        self.answer_questions(cx, slave);
     }
 
     /// A zombie that the slave does not report any more is dead.
@@ -517,6 +520,7 @@ impl Leader {
             if let Some(record) = self.registry.slaves().get(&slave).cloned() {
                 self.bury_all(cx, slave, &record, Reason::SlaveUnreachable, receipt);
             }
+            self.answer_questions(cx, slave);
             self.void_revocations(cx, slave);
         }
         self.lifecycle_over(cx, slave);
