@@ -1,6 +1,6 @@
 //! What was true, whatever the nodes believe: what schedulers were told, what ran, what was promised.
 
-use neap_protocol::ids::{InverseOfferId, SlaveId, TaskId};
+use neap_protocol::ids::{DrainId, InverseOfferId, SlaveId, TaskId};
 use neap_protocol::map::{Map, Set};
 use neap_protocol::task::TaskState;
 
@@ -15,4 +15,6 @@ pub struct Ghost {
     pub removed: Set<SlaveId>,
     /// Inverse offers whose deadline has passed.
     pub passed: Set<InverseOfferId>,
+    /// Drains that have waited for acknowledgements for long enough.
+    pub waited: Set<DrainId>,
 }

@@ -174,7 +174,8 @@ pub fn all() -> Vec<Scope> {
             ..small()
         },
     ];
-    let sized = |scope: Scope| Scope { slave: slave::Config::new(scope.resources.clone(), Text::EMPTY), ..scope };
+    let sized =
+        |scope: Scope| Scope { slave: slave::Config::new(scope.resources.clone(), Text::EMPTY), ..scope };
     scopes.into_iter().map(sized).collect()
 }
 

@@ -1,4 +1,6 @@
-//! S10: a task whose end was told never starts.
+//! S10: a task that was killed, or dropped, never starts. (One that is Lost because its slave is silent may: R8.)
+
+use neap_protocol::task::TaskState;
 
 use super::{Kind, Property, Seen};
 use crate::world::Happening;
@@ -9,7 +11,12 @@ pub(super) const PROPERTY: Property =
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     for happening in seen.happenings {
         if let Happening::Began { task, .. } = happening
-            && let Some(told) = seen.before.ghost.told.get(task).filter(|told| told.is_terminal())
+            && let Some(told) = seen
+                .before
+                .ghost
+                .told
+                .get(task)
+                .filter(|told| matches!(told, TaskState::Killed | TaskState::Dropped))
         {
             return Err(format!("{task} was told {told}, and begins"));
         }

@@ -100,6 +100,9 @@ impl<'a> Step<'a> {
                 if let master::Timer::InverseOffer(id) = timer {
                     self.world.ghost.edit().passed.insert(id, ());
                 }
+                if let master::Timer::DrainAcknowledge(id) = timer {
+                    self.world.ghost.edit().waited.insert(id, ());
+                }
                 self.master(number, master::Input::Timer(timer));
             }
             Action::SlaveTimer(number, timer, _) => {

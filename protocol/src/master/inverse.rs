@@ -434,15 +434,15 @@ impl Leader {
         if !state.zombies.is_empty() || state.tasks.values().any(|task| !task.state.is_terminal()) {
             return;
         }
-        let waits = |id: &TaskId| self.frameworks.get(&id.framework).is_some_and(|f| f.session.is_some());
-        if state.tasks.keys().any(waits) {
+        // One that is away may be back in a moment, and is owed as long as one that is slow.
+        if state.tasks.keys().any(|id| self.frameworks.contains_key(&id.framework)) {
             let when = When::After(cx.config.acknowledge_timeout);
             return cx.push(Effect::SetTimer { timer: Timer::DrainAcknowledge(drain), when });
         }
         self.store(cx, Operation::EndDrain { drain, end: DrainEnd::Drained }, Then::Nothing);
     }
 
-    /// A framework's session is gone: it holds no drain up any more (R21).
+    /// A framework's session is gone: it has as long to come back as it has to acknowledge (R21).
     pub(super) fn check_drains_of(&mut self, cx: &mut Cx<'_>, framework: FrameworkId) {
         let running = self.registry.drains().values().filter(|drain| drain.end.is_none());
         let slaves: Vec<SlaveId> = running.map(|drain| drain.slave).collect();
@@ -467,13 +467,17 @@ impl Leader {
         }
         let mut frameworks: Vec<FrameworkId> = state.tasks.keys().map(|id| id.framework).collect();
         frameworks.dedup();
+        let through = state.session.is_some() && state.zombies.is_empty();
         for framework in frameworks {
-            // Its going is looked at like any other: see `framework_disconnected`.
             if let Some(session) = self.frameworks.get(&framework).and_then(|f| f.session) {
                 let detail = "it did not acknowledge the ends of tasks that a drain waits for; \
                               acknowledge every update, then subscribe again";
                 self.expel(cx, session, CloseCode::Misbehaved, detail);
             }
+        }
+        if through {
+            cx.cancel(Timer::DrainAcknowledge(drain));
+            self.store(cx, Operation::EndDrain { drain, end: DrainEnd::Drained }, Then::Nothing);
         }
     }
 
