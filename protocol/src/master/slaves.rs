@@ -161,13 +161,12 @@ impl Leader {
             address: registration.address.clone(),
             resources: registration.resources.clone(),
         };
-        let name = registration.name.clone();
         // A repeated request rides on the first one's write, and gets its answer (R1).
-        if let Some(before) = self.admitting.insert(name, registration.clone()) {
-            self.replace(cx, before.session);
-        } else {
-            self.store(cx, operation, Then::Register(registration));
+        match self.admitting.get(&registration.name).map(|before| before.session) {
+            Some(before) => self.replace(cx, before),
+            None => self.store(cx, operation, Then::Register(registration.clone())),
         }
+        self.admitting.insert(registration.name.clone(), registration);
     }
 
     fn register_known(&mut self, cx: &mut Cx<'_>, slave: SlaveId, mut registration: Registration) {

@@ -71,9 +71,10 @@ impl Lead {
         let mut out = Outbox::new();
         self.master.handle(&self.config, input, &mut out);
         let mut effects: Vec<_> = out.drain().collect();
-        while effects.iter().any(
-            |effect| matches!(effect, master::Effect::Store { seq, .. } if seq.0 > self.stored),
-        ) {
+        while effects
+            .iter()
+            .any(|effect| matches!(effect, master::Effect::Store { seq, .. } if seq.0 > self.stored))
+        {
             self.stored += 1;
             let stored = master::Input::Stored { epoch: Epoch(1), seq: Seq(self.stored) };
             self.master.handle(&self.config, stored, &mut out);
@@ -150,7 +151,10 @@ fn running(slaves: u32, frameworks: u32) -> Lead {
                     run: Run::Command(command()),
                 };
                 let filter = Millis::ZERO;
-                lead.framework(framework, FrameworkToMaster::Accept { offer, slave, tasks: vec![spec], filter });
+                lead.framework(
+                    framework,
+                    FrameworkToMaster::Accept { offer, slave, tasks: vec![spec], filter },
+                );
                 let update = update(task, 1, TaskState::Running);
                 lead.slave(slave.0, SlaveToMaster::Update { update, ending: None });
                 lead.framework(framework, FrameworkToMaster::Acknowledge { task, number: 1 });
@@ -233,8 +237,7 @@ pub(crate) fn a_slave() -> SmallSlave {
         feed(slave::Input::ExecutorOpened { session, executor });
         feed(slave::Input::Executor { session, message: ExecutorToSlave::Register });
         let (reason, message) = (Reason::Normal, Text::EMPTY);
-        let message =
-            ExecutorToSlave::Update { task, number: 1, state: TaskState::Running, reason, message };
+        let message = ExecutorToSlave::Update { task, number: 1, state: TaskState::Running, reason, message };
         feed(slave::Input::Executor { session, message });
         feed(master(MasterToSlave::Acknowledge { task, number: 1 }));
     }
