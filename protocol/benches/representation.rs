@@ -8,7 +8,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -75,61 +75,6 @@ impl Hasher for Fed {
     }
 }
 
-/// What a checker may hash with: a state is hashed as a hundred small numbers, and a hasher that waits for one
-/// multiplication after another takes longer than a clone. Two words at a time are multiplied with each other,
-/// independently of what came before, and only then added to it.
-#[derive(Default)]
-struct Pairs {
-    state: u64,
-    waiting: u64,
-    words: u64,
-}
-
-impl Pairs {
-    fn word(&mut self, word: u64) {
-        match self.words % 2 {
-            0 => self.waiting = word,
-            _ => self.state = self.state.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ fold(self.waiting, word),
-        }
-        self.words += 1;
-    }
-}
-
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a ^ 0x2d35_8dcc_aa6c_78a5) * u128::from(b ^ 0x8bb8_4b93_962e_acc9);
-    product as u64 ^ (product >> 64) as u64
-}
-
-macro_rules! words {
-    ($($method:ident: $type:ty;)*) => {
-        $(fn $method(&mut self, n: $type) {
-            self.word(n as u64);
-        })*
-    };
-}
-
-impl Hasher for Pairs {
-    fn finish(&self) -> u64 {
-        let last = if self.words.is_multiple_of(2) { 0 } else { self.waiting };
-        fold(self.state ^ last, self.words)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        let (words, rest) = bytes.as_chunks();
-        words.iter().for_each(|word| self.word(u64::from_le_bytes(*word)));
-        if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
-            self.word(u64::from_le_bytes(last));
-        }
-    }
-
-    words! {
-        write_u8: u8; write_u16: u16; write_u32: u32; write_u64: u64; write_usize: usize;
-        write_i8: i8; write_i16: i16; write_i32: i32; write_i64: i64; write_isize: isize;
-    }
-}
-
 fn hash<H: Hasher + Default>(value: &impl Hash) -> u64 {
     let mut hasher = H::default();
     value.hash(&mut hasher);
@@ -145,7 +90,7 @@ macro_rules! machine {
         let mut fed = Fed::default();
         machine.hash(&mut fed);
         println!(
-            "{what}: {} bytes inline, {bytes} on the heap in {taken} allocations; hashed as {} bytes in {} writes",
+            "{what}: {} bytes; a clone takes {bytes} more in {taken} allocations; hashed as {} bytes in {} writes",
             size_of_val(&machine),
             fed.bytes,
             fed.writes,
@@ -156,12 +101,6 @@ macro_rules! machine {
         });
         group.bench_function("hash", |bencher| {
             bencher.iter(|| hash::<FxHasher>(black_box(&machine)));
-        });
-        group.bench_function("hash, pairs", |bencher| {
-            bencher.iter(|| hash::<Pairs>(black_box(&machine)));
-        });
-        group.bench_function("hash, SipHash", |bencher| {
-            bencher.iter(|| hash::<DefaultHasher>(black_box(&machine)));
         });
         let mut out = Outbox::new();
         group.bench_function("step: clone, handle, hash, let go", |bencher| {

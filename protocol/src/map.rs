@@ -28,9 +28,9 @@ pub const SMALL: usize = 16;
 #[derive(Clone)]
 pub struct Map<K, V>(Repr<K, V>);
 
-/// `Vec` has at least two entries, `Tree` more than half of [`SMALL`]; the tree is boxed so that most maps, which have
-/// none, are no larger for it.
+/// `Vec` has at least two entries, `Tree` more than half of [`SMALL`].
 #[derive(Clone)]
+#[expect(clippy::box_collection, reason = "most maps have no tree, and are to be no larger for it")]
 enum Repr<K, V> {
     Empty,
     One([(K, V); 1]),

@@ -152,7 +152,7 @@ macro_rules! words {
 
 impl Hasher for Words {
     fn finish(&self) -> u64 {
-        let last = if self.count % 2 == 0 { 0 } else { self.first };
+        let last = if self.count.is_multiple_of(2) { 0 } else { self.first };
         fold(fold(self.sum, last), self.count)
     }
 

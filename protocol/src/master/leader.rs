@@ -28,7 +28,7 @@ pub(super) struct Leader {
     highest_seq: Seq,
     /// Writes that were asked for and are not durable yet, in order.
     pending: VecDeque<Pending>,
-    pub(super) sessions: Map<SessionId, Owner>,
+    pub(super) sessions: Shared<Map<SessionId, Owner>>,
     pub(super) slaves: Records<SlaveId, Slave>,
     /// Slaves whose admission is being written, by name.
     pub(super) admitting: Records<Name, Registration>,
@@ -134,7 +134,7 @@ impl Leader {
             registry: Shared::new(registry),
             highest_seq: Seq(0),
             pending: VecDeque::new(),
-            sessions: Map::new(),
+            sessions: Shared::default(),
             slaves: Records::new(),
             admitting: Records::new(),
             frameworks: Records::new(),
@@ -224,7 +224,7 @@ impl Leader {
     fn opened(&mut self, cx: &mut Cx<'_>, session: SessionId, peer: Peer) {
         match peer.role {
             Role::Slave | Role::Framework | Role::Operator => {
-                self.sessions.insert(session, Owner::Peer(peer));
+                self.sessions.to_mut().insert(session, Owner::Peer(peer));
             }
             Role::Master | Role::Executor => {
                 let detail = "a master takes slaves, frameworks and operators";
@@ -235,7 +235,7 @@ impl Leader {
 
     fn closed(&mut self, cx: &mut Cx<'_>, session: SessionId) {
         self.watchers.remove(&session);
-        match self.sessions.remove(&session) {
+        match self.sessions.to_mut().remove(&session) {
             Some(Owner::Slave(slave)) => self.slave_disconnected(cx, slave, session),
             Some(Owner::Framework(framework)) => self.framework_disconnected(cx, framework, session),
             Some(Owner::Peer(_)) | None => {}

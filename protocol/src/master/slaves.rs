@@ -252,7 +252,7 @@ impl Leader {
         let before = state.session.replace(session);
         state.seen = true;
         state.leaving = leaving;
-        self.sessions.insert(session, Owner::Slave(slave));
+        self.sessions.to_mut().insert(session, Owner::Slave(slave));
         if let Some(before) = before.filter(|before| *before != session) {
             self.replace(cx, before);
             self.rescind_slave(cx, slave, None);
@@ -405,7 +405,7 @@ impl Leader {
 
     /// Ends a session in whose place a newer one of the same slave came.
     fn replace(&mut self, cx: &mut Cx<'_>, session: SessionId) {
-        self.sessions.remove(&session);
+        self.sessions.to_mut().remove(&session);
         cx.push(super::close(session, CloseCode::Replaced, "a newer session of the same slave registered"));
     }
 
@@ -492,7 +492,7 @@ impl Leader {
         if applied == Ok(Applied::Done { changed: true }) {
             self.rescind_slave(cx, slave, None);
             if let Some(session) = self.slaves.get_mut(&slave).and_then(|state| state.session.take()) {
-                self.sessions.remove(&session);
+                self.sessions.to_mut().remove(&session);
                 let detail = "it did not answer the health check; register again";
                 cx.push(super::close(session, CloseCode::Shutdown, detail));
             }
@@ -608,7 +608,7 @@ impl Leader {
         }
         cx.tell_slave(session, MasterToSlave::Unregistered);
         // What it may still say is of no slave any more; it closes the session itself.
-        self.sessions.remove(&session);
+        self.sessions.to_mut().remove(&session);
     }
 
     /// True ends are delivered as such; the rest is Lost (R25).
