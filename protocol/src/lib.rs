@@ -21,6 +21,7 @@ pub mod message;
 pub mod outbox;
 pub mod registry;
 pub mod resources;
+pub mod shared;
 pub mod slave;
 pub mod task;
 pub mod text;

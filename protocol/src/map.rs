@@ -2,29 +2,40 @@
 //!
 //! The same core is exhausted by a checker (three entries, cloned and hashed at every step) and carries 50,000
 //! slaves (no scan on any message). A sorted vector is best for the first and hopeless for the second, a B-tree
-//! the other way round; so a [`Map`] is a vector up to [`SMALL`] entries and a B-tree beyond. Equality and hash are
-//! those of the sequence of entries, whatever holds them: one meaning, one encoding.
+//! the other way round; so a [`Map`] is a vector up to [`SMALL`] entries and a B-tree beyond, and a single entry
+//! takes no memory of its own. Equality and hash are those of the sequence of entries, whatever holds them: one
+//! meaning, one encoding.
+//!
+//! [`Records`] is such a map of large values, of which most steps change one: they are [`Shared`], and the nodes of
+//! its B-tree are small.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, btree_map};
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::ops::Bound;
-use core::{fmt, slice};
+use core::{fmt, mem, slice};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The most entries that are kept in a vector. `cargo bench -p neap-protocol --bench map` shows where the two
-/// representations cross.
+use crate::shared::Shared;
+
+/// The most entries that are kept in a vector. `cargo bench -p neap-protocol --bench representation` shows where the
+/// two representations cross.
 pub const SMALL: usize = 16;
 
 /// An ordered map that is cheap to clone and hash when small, and to change when large.
 #[derive(Clone)]
 pub struct Map<K, V>(Repr<K, V>);
 
+/// `Vec` has at least two entries, `Tree` more than half of [`SMALL`].
 #[derive(Clone)]
+#[expect(clippy::box_collection, reason = "most maps have no tree, and are to be no larger for it")]
 enum Repr<K, V> {
-    Small(Vec<(K, V)>),
-    Large(BTreeMap<K, V>),
+    Empty,
+    One([(K, V); 1]),
+    Vec(Vec<(K, V)>),
+    Tree(Box<BTreeMap<K, V>>),
 }
 
 /// An ordered set: a [`Map`] to nothing.
@@ -33,35 +44,35 @@ pub type Set<K> = Map<K, ()>;
 impl<K: Ord, V> Map<K, V> {
     /// An empty map, which takes no memory.
     pub const fn new() -> Self {
-        Self(Repr::Small(Vec::new()))
+        Self(Repr::Empty)
     }
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        match &self.0 {
-            Repr::Small(entries) => entries.len(),
-            Repr::Large(tree) => tree.len(),
+        match self.parts() {
+            Ok(entries) => entries.len(),
+            Err(tree) => tree.len(),
         }
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        matches!(self.0, Repr::Empty)
     }
 
     /// The value of `key`.
     pub fn get(&self, key: &K) -> Option<&V> {
-        match &self.0 {
-            Repr::Small(entries) => find(entries, key).ok().map(|i| &entries[i].1),
-            Repr::Large(tree) => tree.get(key),
+        match self.parts() {
+            Ok(entries) => find(entries, key).ok().map(|i| &entries[i].1),
+            Err(tree) => tree.get(key),
         }
     }
 
     /// The value of `key`, to change.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        match &mut self.0 {
-            Repr::Small(entries) => find(entries, key).ok().map(|i| &mut entries[i].1),
-            Repr::Large(tree) => tree.get_mut(key),
+        match self.parts_mut() {
+            Ok(entries) => find(entries, key).ok().map(|i| &mut entries[i].1),
+            Err(tree) => tree.get_mut(key),
         }
     }
 
@@ -72,62 +83,71 @@ impl<K: Ord, V> Map<K, V> {
 
     /// Gives `key` a value, and answers the one that it had.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        match &mut self.0 {
-            Repr::Small(entries) => match find(entries, &key) {
-                Ok(i) => Some(core::mem::replace(&mut entries[i].1, value)),
-                Err(i) if entries.len() < SMALL => {
-                    entries.insert(i, (key, value));
-                    None
-                }
-                Err(_) => {
-                    let mut tree: BTreeMap<K, V> = core::mem::take(entries).into_iter().collect();
-                    tree.insert(key, value);
-                    self.0 = Repr::Large(tree);
+        match self.parts_mut() {
+            Ok(entries) => match find(entries, &key) {
+                Ok(i) => Some(mem::replace(&mut entries[i].1, value)),
+                Err(i) => {
+                    self.add(i, key, value);
                     None
                 }
             },
-            Repr::Large(tree) => tree.insert(key, value),
+            Err(tree) => tree.insert(key, value),
+        }
+    }
+
+    /// Adds an entry at its place, which was found in a small map.
+    fn add(&mut self, i: usize, key: K, value: V) {
+        match &mut self.0 {
+            Repr::Vec(entries) if entries.len() < SMALL => entries.insert(i, (key, value)),
+            Repr::Empty | Repr::One(_) | Repr::Vec(_) | Repr::Tree(_) => {
+                self.0 = match mem::replace(&mut self.0, Repr::Empty) {
+                    Repr::Empty => Repr::One([(key, value)]),
+                    Repr::One([entry]) => Repr::Vec(match i {
+                        0 => alloc::vec![(key, value), entry],
+                        _ => alloc::vec![entry, (key, value)],
+                    }),
+                    Repr::Vec(entries) => {
+                        let mut tree: BTreeMap<K, V> = entries.into_iter().collect();
+                        tree.insert(key, value);
+                        Repr::Tree(Box::new(tree))
+                    }
+                    Repr::Tree(mut tree) => {
+                        tree.insert(key, value);
+                        Repr::Tree(tree)
+                    }
+                };
+            }
         }
     }
 
     /// Takes `key` out, and answers its value.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        match &mut self.0 {
-            Repr::Small(entries) => {
-                let i = find(entries, key).ok()?;
-                let (_, value) = entries.remove(i);
-                if entries.is_empty() {
-                    *entries = Vec::new();
-                }
-                Some(value)
-            }
-            Repr::Large(tree) => {
-                let value = tree.remove(key);
-                if tree.len() <= SMALL / 2 {
-                    self.0 = Repr::Small(core::mem::take(tree).into_iter().collect());
-                }
-                value
-            }
-        }
+        let removed = match &mut self.0 {
+            Repr::Empty => None,
+            Repr::One([(only, _)]) if only != key => None,
+            Repr::One(_) => match mem::replace(&mut self.0, Repr::Empty) {
+                Repr::One([(_, value)]) => Some(value),
+                Repr::Empty | Repr::Vec(_) | Repr::Tree(_) => None,
+            },
+            Repr::Vec(entries) => find(entries, key).ok().map(|i| entries.remove(i).1),
+            Repr::Tree(tree) => tree.remove(key),
+        };
+        self.shrink();
+        removed
     }
 
-    /// The value of `key`, made by `make` if it had none.
-    pub fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
-        if let Repr::Small(entries) = &mut self.0
-            && entries.len() >= SMALL
-            && find(entries, &key).is_err()
-        {
-            self.0 = Repr::Large(core::mem::take(entries).into_iter().collect());
-        }
+    /// Goes back to the representation of fewer entries, late enough that one more does not undo it at once.
+    fn shrink(&mut self) {
         match &mut self.0 {
-            Repr::Small(entries) => {
-                let i = find(entries, &key).unwrap_or_else(|i| {
-                    entries.insert(i, (key, make()));
-                    i
-                });
-                &mut entries[i].1
+            Repr::Vec(entries) if entries.len() < 2 => {
+                self.0 = entries.pop().map_or(Repr::Empty, |entry| Repr::One([entry]));
             }
-            Repr::Large(tree) => tree.entry(key).or_insert_with(make),
+            Repr::Tree(tree) if tree.len() <= SMALL / 2 => {
+                self.0 = Repr::Vec(mem::take(&mut **tree).into_iter().collect());
+                // A tree can lose many entries at once.
+                self.shrink();
+            }
+            Repr::Empty | Repr::One(_) | Repr::Vec(_) | Repr::Tree(_) => {}
         }
     }
 
@@ -138,28 +158,28 @@ impl<K: Ord, V> Map<K, V> {
 
     /// The entry with the greatest key.
     pub fn last(&self) -> Option<(&K, &V)> {
-        match &self.0 {
-            Repr::Small(entries) => entries.last().map(|(k, v)| (k, v)),
-            Repr::Large(tree) => tree.last_key_value(),
+        match self.parts() {
+            Ok(entries) => entries.last().map(|(k, v)| (k, v)),
+            Err(tree) => tree.last_key_value(),
         }
     }
 
     /// Every entry, in order.
     pub fn iter(&self) -> Iter<'_, K, V> {
-        match &self.0 {
-            Repr::Small(entries) => Iter::Small(entries.iter()),
-            Repr::Large(tree) => Iter::Large(tree.iter()),
+        match self.parts() {
+            Ok(entries) => Iter::Small(entries.iter()),
+            Err(tree) => Iter::Large(tree.iter()),
         }
     }
 
     /// The entries whose keys are greater than `after`, in order: the next page of a listing.
     pub fn iter_after(&self, after: Option<K>) -> impl Iterator<Item = (&K, &V)> {
-        let (small, large) = match &self.0 {
-            Repr::Small(entries) => {
+        let (small, large) = match self.parts() {
+            Ok(entries) => {
                 let from = after.map_or(0, |key| entries.partition_point(|(k, _)| *k <= key));
                 (Some(entries[from..].iter().map(|(k, v)| (k, v))), None)
             }
-            Repr::Large(tree) => {
+            Err(tree) => {
                 let from = after.map_or(Bound::Unbounded, Bound::Excluded);
                 (None, Some(tree.range((from, Bound::Unbounded))))
             }
@@ -179,9 +199,9 @@ impl<K: Ord, V> Map<K, V> {
 
     /// Every value, to change, in the order of the keys.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
-        let (small, large) = match &mut self.0 {
-            Repr::Small(entries) => (Some(entries.iter_mut().map(|(_, v)| v)), None),
-            Repr::Large(tree) => (None, Some(tree.values_mut())),
+        let (small, large) = match self.parts_mut() {
+            Ok(entries) => (Some(entries.iter_mut().map(|(_, v)| v)), None),
+            Err(tree) => (None, Some(tree.values_mut())),
         };
         small.into_iter().flatten().chain(large.into_iter().flatten())
     }
@@ -189,19 +209,43 @@ impl<K: Ord, V> Map<K, V> {
     /// Keeps the entries for which `keep` answers true.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         match &mut self.0 {
-            Repr::Small(entries) => {
-                entries.retain_mut(|(k, v)| keep(k, v));
-                if entries.is_empty() {
-                    *entries = Vec::new();
+            Repr::Empty => {}
+            Repr::One([(key, value)]) => {
+                if !keep(key, value) {
+                    self.0 = Repr::Empty;
                 }
             }
-            Repr::Large(tree) => {
-                tree.retain(keep);
-                if tree.len() <= SMALL / 2 {
-                    self.0 = Repr::Small(core::mem::take(tree).into_iter().collect());
-                }
-            }
+            Repr::Vec(entries) => entries.retain_mut(|(key, value)| keep(key, value)),
+            Repr::Tree(tree) => tree.retain(keep),
         }
+        self.shrink();
+    }
+
+    fn parts(&self) -> Result<&[(K, V)], &BTreeMap<K, V>> {
+        match &self.0 {
+            Repr::Empty => Ok(&[]),
+            Repr::One(entry) => Ok(entry),
+            Repr::Vec(entries) => Ok(entries),
+            Repr::Tree(tree) => Err(tree),
+        }
+    }
+
+    fn parts_mut(&mut self) -> Result<&mut [(K, V)], &mut BTreeMap<K, V>> {
+        match &mut self.0 {
+            Repr::Empty => Ok(&mut []),
+            Repr::One(entry) => Ok(entry),
+            Repr::Vec(entries) => Ok(entries),
+            Repr::Tree(tree) => Err(tree),
+        }
+    }
+
+    fn from_sorted(mut entries: Vec<(K, V)>) -> Self {
+        Self(match entries.len() {
+            0 => Repr::Empty,
+            1 => entries.pop().map_or(Repr::Empty, |entry| Repr::One([entry])),
+            2..=SMALL => Repr::Vec(entries),
+            _ => Repr::Tree(Box::new(entries.into_iter().collect())),
+        })
     }
 }
 
@@ -270,6 +314,7 @@ impl<K: Ord, V: PartialEq> PartialEq for Map<K, V> {
 impl<K: Ord, V: Eq> Eq for Map<K, V> {}
 
 impl<K: Ord + Hash, V: Hash> Hash for Map<K, V> {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_usize(self.len());
         for (key, value) in self {
@@ -297,10 +342,89 @@ impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for M
         if !entries.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(serde::de::Error::custom("the entries of a map are not in order"));
         }
-        Ok(match entries.len() <= SMALL {
-            true => Self(Repr::Small(entries)),
-            false => Self(Repr::Large(entries.into_iter().collect())),
-        })
+        Ok(Self::from_sorted(entries))
+    }
+}
+
+/// A [`Map`] of records that are [`Shared`]: a clone copies none, and a change only the one that it changes.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent, bound(serialize = "K: Ord + Serialize, V: Serialize"))]
+#[serde(bound(deserialize = "K: Ord + Deserialize<'de>, V: Deserialize<'de>"))]
+pub struct Records<K: Ord, V>(Map<K, Shared<V>>);
+
+impl<K: Ord, V> Records<K, V> {
+    /// None, which takes no memory.
+    pub const fn new() -> Self {
+        Self(Map::new())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The record of `key`.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.0.get(key).map(|record| &**record)
+    }
+
+    /// Whether `key` has one.
+    pub fn contains_key(&self, key: &K) -> bool {
+        self.0.contains_key(key)
+    }
+
+    /// Gives `key` a record in place of what it had.
+    pub fn insert(&mut self, key: K, record: V) {
+        self.0.insert(key, Shared::new(record));
+    }
+
+    /// Every record, in the order of the keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.0.iter().map(|(key, record)| (key, &**record))
+    }
+
+    /// The records whose keys are greater than `after`, in order: the next page of a listing.
+    pub fn iter_after(&self, after: Option<K>) -> impl Iterator<Item = (&K, &V)> {
+        self.0.iter_after(after).map(|(key, record)| (key, &**record))
+    }
+
+    /// Every key, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.0.keys()
+    }
+
+    /// Every record, in the order of the keys.
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.0.values().map(|record| &**record)
+    }
+}
+
+impl<K: Ord, V: Clone> Records<K, V> {
+    /// The record of `key`, to change: from here on it is no clone's.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.0.get_mut(key).map(Shared::to_mut)
+    }
+
+    /// Takes the record of `key` out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.0.remove(key).map(Shared::into_inner)
+    }
+}
+
+impl<K: Ord, V> Default for Records<K, V> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Ord + fmt::Debug, V: fmt::Debug> fmt::Debug for Records<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -341,8 +465,10 @@ mod tests {
                 0 | 1 => assert_eq!(map.insert(key, step), tree.insert(key, step)),
                 2 => assert_eq!(map.remove(&key), tree.remove(&key)),
                 _ => {
-                    *map.get_or_insert_with(key, || 7) += 1;
-                    *tree.entry(key).or_insert(7) += 1;
+                    let bit = (step >> 3) & 1;
+                    map.retain(|k, v| k % 5 != key % 5 || *v & 1 == bit);
+                    tree.retain(|k, v| k % 5 != key % 5 || *v & 1 == bit);
+                    assert_eq!(map.get_mut(&key).map(|v| *v += 1), tree.get_mut(&key).map(|v| *v += 1));
                 }
             }
             assert_eq!(map.len(), tree.len());

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId};
-use crate::map::Map;
+use crate::map::{Map, Records};
 use crate::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Refusal, SlaveRef, Then};
 use crate::resources::Resources;
 use crate::text::{Name, Text};
@@ -34,12 +34,12 @@ pub struct Registry {
     highest_framework: FrameworkId,
     highest_inverse_offer: InverseOfferId,
     highest_drain: DrainId,
-    slaves: Map<SlaveId, SlaveRecord>,
+    slaves: Records<SlaveId, SlaveRecord>,
     names: Map<Name, SlaveId>,
     total: Resources,
-    frameworks: Map<FrameworkId, FrameworkRecord>,
-    inverse_offers: Map<InverseOfferId, InverseOfferRecord>,
-    drains: Map<DrainId, DrainRecord>,
+    frameworks: Records<FrameworkId, FrameworkRecord>,
+    inverse_offers: Records<InverseOfferId, InverseOfferRecord>,
+    drains: Records<DrainId, DrainRecord>,
 }
 
 /// An admitted slave.
@@ -363,22 +363,22 @@ impl Registry {
     }
 
     /// Every admitted slave.
-    pub fn slaves(&self) -> &Map<SlaveId, SlaveRecord> {
+    pub fn slaves(&self) -> &Records<SlaveId, SlaveRecord> {
         &self.slaves
     }
 
     /// Every subscribed framework.
-    pub fn frameworks(&self) -> &Map<FrameworkId, FrameworkRecord> {
+    pub fn frameworks(&self) -> &Records<FrameworkId, FrameworkRecord> {
         &self.frameworks
     }
 
     /// Every inverse offer that is not over.
-    pub fn inverse_offers(&self) -> &Map<InverseOfferId, InverseOfferRecord> {
+    pub fn inverse_offers(&self) -> &Records<InverseOfferId, InverseOfferRecord> {
         &self.inverse_offers
     }
 
     /// Every drain that is in progress, or done and not undone.
-    pub fn drains(&self) -> &Map<DrainId, DrainRecord> {
+    pub fn drains(&self) -> &Records<DrainId, DrainRecord> {
         &self.drains
     }
 

@@ -1,9 +1,10 @@
 //! Resources and their exact arithmetic: integers only, so that what is counted in is what is counted out (S8).
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An amount of resources, on one slave or summed over many.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -133,37 +134,44 @@ impl fmt::Display for Bytes {
 }
 
 /// A set of ports: ranges that are in order and neither touch nor overlap, so that one set has one encoding.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize)]
-pub struct Ports(Vec<(u16, u16)>);
+///
+/// Most amounts have none; what has is shared, so that an amount of resources is half as large and as quickly cloned.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Ports(Option<Arc<Vec<(u16, u16)>>>);
 
 /// The most ranges that a set from outside may have.
 pub const PORT_RANGES_MAX: usize = 256;
 
 impl Ports {
     /// No ports.
-    pub const NONE: Self = Self(Vec::new());
+    pub const NONE: Self = Self(None);
 
     /// The ports from `first` to `last`, both included; none if `last` is before `first`.
     pub fn range(first: u16, last: u16) -> Self {
         match first <= last {
-            true => Self(alloc::vec![(first, last)]),
+            true => Self::of(alloc::vec![(first, last)]),
             false => Self::NONE,
         }
     }
 
+    /// The set of these ranges, which are in order and apart.
+    fn of(ranges: Vec<(u16, u16)>) -> Self {
+        Self((!ranges.is_empty()).then(|| Arc::new(ranges)))
+    }
+
     /// The ranges, in order, first and last port of each.
     pub fn ranges(&self) -> &[(u16, u16)] {
-        &self.0
+        self.0.as_ref().map_or(&[], |ranges| ranges)
     }
 
     /// How many ports there are.
     pub fn count(&self) -> u32 {
-        self.0.iter().map(|&(first, last)| u32::from(last - first) + 1).sum()
+        self.ranges().iter().map(|&(first, last)| u32::from(last - first) + 1).sum()
     }
 
     /// Whether every port of `other` is in this.
     pub fn contains(&self, other: &Self) -> bool {
-        other.without(self).0.is_empty()
+        other.without(self) == Self::NONE
     }
 
     /// Both together, or `None` if a port is in both.
@@ -180,10 +188,13 @@ impl Ports {
     /// Every port that is in either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        if other.0.is_empty() {
+        if *other == Self::NONE {
             return self.clone();
         }
-        let mut all: Vec<_> = self.0.iter().chain(&other.0).copied().collect();
+        if *self == Self::NONE {
+            return other.clone();
+        }
+        let mut all: Vec<_> = self.ranges().iter().chain(other.ranges()).copied().collect();
         all.sort_unstable();
         let mut merged: Vec<(u16, u16)> = Vec::with_capacity(all.len());
         for (first, last) in all {
@@ -192,17 +203,20 @@ impl Ports {
                 Some(_) | None => merged.push((first, last)),
             }
         }
-        Self(merged)
+        Self::of(merged)
     }
 
     /// Every port of this that is not in `other`.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
+        if *self == Self::NONE || *other == Self::NONE {
+            return self.clone();
+        }
         let mut kept = Vec::new();
-        for &(first, last) in &self.0 {
+        for &(first, last) in self.ranges() {
             // One past `last`, which may be one past the largest port.
             let (mut from, end) = (u32::from(first), u32::from(last) + 1);
-            for &(cut_first, cut_last) in &other.0 {
+            for &(cut_first, cut_last) in other.ranges() {
                 let (cut_from, cut_end) = (u32::from(cut_first), u32::from(cut_last) + 1);
                 if cut_end <= from || cut_from >= end {
                     continue;
@@ -216,7 +230,7 @@ impl Ports {
                 kept.push(closed(from, end));
             }
         }
-        Self(kept)
+        Self::of(kept)
     }
 }
 
@@ -227,7 +241,7 @@ fn closed(from: u32, end: u32) -> (u16, u16) {
 
 impl fmt::Display for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, (first, last)) in self.0.iter().enumerate() {
+        for (i, (first, last)) in self.ranges().iter().enumerate() {
             let comma = if i > 0 { "," } else { "" };
             match first == last {
                 true => write!(f, "{comma}{first}")?,
@@ -238,6 +252,18 @@ impl fmt::Display for Ports {
     }
 }
 
+impl fmt::Debug for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ports({self})")
+    }
+}
+
+impl Serialize for Ports {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.ranges())
+    }
+}
+
 impl<'de> Deserialize<'de> for Ports {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let ranges = Vec::<(u16, u16)>::deserialize(deserializer)?;
@@ -245,7 +271,7 @@ impl<'de> Deserialize<'de> for Ports {
         if ranges.len() > PORT_RANGES_MAX || !apart || ranges.iter().any(|(first, last)| first > last) {
             return Err(serde::de::Error::custom("port ranges must be few, in order and apart"));
         }
-        Ok(Self(ranges))
+        Ok(Self::of(ranges))
     }
 }
 

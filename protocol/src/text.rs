@@ -1,10 +1,13 @@
 //! Bounded strings: names that identify, and texts that people write and read.
 //!
-//! Both are shared (`Arc<str>`), so that cloning a machine's state never copies a string.
+//! Short names lie where they are, everything else is shared (`Arc<str>`): cloning a machine's state takes no memory
+//! for strings, and, with names as short as a checker's, touches nothing that other clones have.
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -16,8 +19,18 @@ pub const TEXT_LEN_MAX: usize = 1024;
 
 /// What identifies a peer, a hold or a framework to people: 1 to 63 of `a-z A-Z 0-9 . _ -`, beginning with a
 /// letter or a digit.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Arc<str>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Name(Repr);
+
+/// The longest name that takes no memory of its own: what makes a name as large as a `String`.
+const INLINE_MAX: usize = 22;
+
+/// `Short` up to [`INLINE_MAX`] bytes, those beyond its length 0; `Long` beyond.
+#[derive(Clone, PartialEq, Eq)]
+enum Repr {
+    Short { len: u8, bytes: [u8; INLINE_MAX] },
+    Long(Arc<str>),
+}
 
 impl Name {
     /// Checks `text` and takes it as a name.
@@ -37,12 +50,65 @@ impl Name {
         if !text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
             return Err(NameError::BadStart);
         }
-        Ok(Self(text.into()))
+        let mut bytes = [0; INLINE_MAX];
+        Ok(Self(match bytes.get_mut(..text.len()) {
+            Some(inline) => {
+                inline.copy_from_slice(text.as_bytes());
+                Repr::Short { len: text.len() as u8, bytes }
+            }
+            None => Repr::Long(text.into()),
+        }))
     }
 
     /// The name as a string.
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            // They were a string's.
+            Repr::Short { .. } => core::str::from_utf8(self.as_bytes()).unwrap_or_default(),
+            Repr::Long(text) => text,
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Repr::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Repr::Long(text) => text.as_bytes(),
+        }
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for Name {
+    /// In few words: a checker hashes a dozen names at every step.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.0 {
+            // Only the last 8 bytes have room for the length.
+            Repr::Short { len, bytes } => {
+                let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v] = *bytes;
+                let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                match len {
+                    ..8 => state.write_u64(first | u64::from(*len) << 56),
+                    8.. => {
+                        state.write_u64(first);
+                        state.write_u64(u64::from_le_bytes([i, j, k, l, m, n, o, p]));
+                        state.write_u64(u64::from_le_bytes([q, r, s, t, u, v, 0, *len]));
+                    }
+                }
+            }
+            Repr::Long(text) => text.hash(state),
+        }
     }
 }
 
@@ -187,6 +253,22 @@ mod tests {
         assert_eq!(Name::new("a b"), Err(NameError::BadCharacter { bad: ' ' }));
         assert_eq!(Name::new(&"a".repeat(64)), Err(NameError::TooLong { len: 64 }));
         assert!(Name::new(&"a".repeat(63)).is_ok());
+    }
+
+    #[test]
+    fn a_long_name_is_like_a_short_one() {
+        for len in 1..=NAME_LEN_MAX {
+            let text = "abc".repeat(21);
+            let text = &text[..len];
+            let name = Name::new(text).unwrap();
+            assert_eq!(name.as_str(), text);
+            assert_eq!(name, Name::new(text).unwrap());
+            for other in ["abb", "abc", "abcabcabcabcabcabcabcabc", "abcabcabcabcabcabcabcabd", "b"] {
+                assert_eq!(name.cmp(&Name::new(other).unwrap()), text.cmp(other), "{text} against {other}");
+                assert_eq!(name == Name::new(other).unwrap(), text == other);
+            }
+        }
+        assert_eq!(size_of::<Name>(), 24);
     }
 
     #[test]

@@ -4,12 +4,12 @@
 //! goes to the framework with the least dominant share that may have it. Shares are compared in integers, so that
 //! the same state is always allocated the same way.
 
-use alloc::collections::BinaryHeap;
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use crate::ids::{FrameworkId, SlaveId};
-use crate::map::{Map, Set};
+use crate::map::Set;
 use crate::message::{MasterToFramework, Offered};
 use crate::resources::Resources;
 
@@ -27,13 +27,13 @@ impl Leader {
             Stale::All => self.slaves.keys().copied().collect(),
         };
         let mut queue = self.claimants();
-        let mut lent: Map<FrameworkId, Vec<Offered>> = Map::new();
+        let mut lent: BTreeMap<FrameworkId, Vec<Offered>> = BTreeMap::new();
         for slave in slaves {
             if queue.is_empty() {
                 break;
             }
             if let Some((framework, offered)) = self.allocate_slave(cx, slave, &mut queue) {
-                lent.get_or_insert_with(framework, Vec::new).push(offered);
+                lent.entry(framework).or_default().push(offered);
             }
         }
         for (framework, offers) in &lent {

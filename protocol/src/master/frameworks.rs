@@ -208,7 +208,7 @@ impl Leader {
         let mut slaves: Vec<SlaveId> = state.tasks.values().copied().collect();
         slaves.sort_unstable();
         slaves.dedup();
-        self.sessions.insert(session, Owner::Framework(id));
+        self.sessions.to_mut().insert(session, Owner::Framework(id));
         cx.cancel(Timer::Failover(id));
         let message = MasterToFramework::Subscribed { id, epoch: self.epoch, highest_task };
         cx.tell_framework(session, message);

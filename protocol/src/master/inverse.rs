@@ -30,7 +30,7 @@ const NAMED_MAX: usize = 4096;
 impl Leader {
     /// Every deadline of the registry, once more (R20).
     pub(super) fn rearm_deadlines(&mut self, cx: &mut Cx<'_>) {
-        for (id, record) in self.registry.inverse_offers() {
+        for (id, record) in self.registry.inverse_offers().iter() {
             if record.stage == InverseStage::Open {
                 let when = When::At(record.deadline);
                 cx.push(Effect::SetTimer { timer: Timer::InverseOffer(*id), when });

@@ -5,11 +5,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::ids::{Epoch, FrameworkId, OfferId, Seq, SessionId, SlaveId, TaskId};
-use crate::map::{Map, Set};
+use crate::map::{Map, Records, Set};
 use crate::message::{Answer, Event, MasterToFramework, MasterToOperator, MasterToSlave, Refusal};
 use crate::outbox::Outbox;
 use crate::registry::{Applied, Operation, Registry};
 use crate::resources::Resources;
+use crate::shared::Shared;
 use crate::text::{Name, Text};
 use crate::transport::{CloseCode, Peer, Role};
 
@@ -23,17 +24,17 @@ pub(super) struct Leader {
     pub(super) epoch: Epoch,
     /// Whether its epoch is durable: before that it answers nobody (R29).
     ready: bool,
-    pub(super) registry: Registry,
+    pub(super) registry: Shared<Registry>,
     highest_seq: Seq,
     /// Writes that were asked for and are not durable yet, in order.
     pending: VecDeque<Pending>,
-    pub(super) sessions: Map<SessionId, Owner>,
+    pub(super) sessions: Shared<Map<SessionId, Owner>>,
     /// The newest session of each slave that has not registered in it yet.
     pub(super) greeting: Map<Name, SessionId>,
-    pub(super) slaves: Map<SlaveId, Slave>,
+    pub(super) slaves: Records<SlaveId, Slave>,
     /// Slaves whose admission is being written, by name.
-    pub(super) admitting: Map<Name, Registration>,
-    pub(super) frameworks: Map<FrameworkId, Framework>,
+    pub(super) admitting: Records<Name, Registration>,
+    pub(super) frameworks: Records<FrameworkId, Framework>,
     pub(super) offers: Map<OfferId, Offer>,
     pub(super) highest_offer: OfferId,
     /// What may have become free to offer; the timer to allocate is set while there is any.
@@ -132,14 +133,14 @@ impl Leader {
         let mut leader = Self {
             epoch,
             ready: false,
-            registry,
+            registry: Shared::new(registry),
             highest_seq: Seq(0),
             pending: VecDeque::new(),
-            sessions: Map::new(),
+            sessions: Shared::default(),
             greeting: Map::new(),
-            slaves: Map::new(),
-            admitting: Map::new(),
-            frameworks: Map::new(),
+            slaves: Records::new(),
+            admitting: Records::new(),
+            frameworks: Records::new(),
             offers: Map::new(),
             highest_offer: OfferId(0),
             stale: Stale::Some(Set::new()),
@@ -231,10 +232,10 @@ impl Leader {
                 if let Some(before) = self.greeting.insert(peer.name.clone(), session) {
                     self.replace(cx, before);
                 }
-                self.sessions.insert(session, Owner::Peer(peer));
+                self.sessions.to_mut().insert(session, Owner::Peer(peer));
             }
             Role::Framework | Role::Operator => {
-                self.sessions.insert(session, Owner::Peer(peer));
+                self.sessions.to_mut().insert(session, Owner::Peer(peer));
             }
             Role::Master | Role::Executor => {
                 let detail = "a master takes slaves, frameworks and operators";
@@ -245,7 +246,7 @@ impl Leader {
 
     fn closed(&mut self, cx: &mut Cx<'_>, session: SessionId) {
         self.watchers.remove(&session);
-        match self.sessions.remove(&session) {
+        match self.sessions.to_mut().remove(&session) {
             Some(Owner::Slave(slave)) => self.slave_disconnected(cx, slave, session),
             Some(Owner::Framework(framework)) => self.framework_disconnected(cx, framework, session),
             Some(Owner::Peer(peer)) => {
@@ -284,7 +285,7 @@ impl Leader {
             && pending.seq <= seq
         {
             if let Some(Pending { operation, then, .. }) = self.pending.pop_front() {
-                let applied = self.registry.apply(&operation);
+                let applied = self.registry.to_mut().apply(&operation);
                 self.asked(cx, &operation);
                 self.follow(cx, operation, then, applied);
             }
@@ -388,7 +389,7 @@ impl Leader {
 
     /// What should hold in every state (S8).
     pub(super) fn check(&self) -> Result<(), String> {
-        for (id, slave) in &self.slaves {
+        for (id, slave) in self.slaves.iter() {
             let tasks = slave.tasks.values().filter(|task| !task.state.is_terminal()).map(|t| &t.resources);
             let held = tasks.chain(slave.zombies.values());
             let used = held.fold(Resources::NONE, |sum, r| sum.saturating_add(r));
@@ -402,7 +403,7 @@ impl Leader {
                 return Err(alloc::format!("{id} is deactivated and offered (S4)"));
             }
         }
-        for (id, framework) in &self.frameworks {
+        for (id, framework) in self.frameworks.iter() {
             let holds = |task: &u32, slave: &SlaveId| -> Option<&Resources> {
                 let task = self.slaves.get(slave)?.tasks.get(&TaskId { framework: *id, number: *task })?;
                 (!task.state.is_terminal()).then_some(&task.resources)

@@ -49,6 +49,10 @@ pub struct Master {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a checker clones leaders, and an allocation costs more than room"
+)]
 enum Role {
     /// It answers everyone with the leader's address, where it knows it.
     Standby {
@@ -58,7 +62,7 @@ enum Role {
     Recovering {
         epoch: Epoch,
     },
-    Leading(Box<Leader>),
+    Leading(Leader),
 }
 
 /// What a master is told.
@@ -323,7 +327,7 @@ impl Master {
             (_, Input::Deposed { leader }) => self.deposed(leader, out),
             (Role::Recovering { epoch }, Input::Recovered { registry }) => {
                 let leader = Leader::begin(*epoch, *registry, out);
-                self.role = Role::Leading(Box::new(leader));
+                self.role = Role::Leading(leader);
             }
             (Role::Leading(leader), input) => leader.handle(config, input, out),
             (Role::Standby { leader }, input) => answer_as_standby(leader, input, out),

@@ -168,13 +168,12 @@ impl Leader {
             address: registration.address.clone(),
             resources: registration.resources.clone(),
         };
-        let name = registration.name.clone();
         // A repeated request rides on the first one's write, and gets its answer (R1).
-        if let Some(before) = self.admitting.insert(name, registration.clone()) {
-            self.replace(cx, before.session);
-        } else {
-            self.store(cx, operation, Then::Register(registration));
+        match self.admitting.get(&registration.name).map(|before| before.session) {
+            Some(before) => self.replace(cx, before),
+            None => self.store(cx, operation, Then::Register(registration.clone())),
         }
+        self.admitting.insert(registration.name.clone(), registration);
     }
 
     fn register_known(&mut self, cx: &mut Cx<'_>, slave: SlaveId, mut registration: Registration) {
@@ -267,7 +266,7 @@ impl Leader {
         let before = state.session.replace(session);
         state.seen = true;
         state.leaving = leaving;
-        self.sessions.insert(session, Owner::Slave(slave));
+        self.sessions.to_mut().insert(session, Owner::Slave(slave));
         if let Some(before) = before.filter(|before| *before != session) {
             self.replace(cx, before);
             self.rescind_slave(cx, slave, None);
@@ -421,7 +420,7 @@ impl Leader {
 
     /// Ends a session in whose place a newer one of the same slave came.
     pub(super) fn replace(&mut self, cx: &mut Cx<'_>, session: SessionId) {
-        self.sessions.remove(&session);
+        self.sessions.to_mut().remove(&session);
         cx.push(super::close(session, CloseCode::Replaced, "a newer session of the same slave registered"));
     }
 
@@ -508,7 +507,7 @@ impl Leader {
         if applied == Ok(Applied::Done { changed: true }) {
             self.rescind_slave(cx, slave, None);
             if let Some(session) = self.slaves.get_mut(&slave).and_then(|state| state.session.take()) {
-                self.sessions.remove(&session);
+                self.sessions.to_mut().remove(&session);
                 let detail = "it did not answer the health check; register again";
                 cx.push(super::close(session, CloseCode::Shutdown, detail));
             }
@@ -637,7 +636,7 @@ impl Leader {
     /// Tells a slave that it is removed. What it may still say is of no slave any more; it closes the session itself.
     fn gone(&mut self, cx: &mut Cx<'_>, session: SessionId) {
         cx.tell_slave(session, MasterToSlave::Unregistered);
-        self.sessions.remove(&session);
+        self.sessions.to_mut().remove(&session);
     }
 
     /// True ends are delivered as such; the rest is Lost (R25).

@@ -320,6 +320,7 @@ fn lost(number: u32, nth: u32) -> Final {
 
 #[test]
 fn a_slave_is_small() {
-    assert!(size_of::<Slave>() <= 320, "{} bytes", size_of::<Slave>());
+    // With one task and one executor, that is all: a map keeps a single entry inline.
+    assert!(size_of::<Slave>() <= 432, "{} bytes", size_of::<Slave>());
     assert!(size_of::<Task>() <= 288, "{} bytes", size_of::<Task>());
 }

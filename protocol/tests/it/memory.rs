@@ -1,4 +1,4 @@
-//! Counts the memory that one thread takes, so that tests can hold the decoder to its bound.
+//! Counts the memory that one thread takes, so that tests can hold the decoder and the size of states to their bounds.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -11,6 +11,7 @@ struct Counting;
 thread_local! {
     static NOW: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    static TAKEN: Cell<usize> = const { Cell::new(0) };
 }
 
 fn count(bytes: isize) {
@@ -18,6 +19,7 @@ fn count(bytes: isize) {
     let _ = NOW.try_with(|now| {
         now.set(now.get() + bytes);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now.get())));
+        let _ = TAKEN.try_with(|taken| taken.set(taken.get() + usize::from(bytes > 0)));
     });
 }
 
@@ -52,6 +54,13 @@ pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     (value, usize::try_from(PEAK.get() - before).unwrap_or(0))
 }
 
+/// What `work` answers, and how many times it took memory.
+pub(crate) fn taken<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let before = TAKEN.get();
+    let value = work();
+    (value, TAKEN.get() - before)
+}
+
 #[test]
 fn it_counts() {
     let (bytes, peak) = peak(|| {
@@ -59,4 +68,5 @@ fn it_counts() {
         vec![0u8; 1_000]
     });
     assert_eq!((bytes.len(), peak), (1_000, 5_000));
+    assert_eq!(taken(|| drop((vec![0u8; 10], vec![0u8; 20]))).1, 2);
 }
