@@ -28,7 +28,8 @@ pub(crate) fn run(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, St
     let runtime = runtime.map_err(|error| format!("failed to start the runtime: {error}"))?;
     let mut rates = Vec::new();
     while rates.len() < scale.runs && !interrupted.load(Ordering::Relaxed) {
-        let mut tasks = vec![nothing(NewRun::Command(Arc::new(Command::default()))); TASKS];
+        let never = Command { program: "true".to_owned(), ..Command::default() };
+        let mut tasks = vec![nothing(NewRun::Command(Arc::new(never))); TASKS];
         let act = move |said: &Said, driver: &mut Driver| {
             if let Said::Offers(offers) = said {
                 launch(driver, offers, &mut tasks);

@@ -172,7 +172,7 @@ impl Watch {
             let wait = timespec(give_up.saturating_duration_since(Instant::now()));
             match epoll::wait(&self.ends, &mut events[..], Some(&wait)) {
                 Ok(0) => return Err(format!("{} processes live after {patience:?}", left.len())),
-                Ok(ended) => events[..ended].iter().for_each(|event| drop(left.remove(&event.data.u64()))),
+                Ok(ended) => left.retain(|at| events[..ended].iter().all(|event| event.data.u64() != *at)),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(format!("cannot wait for the end of processes: {errno}")),
             }
