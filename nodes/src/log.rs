@@ -30,6 +30,20 @@ pub fn init(verbose: u8, daemon: bool, color: Color) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Failed, format!("failed to set up logging: {error}")))
 }
 
+/// The same for a program that is started often, and has no flags: without a filter in [`LOG_ENV`] there is none to
+/// read, which takes its time.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_small() -> Result<(), Failure> {
+    if std::env::var(LOG_ENV).is_ok_and(|filter| !filter.trim().is_empty()) {
+        return init(0, true, Color::Never);
+    }
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_writer(io::stderr);
+    let set_up = subscriber.with_ansi(false).try_init();
+    set_up.map_err(|error| Failure::new(Exit::Failed, format!("failed to set up logging: {error}")))
+}
+
 /// The filter. A target that begins with `neap` is one of this workspace's crates.
 fn directives(verbose: u8, from_env: Option<&str>, daemon: bool) -> String {
     match (verbose, from_env) {

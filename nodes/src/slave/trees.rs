@@ -84,7 +84,7 @@ impl Nursery {
             .map_err(|error| format!("failed to make the sandbox {}: {error}", sandbox.display()))?;
         let command = match program {
             Program::BuiltIn => {
-                Command::new(executor.to_string(), &self.program, sandbox).arguments(["executor"])
+                Command::new(executor.to_string(), &self.program, sandbox).arguments([crate::executor::COMMAND])
             }
             Program::Custom(custom) => {
                 let command = Command::new(executor.to_string(), &custom.program, sandbox);
