@@ -2,19 +2,19 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::Scale;
-use crate::cluster::{Master, PATIENCE, place};
+use crate::cluster::{Master, PATIENCE};
 use crate::live::{Hostiles, Scene, Seen};
 use crate::table::Row;
+use crate::{Scale, place};
 
 pub(crate) fn run(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, String> {
     let place = place();
-    let master = Master::start(&place);
+    let master = Master::start(place);
     let hostiles = Hostiles::new(place.path());
     let mut all: Vec<Seen> = Vec::new();
     let mut survivors = Vec::new();
     while all.len() < scale.runs && !interrupted.load(Ordering::Relaxed) {
-        let mut scene = Scene::set(&place, &master, &hostiles, scale.many, "")?;
+        let mut scene = Scene::set(place, &master, &hostiles, scale.many, "")?;
         all.push(scene.drain_now()?);
         survivors.push(hostiles.living().len());
         match scene.slave.exit_code(PATIENCE) {

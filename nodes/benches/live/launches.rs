@@ -12,23 +12,23 @@ use neap_protocol::task::{Command, TaskState};
 use neap_protocol::time::Millis;
 use neap_protocol::transport::Role;
 
-use crate::Scale;
-use crate::cluster::{Master, PATIENCE, place};
+use crate::cluster::{Master, PATIENCE};
 use crate::live::{CPUS, Framework, Hostiles, Said, Slave, task};
 use crate::table::Row;
+use crate::{Scale, place};
 
 /// Accepts an offer for a small task, again and again: how long until its process says that it runs, until the
 /// scheduler hears of that, and until the rest of the offer is offered anew.
 pub(crate) fn one(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, String> {
     let place = place();
-    let master = Master::start(&place);
+    let master = Master::start(place);
     let hostiles = Hostiles::new(place.path());
-    let _slave = Slave::start(&place, &master, "slave-1", "");
+    let _slave = Slave::start(place, &master, "slave-1", "");
     let (tell, steps) = mpsc::channel();
     let task = task(hostiles.caller(), Millis::ZERO);
     let mut series = Series { left: scale.runs, task, held: Vec::new(), under_way: None, tell };
     let _framework =
-        Framework::start(master.connection(&place, Role::Framework, "web"), move |said, driver| {
+        Framework::start(master.connection(place, Role::Framework, "web"), move |said, driver| {
             series.act(said, driver);
         });
     let (mut running, mut told, mut offered) = (Vec::new(), Vec::new(), Vec::new());
@@ -48,8 +48,8 @@ pub(crate) fn one(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, St
 /// Tasks of `true` on two slaves, from the first accept to the last end that is heard.
 pub(crate) fn many(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, String> {
     let place = place();
-    let master = Master::start(&place);
-    let _slaves = ["slave-1", "slave-2"].map(|name| Slave::start(&place, &master, name, ""));
+    let master = Master::start(place);
+    let _slaves = ["slave-1", "slave-2"].map(|name| Slave::start(place, &master, name, ""));
     let mut rates = Vec::new();
     while rates.len() < scale.runs && !interrupted.load(Ordering::Relaxed) {
         let each = vec![
@@ -67,7 +67,7 @@ pub(crate) fn many(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, S
                 held.iter().for_each(|offer| driver.accept(offer.id, each.clone(), Millis::ZERO));
             }
         };
-        let framework = Framework::start(master.connection(&place, Role::Framework, "web"), act);
+        let framework = Framework::start(master.connection(place, Role::Framework, "web"), act);
         let ends = framework.until(each_of(scale) * 2, PATIENCE, Said::end)?;
         if let Some((_, end)) = ends.iter().find(|(_, end)| end.state != TaskState::Finished) {
             return Err(format!("`true` ended as {end:?}"));

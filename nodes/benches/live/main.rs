@@ -65,6 +65,8 @@ fn measure(asked: &Asked) -> Result<bool, String> {
         signal_hook::flag::register(signal.as_raw(), Arc::clone(&interrupted))
             .map_err(|error| format!("failed to listen for signals: {error}"))?;
     }
+    let host = host::describe()?;
+    let _places = keep_places()?;
     let mut table = Table::default();
     for bench in BENCHES.iter().filter(|bench| asked.wants(bench.name)) {
         let runs = asked.runs.unwrap_or(if asked.quick { 1 } else { bench.runs });
@@ -77,9 +79,23 @@ fn measure(asked: &Asked) -> Result<bool, String> {
         }
     }
     if !table.is_empty() {
-        println!("{}\n\n{table}", host::describe()?);
+        println!("{host}\n\n{table}");
     }
     Ok(table.is_true())
+}
+
+/// Has every cluster keep its files until this value goes. A file system without a journal looks again and again at
+/// what was deleted in the last minute when it makes a file: each row would pay for those before it.
+fn keep_places() -> Result<tempfile::TempDir, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("failed to make a directory for clusters: {error}");
+    let places = tempfile::tempdir().map_err(|error| failed(&error))?;
+    tempfile::env::override_temp_dir(places.path()).map_err(|_| failed(&"another is set"))?;
+    Ok(places)
+}
+
+/// A place with certificates, kept.
+fn place() -> &'static program::Place {
+    Box::leak(Box::new(cluster::place()))
 }
 
 /// How much is run.

@@ -11,17 +11,17 @@ use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
 use neap_protocol::transport::Role;
 
-use crate::Scale;
-use crate::cluster::{Master, PATIENCE, place};
+use crate::cluster::{Master, PATIENCE};
 use crate::live::{Framework, Said, Slave, launch, task};
 use crate::table::Row;
+use crate::{Scale, place};
 
 /// An operator drains a slave whose framework does nothing about it; its tasks have no grace.
 pub(crate) fn drain(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, String> {
     let place = place();
-    let master = Master::start(&place);
-    let _slave = Slave::start(&place, &master, "slave-1", "");
-    let mut operator = Operator::new(&place, &master)?;
+    let master = Master::start(place);
+    let _slave = Slave::start(place, &master, "slave-1", "");
+    let mut operator = Operator::new(place, &master)?;
     let (mut told, mut drained) = (Vec::new(), Vec::new());
     while told.len() < scale.runs && !interrupted.load(Ordering::Relaxed) {
         let sleep = task::Command {
@@ -35,7 +35,7 @@ pub(crate) fn drain(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, 
                 launch(driver, offers, &mut tasks);
             }
         };
-        let framework = Framework::start(master.connection(&place, Role::Framework, "web"), act);
+        let framework = Framework::start(master.connection(place, Role::Framework, "web"), act);
         framework.until(scale.many, PATIENCE, Said::running)?;
         let begin = Instant::now();
         operator.ask(Command::Drain {
@@ -64,10 +64,10 @@ pub(crate) fn drain(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, 
 /// R16: the answer, and the offers that are rescinded.
 pub(crate) fn deactivate(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, String> {
     let place = place();
-    let master = Master::start(&place);
-    let _slave = Slave::start(&place, &master, "slave-1", "");
-    let mut operator = Operator::new(&place, &master)?;
-    let framework = Framework::start(master.connection(&place, Role::Framework, "web"), |_, _| {});
+    let master = Master::start(place);
+    let _slave = Slave::start(place, &master, "slave-1", "");
+    let mut operator = Operator::new(place, &master)?;
+    let framework = Framework::start(master.connection(place, Role::Framework, "web"), |_, _| {});
     let (mut answered, mut rescinded) = (Vec::new(), Vec::new());
     while answered.len() < scale.runs && !interrupted.load(Ordering::Relaxed) {
         framework.until(1, PATIENCE, |said| matches!(said, Said::Offers(_)).then_some(()))?;

@@ -15,15 +15,15 @@ use neap_protocol::time::Millis;
 use neap_protocol::transport::Role;
 use neap_transport_unix::blocking::Client;
 
-use crate::Scale;
-use crate::cluster::{Fake, Master, PATIENCE, place};
+use crate::cluster::{Fake, Master, PATIENCE};
 use crate::live::{Framework, Said, Slave, launch};
 use crate::table::Row;
+use crate::{Scale, place};
 
 /// A slave that has no processes says that tasks run, and again that they run, each as often as it was acknowledged.
 pub(crate) fn run(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, String> {
     let place = place();
-    let master = Master::start(&place);
+    let master = Master::start(place);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("failed to start the runtime: {error}"))?;
     let mut rates = Vec::new();
@@ -35,9 +35,9 @@ pub(crate) fn run(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, St
                 launch(driver, offers, &mut tasks);
             }
         };
-        let framework = Framework::start(master.connection(&place, Role::Framework, "web"), act);
+        let framework = Framework::start(master.connection(place, Role::Framework, "web"), act);
         let begin = runtime.block_on(async {
-            let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
+            let mut slave = Fake::connect(place, master.address, Role::Slave, "slave-1").await;
             slave.register(None).await;
             say_again_and_again(&mut slave, scale.many).await
         });
@@ -95,8 +95,8 @@ async fn say_again_and_again(slave: &mut Fake, updates: usize) -> Instant {
 /// a real slave with its checkpoint.
 pub(crate) fn through_a_slave(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, String> {
     let place = place();
-    let master = Master::start(&place);
-    let _slave = Slave::start(&place, &master, "slave-1", "");
+    let master = Master::start(place);
+    let _slave = Slave::start(place, &master, "slave-1", "");
     let program = std::env::current_exe().map_err(|error| format!("failed to find this program: {error}"))?;
     let program = program.to_str().ok_or("this program's path is not Unicode")?.to_owned();
     let count = scale.many.min(codec::LAUNCHES_MAX - 1);
@@ -117,7 +117,7 @@ pub(crate) fn through_a_slave(scale: Scale, interrupted: &AtomicBool) -> Result<
                 launch(driver, offers, &mut tasks);
             }
         };
-        let framework = Framework::start(master.connection(&place, Role::Framework, "web"), act);
+        let framework = Framework::start(master.connection(place, Role::Framework, "web"), act);
         let mut heard = 0;
         let mut ended = 0;
         let end = loop {

@@ -55,7 +55,7 @@ pub fn is_meant(args: &[OsString]) -> bool {
 /// The same as `neap executor`, for a slave: everything is in the environment.
 pub fn main() -> Exit {
     let run = || {
-        log::init_small()?;
+        log::init(0, true, Color::Never)?;
         run(variable(SOCKET_ENV)?.into())
     };
     run().unwrap_or_else(|failure| {
