@@ -11,6 +11,7 @@
 #[expect(dead_code, reason = "the tests need more of it")]
 #[path = "../../tests/it/cluster.rs"]
 mod cluster;
+#[expect(dead_code, reason = "the tests need more of it")]
 #[path = "../../tests/it/live/mod.rs"]
 mod live;
 #[expect(dead_code, reason = "the tests need more of it")]

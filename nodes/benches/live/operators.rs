@@ -1,18 +1,17 @@
 //! What operators ask for: drains, deactivation.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use neap_nodes::framework::Driver;
-use neap_nodes::operator::Client;
-use neap_protocol::message::{Answer, Command, Event, SlaveRef, Then};
+use neap_protocol::message::{Command, Event, SlaveRef, Then};
 use neap_protocol::task;
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
 use neap_protocol::transport::Role;
 
 use crate::cluster::{Master, PATIENCE};
-use crate::live::{Framework, Said, Slave, launch, task};
+use crate::live::{Framework, Operator, Said, Slave, launch, task};
 use crate::table::Row;
 use crate::{Scale, place};
 
@@ -89,42 +88,4 @@ pub(crate) fn deactivate(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<R
 
 fn slave_1() -> SlaveRef {
     SlaveRef::Name(Name::new("slave-1").expect("a name"))
-}
-
-/// An operator's session, which watches.
-struct Operator {
-    runtime: tokio::runtime::Runtime,
-    client: Client,
-}
-
-impl Operator {
-    fn new(place: &crate::program::Place, master: &Master) -> Result<Self, String> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| format!("failed to start the runtime: {error}"))?;
-        let client = Client::new(&master.operator(place)).map_err(|failure| failure.to_text(false))?;
-        let mut operator = Self { runtime, client };
-        operator.ask(Command::Watch)?;
-        Ok(operator)
-    }
-
-    fn ask(&mut self, command: Command) -> Result<Answer, String> {
-        let answer = self.runtime.block_on(self.client.ask(command));
-        answer.map_err(|problem| neap_nodes::output::Failure::from(problem).to_text(false))
-    }
-
-    /// Waits for an event; when it was heard.
-    fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Result<Instant, String> {
-        let heard = async {
-            loop {
-                let event = self.client.event().await.map_err(|failure| failure.to_text(false))?;
-                if wanted(&event) {
-                    return Ok(Instant::now());
-                }
-            }
-        };
-        self.runtime.block_on(async {
-            let limit: Duration = PATIENCE;
-            tokio::time::timeout(limit, heard).await.map_err(|_| "the event did not come".to_owned())?
-        })
-    }
 }

@@ -10,6 +10,7 @@ mod errors;
 mod examples;
 mod framework;
 mod help;
+#[expect(dead_code, unused_imports, reason = "the benchmark needs more of it")]
 mod live;
 mod master;
 mod operator;
