@@ -3,6 +3,7 @@
 //! It is started once a task, so it is small and quick: one thread that waits in `poll` for its slave, its
 //! processes (by pidfd) and SIGTERM. Everything that it decides is [`neap_protocol::executor`]'s.
 
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -22,7 +23,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::driver::Timers;
 use crate::exit::Exit;
-use crate::output::Failure;
+use crate::log;
+use crate::output::{Color, Failure, Format};
 
 mod process;
 
@@ -41,6 +43,26 @@ pub const RECOVERY_ENV: &str = "NEAP_EXECUTOR_RECOVERY_MS";
 const SLAVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long after a session that was lost, or not had, the slave is dialled again.
 const REDIAL: Duration = Duration::from_millis(250);
+
+/// The word that a slave says to this program, and nothing more.
+pub const COMMAND: &str = "executor";
+
+/// Whether these are a slave's words: the program's name and [`COMMAND`].
+pub fn is_meant(args: &[OsString]) -> bool {
+    matches!(args, [_program, command] if command == COMMAND) && std::env::var_os(SOCKET_ENV).is_some()
+}
+
+/// The same as `neap executor`, for a slave: everything is in the environment.
+pub fn main() -> Exit {
+    let run = || {
+        log::init(0, true, Color::Never)?;
+        run(variable(SOCKET_ENV)?.into())
+    };
+    run().unwrap_or_else(|failure| {
+        failure.report(Format::Text, Color::Never);
+        failure.exit()
+    })
+}
 
 /// Runs the executor whose slave listens at `socket`, until its tasks are over or its slave stays away.
 ///

@@ -83,9 +83,8 @@ impl Nursery {
         std::fs::create_dir_all(&sandbox)
             .map_err(|error| format!("failed to make the sandbox {}: {error}", sandbox.display()))?;
         let command = match program {
-            Program::BuiltIn => {
-                Command::new(executor.to_string(), &self.program, sandbox).arguments(["executor"])
-            }
+            Program::BuiltIn => Command::new(executor.to_string(), &self.program, sandbox)
+                .arguments([crate::executor::COMMAND]),
             Program::Custom(custom) => {
                 let command = Command::new(executor.to_string(), &custom.program, sandbox);
                 custom

@@ -83,9 +83,14 @@ impl Master {
     }
 
     pub(crate) fn operator(&self, place: &Place) -> Connection {
+        self.connection(place, Role::Operator, "ada")
+    }
+
+    /// What anybody needs to reach it.
+    pub(crate) fn connection(&self, place: &Place, role: Role, name: &str) -> Connection {
         Connection {
             masters: vec![self.address],
-            identity: identity(place, Role::Operator, "ada"),
+            identity: identity(place, role, name),
             timeout: Period::from_secs(PATIENCE.as_secs()),
         }
     }

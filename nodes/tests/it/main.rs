@@ -11,9 +11,12 @@ mod errors;
 mod examples;
 mod framework;
 mod help;
+#[expect(dead_code, unused_imports, reason = "the benchmark needs more of it")]
+mod live;
 mod master;
 mod operator;
 mod program;
 mod signals;
+mod sigusr1;
 mod slave;
 mod up;
