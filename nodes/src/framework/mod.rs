@@ -328,7 +328,9 @@ impl<S: Scheduler> Runner<'_, S> {
     fn take(&mut self, effect: Effect) -> Result<VecDeque<Input>, Failure> {
         match effect {
             Effect::Connect { leader } => self.connect(leader),
-            Effect::ToMaster { session, message } => self.sessions.say(session, &message),
+            Effect::ToMaster { session, message } => {
+                let _ended = self.sessions.say(session, &message);
+            }
             Effect::Close { session, reason } => self.sessions.close(session, reason),
             Effect::SetTimer { timer, when } => self.timers.set(Alarm::Machine(timer), when),
             Effect::CancelTimer(timer) => self.timers.cancel(&Alarm::Machine(timer)),

@@ -237,8 +237,12 @@ impl Dispatcher {
         tracing::trace!(?effect, "effect");
         match effect {
             Effect::Connect { leader } => self.connect(leader),
-            Effect::ToMaster { session, message } => self.state.sessions.say(session, &message),
-            Effect::ToExecutor { session, message } => self.state.sessions.say(session, &message),
+            Effect::ToMaster { session, message } => {
+                let _ended = self.state.sessions.say(session, &message);
+            }
+            Effect::ToExecutor { session, message } => {
+                let _ended = self.state.sessions.say(session, &message);
+            }
             Effect::Close { session, reason } => self.state.sessions.close(session, reason),
             Effect::SetTimer { timer, when } => self.state.timers.set(timer, when),
             Effect::ShortenTimer { timer, when } => self.state.timers.shorten(timer, when),
