@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::config::Connection;
-use crate::driver::Timers;
+use crate::driver::{Timers, jittered};
 use crate::output::Failure;
 use crate::sessions::{News, Sessions};
 use crate::shutdown::{Signal, Signals};
@@ -332,6 +332,9 @@ impl<S: Scheduler> Runner<'_, S> {
                 let _ended = self.sessions.say(session, &message);
             }
             Effect::Close { session, reason } => self.sessions.close(session, reason),
+            Effect::SetTimer { timer: timer @ Timer::Connect, when } => {
+                self.timers.set(Alarm::Machine(timer), jittered(when));
+            }
             Effect::SetTimer { timer, when } => self.timers.set(Alarm::Machine(timer), when),
             Effect::CancelTimer(timer) => self.timers.cancel(&Alarm::Machine(timer)),
             Effect::Notify(event) => return self.notify(event),
