@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use neap_protocol::codec;
 use neap_protocol::ids::{Epoch, SessionId};
-use neap_protocol::master::{Config, Effect, Input, Master, Timer};
+use neap_protocol::master::{Config, Effect, Input, Master, Remembered, Timer};
 use neap_protocol::message::{Answer, Event, MasterToOperator, Page, Refusal};
 use neap_protocol::outbox::Outbox;
 use neap_protocol::time::Millis;
@@ -61,7 +61,7 @@ pub struct Settings {
     pub transport: neap_transport_quic::Settings,
     /// The most bytes that wait to be written to one peer before it is let go.
     pub waiting_bytes_max: usize,
-    /// How many ended tasks are remembered.
+    /// How many ended tasks are remembered, and how many events.
     pub history_max: usize,
 }
 
@@ -378,15 +378,16 @@ impl Dispatcher {
             Effect::AnswerReceipt { session, request, receipt } => {
                 self.ask(Work::Receipt { session, request, receipt });
             }
-            Effect::AnswerHistory { session, request, task } => {
-                let answer = match task {
-                    Some(task) => self.history.find(task).map(|view| vec![view]),
-                    None => Some(self.history.newest(self.config.page_max)),
+            Effect::AnswerHistory { session, request, of } => {
+                let page_max = self.config.page_max;
+                let answer = match of {
+                    Remembered::Task(task) => match self.history.find(task) {
+                        Some(view) => Ok(Answer::Tasks(Page { items: vec![view], more: false })),
+                        None => Err(Refusal::UnknownTask(task)),
+                    },
+                    Remembered::Ended(after) => Ok(Answer::Tasks(self.history.ended(after, page_max))),
+                    Remembered::Events(after) => Ok(Answer::Events(self.history.events(after, page_max))),
                 };
-                let page = |items| Answer::Tasks(Page { items, more: false });
-                // History asked for all of it always has an answer.
-                let unknown = task.map_or(Refusal::Overloaded, Refusal::UnknownTask);
-                let answer = answer.map(page).ok_or(unknown);
                 self.answer(session, MasterToOperator::Answer { request, answer });
             }
             Effect::Publish(event) => self.publish(&event),
@@ -416,7 +417,7 @@ impl Dispatcher {
     }
 
     fn publish(&mut self, event: &Event) {
-        self.history.see(event);
+        self.history.see(driver::now(), event);
         log(event);
         if let Event::Leading(_) = event
             && let Some((ready, leading)) = self.ready.take()
@@ -447,6 +448,7 @@ fn cut(message: &mut MasterToOperator) -> bool {
         Answer::Frameworks(page) => halve(page),
         Answer::Offers(page) => halve(page),
         Answer::InverseOffers(page) => halve(page),
+        Answer::Events(page) => halve(page),
         Answer::Done { .. }
         | Answer::Draining { .. }
         | Answer::InverseOffered(_)
@@ -539,6 +541,7 @@ fn machine(config: &config::Master) -> Config {
         failover_timeout_max: millis(config.failover_timeout_max),
         removal_share: u32::from(config.removal_share_percent) * 10,
         removal_window: millis(config.removal_window),
+        revoke_grace: millis(config.revoke_grace),
         ..Config::default()
     };
     // A slave that does not answer is noticed within the health timeout; then a revocation has its own time (R22).

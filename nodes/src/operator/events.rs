@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use neap_protocol::message::{Event, InverseAnswer};
+use neap_protocol::message::{Event, InverseAnswer, PastEvent};
 use neap_protocol::time::Moment;
 use serde::Serialize;
 
@@ -41,6 +41,12 @@ struct About {
 }
 
 impl Line {
+    /// A line of an event that the master remembers.
+    pub(super) fn of_past(past: &PastEvent) -> Self {
+        let (kind, about, text) = told(&past.event);
+        Self { at_ms: past.at.0, event: kind, about, text }
+    }
+
     /// A line of this moment.
     pub(super) fn of(event: &Event) -> Self {
         let (kind, about, text) = told(event);

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::cli::Context;
 use crate::cli::change::{Activate, Deactivate, Drain, FrameworkRef, InverseOffer};
-use crate::cli::show::{Events, Show};
+use crate::cli::show::{Events, Show, Tasks};
 use crate::cli::work::Kill;
 use crate::config::Connection;
 use crate::exit::Exit;
@@ -32,7 +32,7 @@ use views::{FrameworkRow, InverseOfferRow, OfferRow, SlaveRow, TaskRow};
 pub enum Task {
     Status(Show),
     Slaves(Show),
-    Tasks(Show),
+    Tasks(Tasks),
     Frameworks(Show),
     Offers(Show),
     InverseOffers(Show),
@@ -65,9 +65,9 @@ pub fn main(task: Task, context: &Context) -> Result<Exit, Failure> {
 
 fn connection(task: &Task, context: &Context) -> Result<Connection, Failure> {
     let connect = match task {
+        Task::Tasks(args) => &args.connect,
         Task::Status(args)
         | Task::Slaves(args)
-        | Task::Tasks(args)
         | Task::Frameworks(args)
         | Task::Offers(args)
         | Task::InverseOffers(args) => &args.connect,
@@ -95,9 +95,17 @@ impl Operator {
                 let slaves = self.slaves().await?;
                 self.list::<SlaveRow, _>(slaves, "no slaves: `neap slave` starts one")?;
             }
+            Task::Tasks(args) if args.ended => {
+                let mut tasks = self.ended().await?;
+                tasks.reverse();
+                self.list::<TaskRow, _>(tasks, "no task has ended since this master leads")?;
+            }
             Task::Tasks(_) => {
                 let tasks = self.tasks().await?;
-                self.list::<TaskRow, _>(tasks, "no tasks: `neap run` starts some")?;
+                self.list::<TaskRow, _>(
+                    tasks,
+                    "no tasks: `neap run` starts some, `--ended` lists those that were",
+                )?;
             }
             Task::Frameworks(_) => {
                 let frameworks = self.frameworks().await?;
@@ -112,7 +120,11 @@ impl Operator {
                 self.list::<InverseOfferRow, _>(open, "no inverse offers are open")?;
             }
             Task::Events(args) if args.follow => return self.follow().await,
-            Task::Events(_) => self.history().await?,
+            Task::Events(_) => {
+                for past in self.past().await? {
+                    self.printer.one(&Line::of_past(&past))?;
+                }
+            }
             Task::Deactivate(args) => self.deactivate(args).await?,
             Task::Activate(args) => self.activate(args).await?,
             Task::InverseOffer(args) => return self.inverse_offer(args.action).await,
@@ -182,15 +194,6 @@ impl Operator {
             false => format!("{lifted}; {} is still held back: {}", args.slave, left.join(", ")),
         };
         Ok(self.printer.one(&Outcome { changed, text })?)
-    }
-
-    async fn history(&mut self) -> Result<(), Failure> {
-        let Answer::Tasks(page) = self.client.ask(Command::Show(Query::History)).await? else {
-            return Err(unexpected());
-        };
-        let ended: Vec<_> = page.items.into_iter().rev().collect();
-        self.list::<TaskRow, _>(ended, "no task has ended since this master leads")?;
-        Ok(self.printer.note("`neap events --follow` prints everything that happens from here on")?)
     }
 
     async fn follow(&mut self) -> Result<Exit, Failure> {
@@ -274,14 +277,14 @@ impl Operator {
 
 /// A listing of the leader's, page by page.
 macro_rules! listing {
-    ($name:ident, $view:ident, $variant:ident, $item:ident => $key:expr) => {
+    ($name:ident, $view:ident, $query:ident -> $answer:ident, $item:ident => $key:expr) => {
         impl Operator {
             async fn $name(&mut self) -> Result<Vec<neap_protocol::message::$view>, Failure> {
                 let mut all: Vec<neap_protocol::message::$view> = Vec::new();
                 loop {
                     let after = all.last().map(|$item| $key);
-                    let answer = self.client.ask(Command::Show(Query::$variant { after })).await?;
-                    let Answer::$variant(Page { items, more }) = answer else {
+                    let answer = self.client.ask(Command::Show(Query::$query { after })).await?;
+                    let Answer::$answer(Page { items, more }) = answer else {
                         return Err(unexpected());
                     };
                     let last = !more || items.is_empty();
@@ -295,11 +298,13 @@ macro_rules! listing {
     };
 }
 
-listing!(slaves, SlaveView, Slaves, view => view.id);
-listing!(tasks, TaskView, Tasks, view => (view.slave, view.id));
-listing!(frameworks, FrameworkView, Frameworks, view => view.id);
-listing!(offers, OfferView, Offers, view => view.id);
-listing!(inverse_offers, InverseOfferView, InverseOffers, view => view.id);
+listing!(slaves, SlaveView, Slaves -> Slaves, view => view.id);
+listing!(tasks, TaskView, Tasks -> Tasks, view => (view.slave, view.id));
+listing!(ended, TaskView, Ended -> Tasks, view => view.id);
+listing!(frameworks, FrameworkView, Frameworks -> Frameworks, view => view.id);
+listing!(offers, OfferView, Offers -> Offers, view => view.id);
+listing!(inverse_offers, InverseOfferView, InverseOffers -> InverseOffers, view => view.id);
+listing!(past, PastEvent, Events -> Events, past => past.number);
 
 /// What became of a change.
 #[derive(Debug, Serialize)]
