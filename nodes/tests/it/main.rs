@@ -11,6 +11,8 @@ mod errors;
 mod examples;
 mod framework;
 mod help;
+mod inverse_offer;
+mod live;
 mod master;
 mod operator;
 mod program;
