@@ -288,16 +288,25 @@ impl Operator {
         Ok(changed)
     }
 
-    /// Asks, and answers the refusal of an unknown slave with those that were probably meant.
+    /// Asks, and explains a refusal.
     async fn ask(&mut self, command: Command) -> Result<Answer, Failure> {
         match self.client.ask(command).await {
             Ok(answer) => Ok(answer),
-            Err(Problem::Refused(Refusal::UnknownSlave(SlaveRef::Name(name)))) => {
-                let slaves = self.slaves().await?;
+            Err(problem) => Err(self.explained(problem).await),
+        }
+    }
+
+    /// A problem in words; an unknown slave's with those that were probably meant.
+    async fn explained(&mut self, problem: Problem) -> Failure {
+        let Problem::Refused(Refusal::UnknownSlave(SlaveRef::Name(name))) = problem else {
+            return problem.into();
+        };
+        match self.slaves().await {
+            Ok(slaves) => {
                 let known = slaves.iter().map(|slave| slave.name.as_str());
-                Err(near::unknown("slave", name.as_str(), known, "neap slaves"))
+                near::unknown("slave", name.as_str(), known, "neap slaves")
             }
-            Err(problem) => Err(problem.into()),
+            Err(failure) => failure,
         }
     }
 

@@ -53,13 +53,25 @@ impl Operator {
         };
         let wanted = asked(&ask);
         let mut signals = self.attach(detach).await?;
-        let (deadline, by) = (millis(deadline), clock(driver::now().after(millis(deadline))));
+        let deadline = millis(deadline);
+        let same = ask.clone();
         let command = Command::InverseOffer { framework: of, slave: slave.clone(), ask, deadline, reason };
-        let Answer::InverseOffered(id) = self.ask(command).await? else {
-            return Err(unexpected());
+        let (id, by, changed) = match self.client.ask(command).await {
+            Ok(Answer::InverseOffered(id)) => (id, driver::now().after(deadline), true),
+            // To ask again for the same is success, and follows it.
+            Err(Problem::Refused(refusal @ Refusal::AlreadyAsked(id))) => {
+                let open = self.inverse_offers().await?.into_iter().find(|view| view.id == id);
+                let Some(view) = open.filter(|view| view.ask == same) else {
+                    return Err(Problem::Refused(refusal).into());
+                };
+                (id, view.deadline, false)
+            }
+            Ok(_) => return Err(unexpected()),
+            Err(problem) => return Err(self.explained(problem).await),
         };
-        let text = format!("{id} asks {framework} for {wanted} on {slave} back by {by}");
-        self.printer.one(&Asked { changed: true, inverse_offer: id.to_string(), text })?;
+        let (already, by) = (if changed { "" } else { " already" }, clock(by));
+        let text = format!("{id} asks {framework}{already} for {wanted} on {slave} back by {by}");
+        self.printer.one(&Asked { changed, inverse_offer: id.to_string(), text })?;
         match &mut signals {
             Some(signals) => self.until_closed(id, signals).await,
             None => Ok(Exit::Success),
