@@ -26,6 +26,9 @@ use crate::up::{Cluster, signal};
 /// A cluster, and what happens in it.
 pub(crate) struct Live {
     events: Attached,
+    seen: Vec<Value>,
+    /// How many of them were passed over.
+    passed: usize,
     cluster: Cluster,
     running: Vec<Attached>,
     pub(crate) place: Place,
@@ -41,7 +44,7 @@ impl Live {
         let mut events = Attached::start(&place, "events --follow -o json");
         let watching: Value = serde_json::from_str(&events.next()).unwrap();
         assert_eq!(watching["event"], "watching");
-        Self { events, cluster, running: Vec::new(), place }
+        Self { events, seen: Vec::new(), passed: 0, cluster, running: Vec::new(), place }
     }
 
     pub(crate) fn neap(&self, line: &str) -> Ended {
@@ -94,11 +97,31 @@ impl Live {
     /// Waits for an event; those before it are passed over.
     pub(crate) fn happens(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
-            let event: Value = serde_json::from_str(&self.events.next()).unwrap();
-            if wanted(&event) {
-                return event;
+            if self.passed == self.seen.len() {
+                self.see();
+            }
+            self.passed += 1;
+            let event = &self.seen[self.passed - 1];
+            if wanted(event) {
+                return event.clone();
             }
         }
+    }
+
+    /// Waits until so many such events have happened since the cluster was started, in whatever order.
+    pub(crate) fn happened(&mut self, count: usize, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+        loop {
+            let found: Vec<&Value> = self.seen.iter().filter(|event| wanted(event)).collect();
+            if found.len() >= count {
+                return found.into_iter().cloned().collect();
+            }
+            self.see();
+        }
+    }
+
+    fn see(&mut self) {
+        let event = self.events.next();
+        self.seen.push(serde_json::from_str(&event).expect(&event));
     }
 
     /// Waits until a task is told to be in this state, and answers with its id.
