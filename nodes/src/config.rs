@@ -135,6 +135,10 @@ pub struct MasterConfig {
     #[arg(long, env = "NEAP_MASTER_REMOVAL_WINDOW", value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removal_window: Option<Period>,
+    /// The longest kill grace that a task has once a deadline has passed [default: 5s]
+    #[arg(long, env = "NEAP_MASTER_REVOKE_GRACE", value_name = "D")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke_grace: Option<Period>,
     /// How long a revocation, once due, may take until the slave has confirmed it [default: 10s]
     #[arg(long, env = "NEAP_MASTER_REVOKE_ACK_TIMEOUT", value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,10 +182,6 @@ pub struct SlaveConfig {
     #[arg(long, env = "NEAP_SLAVE_PORTS", value_name = "P")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Ports>,
-    /// What is left of a task's kill grace once a deadline has passed [default: 5s]
-    #[arg(long, env = "NEAP_SLAVE_REVOKE_GRACE", value_name = "D")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub revoke_grace: Option<Period>,
     /// Time between SIGTERM and SIGKILL when draining now [default: none, at once by force]
     #[arg(long, env = "NEAP_SLAVE_DRAIN_NOW_GRACE", value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -271,6 +271,8 @@ pub struct Master {
     pub removal_share_percent: u8,
     /// R7.
     pub removal_window: Period,
+    /// R22; one for the whole cluster.
+    pub revoke_grace: Period,
     /// The stated bound of R22.
     pub revoke_ack_timeout: Period,
 }
@@ -294,8 +296,6 @@ pub struct Slave {
     pub disk: ByteSize,
     /// What it offers.
     pub ports: Ports,
-    /// R22.
-    pub revoke_grace: Period,
     /// R24; `None`: at once, by force.
     pub drain_now_grace: Option<Period>,
     /// R26.
@@ -450,6 +450,7 @@ impl Loaded {
             allocation_interval: set.allocation_interval.unwrap_or(Period::from_secs(1)),
             removal_share_percent: set.removal_share_percent.unwrap_or(20),
             removal_window: set.removal_window.unwrap_or(Period::from_secs(10 * 60)),
+            revoke_grace: set.revoke_grace.unwrap_or(Period::from_secs(5)),
             revoke_ack_timeout: set.revoke_ack_timeout.unwrap_or(Period::from_secs(10)),
         })
     }
@@ -474,7 +475,6 @@ impl Loaded {
             mem: set.mem.unwrap_or_else(host::mem),
             disk: set.disk.map_or_else(|| host::disk(&data), Ok).map_err(|error| unknown("disk", error))?,
             ports: set.ports.or_else(|| Ports::range(31_000, 32_000)).unwrap_or_default(),
-            revoke_grace: set.revoke_grace.unwrap_or(Period::from_secs(5)),
             drain_now_grace: set.drain_now_grace.filter(|grace| !grace.is_zero()),
             unregister_timeout: set.unregister_timeout.unwrap_or(Period::from_secs(10)),
             process_trees: set.process_trees.unwrap_or_default(),
@@ -732,6 +732,7 @@ over!(MasterConfig {
     allocation_interval,
     removal_share_percent,
     removal_window,
+    revoke_grace,
     revoke_ack_timeout,
 });
 over!(SlaveConfig {
@@ -743,7 +744,6 @@ over!(SlaveConfig {
     mem,
     disk,
     ports,
-    revoke_grace,
     drain_now_grace,
     unregister_timeout,
     process_trees,
@@ -817,6 +817,7 @@ mod tests {
             allocation_interval = "500ms"
             removal_share_percent = 6
             removal_window = "7m"
+            revoke_grace = "1m30s"
             revoke_ack_timeout = "8s"
             [slave]
             name = "s1"
@@ -827,7 +828,6 @@ mod tests {
             mem = "64M"
             disk = "10G"
             ports = "8080,31000-32000"
-            revoke_grace = "1m30s"
             drain_now_grace = "2s"
             unregister_timeout = "3s"
             process_trees = "pid-namespace"

@@ -1,9 +1,10 @@
 //! What every driver of a machine needs: the clock, and timers by name.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant, SystemTime};
 
-use neap_protocol::time::{Moment, When};
+use neap_protocol::time::{Millis, Moment, When};
 
 /// The farthest that a timer is set ahead. One that is due later is due then: machines set it again.
 const AHEAD_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
@@ -12,6 +13,17 @@ const AHEAD_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 pub fn now() -> Moment {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     Moment(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The same span, give or take a half of it, at random: so that those who lost one master together do not come back
+/// to it together. Moments stay as they are.
+pub fn jittered(when: When) -> When {
+    // Each one is keyed anew by the system.
+    let random = RandomState::new().hash_one(());
+    match when {
+        When::After(span) => When::After(Millis(span.0 / 2).plus(Millis(random % span.0.saturating_add(1)))),
+        When::At(moment) => When::At(moment),
+    }
 }
 
 /// Timers by name: at most one of each name, and one that was cancelled or replaced never fires. Setting,
@@ -111,7 +123,6 @@ impl<T: Clone + Ord> Default for Timers<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use neap_protocol::time::Millis;
 
     #[test]
     fn timers_fire_in_order_and_none_that_was_cancelled() {
@@ -152,6 +163,23 @@ mod tests {
         timers.shorten("a", When::After(Millis(10)));
         assert!(timers.next().unwrap() < first);
         assert_eq!(timers.len(), 1);
+    }
+
+    #[test]
+    fn jitter_spreads_a_delay_by_a_half_and_leaves_moments_alone() {
+        let many = (0..1000).map(|_| match jittered(When::After(Millis(1000))) {
+            When::After(span) => span.0,
+            When::At(moment) => panic!("a delay became {moment:?}"),
+        });
+        let many: Vec<u64> = many.collect();
+        assert!(many.iter().all(|span| (500..=1500).contains(span)), "{many:?}");
+        let (early, late) =
+            (many.iter().filter(|span| **span < 750), many.iter().filter(|span| **span > 1250));
+        assert!(early.count() > 100 && late.count() > 100, "they come together: {many:?}");
+        assert_eq!(jittered(When::After(Millis(0))), When::After(Millis(0)));
+        let long = jittered(When::After(Millis(u64::MAX)));
+        assert!(long >= When::After(Millis(u64::MAX / 2)), "{long:?}");
+        assert_eq!(jittered(When::At(Moment(7))), When::At(Moment(7)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::io::{self, IsTerminal, Stdout, Write};
 use clap::ValueEnum;
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, CellAlignment, ContentArrangement, Table};
+use neap_protocol::time::Moment;
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -234,6 +235,33 @@ impl<W: Write> Printer<W> {
 pub fn printable(text: &str) -> String {
     let escaped = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().flat_map(|c| if escaped(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// So many of something: `1 task`, `2 tasks`, `0 processes`.
+pub fn counted(count: impl Into<u64>, noun: &str) -> String {
+    let count = count.into();
+    let ending = match (count, noun.ends_with('s')) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{count} {noun}{ending}")
+}
+
+/// A moment as the clock on this wall shows it.
+pub fn clock(at: Moment) -> String {
+    shown(at, "%Y-%m-%d %H:%M:%S")
+}
+
+/// The same to the millisecond, where it matters what came first.
+pub fn exact_clock(at: Moment) -> String {
+    shown(at, "%Y-%m-%d %H:%M:%S%.3f")
+}
+
+fn shown(at: Moment, form: &str) -> String {
+    let timestamp = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    let zoned = timestamp.map(|timestamp| timestamp.to_zoned(jiff::tz::TimeZone::system()));
+    zoned.map_or_else(|| "-".to_owned(), |zoned| zoned.strftime(form).to_string())
 }
 
 /// Why a command did not do what was asked: how it ends, the cause, and what to do about it.

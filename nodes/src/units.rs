@@ -80,6 +80,9 @@ impl FromStr for Period {
         if text == "0" {
             return Ok(Self::ZERO);
         }
+        if text.starts_with('-') {
+            return fail(Cause::Negative);
+        }
         let (mut rest, mut total, mut below) = (text, 0_u64, u64::MAX);
         while !rest.is_empty() {
             let Some((number, after)) = Number::read(rest) else {
@@ -323,6 +326,8 @@ impl UnitError {
 enum Cause {
     #[error("is empty")]
     Empty,
+    #[error("is negative")]
+    Negative,
     #[error("has no number where one belongs")]
     NoNumber,
     #[error("has a number without a unit")]
@@ -536,7 +541,7 @@ mod tests {
             ("", "is empty"),
             ("90", "has a number without a unit"),
             ("soon", "has no number"),
-            ("-5s", "has no number"),
+            ("-5s", "is negative"),
             ("5 s", "has a number without a unit"),
             ("5w", "has an unknown unit \"w\""),
             ("30m1h", "does not go from the largest unit to the smallest"),

@@ -44,7 +44,7 @@ pub struct Activate {
     /// The slave's name or id
     #[arg(value_parser = slave)]
     pub slave: SlaveRef,
-    /// The hold to lift [default: the one with your certificate's name]
+    /// The hold to lift [default: the one with your certificate's name, and that of your drain that is over]
     #[arg(long, value_name = "NAME", value_parser = Name::new, conflicts_with = "all")]
     pub hold: Option<Name>,
     /// Lift every hold but those of drains in progress
@@ -56,7 +56,7 @@ pub struct Activate {
 }
 
 pub(super) const ACTIVATE_EXAMPLES: &str = examples! {
-    "Lift your hold; slave-1 is offered when none is left", "neap activate slave-1";
+    "Put slave-1 back after your hold or drain; it is offered when no hold is left", "neap activate slave-1";
     "Lift a hold by its name", "neap activate slave-1 --hold raid-rebuild";
     "Lift every hold, whoever placed it", "neap activate slave-1 --all";
 };

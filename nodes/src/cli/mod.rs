@@ -107,7 +107,7 @@ pub enum Command {
     Slaves(show::Show),
     /// List tasks
     #[command(after_help = show::TASKS_EXAMPLES)]
-    Tasks(show::Show),
+    Tasks(show::Tasks),
     /// List frameworks
     #[command(after_help = show::FRAMEWORKS_EXAMPLES)]
     Frameworks(show::Show),

@@ -33,8 +33,20 @@ pub(super) const SLAVES_EXAMPLES: &str = examples! {
     "For a program, one object a slave", "neap slaves --output json";
 };
 
+/// `neap tasks`.
+#[derive(Debug, Args)]
+pub struct Tasks {
+    /// Those that ended lately, as far as the master remembers them
+    #[arg(long)]
+    pub ended: bool,
+    /// How to reach the leader.
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
 pub(super) const TASKS_EXAMPLES: &str = examples! {
     "Every task that is not over", "neap tasks";
+    "Those that ended lately, the last one last", "neap tasks --ended";
     "For a program, one object a task", "neap tasks --output json";
 };
 
@@ -53,7 +65,7 @@ pub(super) const INVERSE_OFFERS_EXAMPLES: &str = examples! {
 /// `neap events`.
 #[derive(Debug, Args)]
 pub struct Events {
-    /// Go on with what happens, as it happens, until Ctrl-C
+    /// What happens from here on, as it happens, until Ctrl-C
     #[arg(short, long)]
     pub follow: bool,
     /// How to reach the leader.

@@ -27,7 +27,7 @@ use crate::cli::work::Run;
 use crate::config::Connection;
 use crate::driver;
 use crate::exit::Exit;
-use crate::output::{Failure, Printer};
+use crate::output::{Failure, Printer, clock};
 use crate::shutdown::Signal;
 
 /// How often an instance of a batch may fail.
@@ -77,7 +77,8 @@ impl Report for PrintUpdates {
 /// One update, as it is printed.
 #[derive(Clone, Debug, Serialize)]
 struct Line {
-    time: String,
+    #[serde(serialize_with = "exact")]
+    time: Moment,
     task: String,
     slave: String,
     state: &'static str,
@@ -88,6 +89,7 @@ struct Line {
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { time, task, slave, state, reason, message } = self;
+        let time = clock(*time);
         write!(f, "{time}  {task}  {slave}  {state}")?;
         if reason != "Normal" {
             write!(f, "  {reason}")?;
@@ -96,6 +98,14 @@ impl fmt::Display for Line {
             true => Ok(()),
             false => write!(f, "  {message}"),
         }
+    }
+}
+
+/// A moment as programs read it (RFC 3339).
+fn exact<S: serde::Serializer>(at: &Moment, serializer: S) -> Result<S::Ok, S::Error> {
+    match i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()) {
+        Some(timestamp) => serializer.collect_str(&timestamp),
+        None => serializer.serialize_none(),
     }
 }
 
@@ -341,7 +351,7 @@ impl Instances {
     fn print(&mut self, driver: &mut Driver, update: &Update, slave: SlaveId) {
         let name = self.slaves.get(&slave).map(ToString::to_string);
         let line = Line {
-            time: jiff::Timestamp::now().to_string(),
+            time: driver::now(),
             task: update.task.to_string(),
             slave: name.unwrap_or_else(|| slave.to_string()),
             state: update.state.as_str(),

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::config::Connection;
-use crate::driver::Timers;
+use crate::driver::{Timers, jittered};
 use crate::output::Failure;
 use crate::sessions::{News, Sessions};
 use crate::shutdown::{Signal, Signals};
@@ -328,8 +328,13 @@ impl<S: Scheduler> Runner<'_, S> {
     fn take(&mut self, effect: Effect) -> Result<VecDeque<Input>, Failure> {
         match effect {
             Effect::Connect { leader } => self.connect(leader),
-            Effect::ToMaster { session, message } => self.sessions.say(session, &message),
+            Effect::ToMaster { session, message } => {
+                let _ended = self.sessions.say(session, &message);
+            }
             Effect::Close { session, reason } => self.sessions.close(session, reason),
+            Effect::SetTimer { timer: timer @ Timer::Connect, when } => {
+                self.timers.set(Alarm::Machine(timer), jittered(when));
+            }
             Effect::SetTimer { timer, when } => self.timers.set(Alarm::Machine(timer), when),
             Effect::CancelTimer(timer) => self.timers.cancel(&Alarm::Machine(timer)),
             Effect::Notify(event) => return self.notify(event),

@@ -18,23 +18,24 @@ use std::time::{Duration, Instant};
 
 use neap_protocol::codec;
 use neap_protocol::ids::{Epoch, SessionId};
-use neap_protocol::master::{Config, Effect, Input, Master, Timer};
+use neap_protocol::master::{Config, Effect, Input, Master, Remembered, Timer};
 use neap_protocol::message::{Answer, Event, MasterToOperator, Page, Refusal};
 use neap_protocol::outbox::Outbox;
 use neap_protocol::time::Millis;
-use neap_protocol::transport::{CloseCode, CloseReason};
-use neap_transport_quic::{BindError, Credentials, CredentialsError, Endpoint};
+use neap_protocol::transport::{CloseCode, CloseReason, Peer, Role, Session};
+use neap_transport_quic::{BindError, Credentials, CredentialsError, Endpoint, QuicSession};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config;
 use crate::driver::{self, Timers};
 use crate::exit::Exit;
 use crate::output::Failure;
+use crate::sessions::{News as Said, Sessions};
 use crate::shutdown::{Signal, Signals};
 use crate::units::Period;
 
 use history::History;
-use sessions::{Message, News, Sessions};
+use sessions::News;
 use store::{Reply, Store, Work};
 
 pub use store::{FILE, StoreError};
@@ -42,7 +43,7 @@ pub use store::{FILE, StoreError};
 /// How many inputs of sessions wait for the dispatcher; more make their peers wait.
 const NEWS_MAX: usize = 1_024;
 
-/// How long a master that stops waits for its peers to hear of it.
+/// How long a master that stops waits for its peers to hear of it, once all that it said has arrived.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What a master runs with.
@@ -60,7 +61,7 @@ pub struct Settings {
     pub transport: neap_transport_quic::Settings,
     /// The most bytes that wait to be written to one peer before it is let go.
     pub waiting_bytes_max: usize,
-    /// How many ended tasks are remembered.
+    /// How many ended tasks are remembered, and how many events.
     pub history_max: usize,
 }
 
@@ -73,9 +74,7 @@ impl Settings {
         let identity = &config.identity;
         let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key)?;
         let peer = credentials.peer();
-        if peer.role != neap_protocol::transport::Role::Master
-            || config.name.as_ref().is_some_and(|name| *name != peer.name)
-        {
+        if peer.role != Role::Master || config.name.as_ref().is_some_and(|name| *name != peer.name) {
             let (certificate, found) = (identity.cert.clone(), peer.to_string());
             let expected = config.name.as_ref().map_or_else(String::new, |name| format!(" {name}"));
             return Err(MasterError::NotItsCertificate { certificate, found, expected });
@@ -196,7 +195,9 @@ pub async fn run(
         config: settings.machine,
         outbox: Outbox::new(),
         timers: Timers::new(),
-        sessions: Sessions::new(news.clone(), settings.waiting_bytes_max),
+        sessions: Sessions::bounded(settings.waiting_bytes_max),
+        last_session: SessionId(0),
+        news: news.clone(),
         history: History::new(settings.history_max),
         work,
         inputs: VecDeque::new(),
@@ -207,12 +208,14 @@ pub async fn run(
     dispatcher.take(Input::Elected { epoch });
     let accepting = tokio::spawn(sessions::accept(endpoint.listen(&sessions::ROLES), news));
     dispatcher.dispatch(news_receiver, reply_receiver, stop).await;
+    accepting.abort();
+    let reason = CloseReason { code: CloseCode::Shutdown, detail: "the master is stopping".into() };
+    dispatcher.sessions.close_all(&reason).await;
     let unwritten = dispatcher.unwritten.take();
     drop(dispatcher);
-    endpoint.close(&CloseReason { code: CloseCode::Shutdown, detail: "the master is stopping".into() });
+    endpoint.close(&reason);
     // A peer that does not answer finds out by itself.
     let _ = tokio::time::timeout(GOODBYE_TIMEOUT, endpoint.idle()).await;
-    accepting.abort();
     // What was asked for is written before the process goes, and the file is free after it.
     let _ = tokio::task::spawn_blocking(|| thread.join()).await;
     match unwritten {
@@ -228,6 +231,9 @@ struct Dispatcher {
     outbox: Outbox<Effect>,
     timers: Timers<Timer>,
     sessions: Sessions,
+    last_session: SessionId,
+    /// Where sessions bring their news.
+    news: mpsc::Sender<News>,
     history: History,
     work: threads::Sender<Work>,
     /// Inputs that effects led to: taken after the effects before them.
@@ -263,22 +269,51 @@ impl Dispatcher {
     fn on_news(&mut self, news: News) {
         match news {
             News::Accepted(session) => {
-                let (session, peer) = self.sessions.begin(*session);
+                let (session, peer) = self.begin(*session);
                 self.take(Input::Opened { session, peer });
             }
+            News::Slave(news) => self.on_said(news, |session, message| Input::Slave { session, message }),
+            News::Framework(news) => {
+                self.on_said(news, |session, message| Input::Framework { session, message });
+            }
+            News::Operator(news) => {
+                self.on_said(news, |session, message| Input::Operator { session, at: driver::now(), message })
+            }
+        }
+    }
+
+    fn on_said<M>(&mut self, news: Said<M>, input: impl FnOnce(SessionId, M) -> Input) {
+        match news {
             // What it said before it was closed here is for nobody.
-            News::Said(session, _) if !self.sessions.is_open(session) => {}
-            News::Said(session, message) => self.take(match message {
-                Message::Slave(message) => Input::Slave { session, message },
-                Message::Framework(message) => Input::Framework { session, message },
-                Message::Operator(message) => Input::Operator { session, at: driver::now(), message },
-            }),
-            News::Ended(session, reason) => {
-                if self.sessions.ended(session, reason) {
+            Said::Said(session, _) if !self.sessions.is_open(session) => {}
+            Said::Said(session, message) => self.take(input(session, message)),
+            Said::Ended(session, cause) => {
+                tracing::debug!(%session, %cause, "session ended");
+                if self.sessions.forget(session) {
                     self.take(Input::Closed { session });
                 }
             }
         }
+    }
+
+    /// Takes a session up under a number that none has.
+    fn begin(&mut self, session: QuicSession) -> (SessionId, Peer) {
+        while self.sessions.has(self.last_session) || self.last_session == SessionId(0) {
+            self.last_session = SessionId(self.last_session.0.wrapping_add(1));
+        }
+        let id = self.last_session;
+        let peer = session.peer().clone();
+        tracing::debug!(session = %id, %peer, address = %session.remote_address(), "session opened");
+        let news = self.news.clone();
+        match peer.role {
+            Role::Slave => self.sessions.open(id, session, news, News::Slave),
+            Role::Framework => self.sessions.open(id, session, news, News::Framework),
+            // The listener lets no other role in.
+            Role::Operator | Role::Master | Role::Executor => {
+                self.sessions.open(id, session, news, News::Operator);
+            }
+        }
+        (id, peer)
     }
 
     fn on_reply(&mut self, reply: Reply) {
@@ -343,15 +378,16 @@ impl Dispatcher {
             Effect::AnswerReceipt { session, request, receipt } => {
                 self.ask(Work::Receipt { session, request, receipt });
             }
-            Effect::AnswerHistory { session, request, task } => {
-                let answer = match task {
-                    Some(task) => self.history.find(task).map(|view| vec![view]),
-                    None => Some(self.history.newest(self.config.page_max)),
+            Effect::AnswerHistory { session, request, of } => {
+                let page_max = self.config.page_max;
+                let answer = match of {
+                    Remembered::Task(task) => match self.history.find(task) {
+                        Some(view) => Ok(Answer::Tasks(Page { items: vec![view], more: false })),
+                        None => Err(Refusal::UnknownTask(task)),
+                    },
+                    Remembered::Ended(after) => Ok(Answer::Tasks(self.history.ended(after, page_max))),
+                    Remembered::Events(after) => Ok(Answer::Events(self.history.events(after, page_max))),
                 };
-                let page = |items| Answer::Tasks(Page { items, more: false });
-                // History asked for all of it always has an answer.
-                let unknown = task.map_or(Refusal::Overloaded, Refusal::UnknownTask);
-                let answer = answer.map(page).ok_or(unknown);
                 self.answer(session, MasterToOperator::Answer { request, answer });
             }
             Effect::Publish(event) => self.publish(&event),
@@ -381,7 +417,7 @@ impl Dispatcher {
     }
 
     fn publish(&mut self, event: &Event) {
-        self.history.see(event);
+        self.history.see(driver::now(), event);
         log(event);
         if let Event::Leading(_) = event
             && let Some((ready, leading)) = self.ready.take()
@@ -412,6 +448,7 @@ fn cut(message: &mut MasterToOperator) -> bool {
         Answer::Frameworks(page) => halve(page),
         Answer::Offers(page) => halve(page),
         Answer::InverseOffers(page) => halve(page),
+        Answer::Events(page) => halve(page),
         Answer::Done { .. }
         | Answer::Draining { .. }
         | Answer::InverseOffered(_)
@@ -504,6 +541,7 @@ fn machine(config: &config::Master) -> Config {
         failover_timeout_max: millis(config.failover_timeout_max),
         removal_share: u32::from(config.removal_share_percent) * 10,
         removal_window: millis(config.removal_window),
+        revoke_grace: millis(config.revoke_grace),
         ..Config::default()
     };
     // A slave that does not answer is noticed within the health timeout; then a revocation has its own time (R22).

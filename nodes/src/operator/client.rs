@@ -25,6 +25,8 @@ pub struct Client {
     credentials: Credentials,
     timeout: Duration,
     session: Option<Live>,
+    /// The last master that said that it does not lead, and who does, where it knew.
+    standby: Option<(SocketAddr, Option<SocketAddr>)>,
     last_request: u32,
     events: VecDeque<Event>,
 }
@@ -69,6 +71,7 @@ impl Client {
             credentials,
             timeout: connection.timeout.as_duration(),
             session: None,
+            standby: None,
             last_request: 0,
             events: VecDeque::new(),
         })
@@ -79,6 +82,11 @@ impl Client {
         &self.credentials.peer().name
     }
 
+    /// Where the leader is, once it has answered.
+    pub fn leader(&self) -> Option<SocketAddr> {
+        self.session.as_ref().map(|live| live.address)
+    }
+
     /// Asks the leader, and waits for the answer. Events that arrive meanwhile are kept for
     /// [`event`](Self::event).
     ///
@@ -86,16 +94,11 @@ impl Client {
     /// [`Problem`]; where no leader answered, what was asked may or may not have happened.
     pub async fn ask(&mut self, command: Command) -> Result<Answer, Problem> {
         let deadline = Instant::now() + self.timeout;
+        self.standby = None;
         let asking = self.ask_leader(command);
         match tokio::time::timeout_at(deadline, asking).await {
             Ok(answer) => answer,
-            Err(_elapsed) => {
-                let at = self.session.take().map_or_else(String::new, |live| format!(" by {}", live.address));
-                let waited = self.timeout;
-                let message = format!("no answer was given{at} within {waited:?}");
-                let failure = Failure::new(Exit::Unreachable, message);
-                Err(Problem::Unreached(failure.help("is a master leading? --timeout waits longer")))
-            }
+            Err(_elapsed) => Err(Problem::Unreached(self.unanswered())),
         }
     }
 
@@ -130,6 +133,32 @@ impl Client {
         }
     }
 
+    /// Why there was no answer in time.
+    fn unanswered(&mut self) -> Failure {
+        let at = self.session.take().map(|live| live.address);
+        let waited = self.timeout;
+        let (message, help) = match self.standby {
+            Some((standby, None)) => (
+                format!("no master leads: {standby} stands by, and knows of no leader"),
+                "wait until one is elected (--timeout waits longer); the masters' logs tell why none is",
+            ),
+            Some((standby, Some(leader))) if at != Some(leader) => (
+                format!(
+                    "the leader was not reached: {standby} says that {leader} leads, which does not answer"
+                ),
+                "wait until another is elected (--timeout waits longer), or see why that one does not answer",
+            ),
+            Some(_) | None => (
+                match at {
+                    Some(at) => format!("no answer was given by {at} within {waited:?}"),
+                    None => format!("no master was reached within {waited:?}"),
+                },
+                "is a master leading? --timeout waits longer",
+            ),
+        };
+        Failure::new(Exit::Unreachable, message).help(help)
+    }
+
     async fn ask_leader(&mut self, command: Command) -> Result<Answer, Problem> {
         let mut asked: Vec<SocketAddr> = Vec::new();
         loop {
@@ -144,9 +173,11 @@ impl Client {
                         Ok(leader) if Some(leader) != here => {
                             self.masters.retain(|known| *known != leader);
                             self.masters.insert(0, leader);
+                            self.standby = here.map(|here| (here, Some(leader)));
                             asked.clear();
                         }
                         Ok(_) | Err(_) => {
+                            self.standby = here.map(|here| (here, None));
                             asked.extend(here);
                             tokio::time::sleep(ELECTION_PAUSE).await;
                         }

@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use neap_protocol::message::{Event, InverseAnswer};
+use neap_protocol::message::{Event, InverseAnswer, InverseOutcome, PastEvent, TaskView};
+use neap_protocol::task::Reason;
+use neap_protocol::text::Text;
 use neap_protocol::time::Moment;
 use serde::Serialize;
 
 use crate::driver;
-use crate::output::printable;
+use crate::output::{clock, counted, printable};
 
-use super::views::{clock, left};
+use super::views::asked;
 
 /// An event, and when this program heard of it.
 #[derive(Clone, Debug, Serialize)]
@@ -41,6 +43,12 @@ struct About {
 }
 
 impl Line {
+    /// A line of an event that the master remembers.
+    pub(super) fn of_past(past: &PastEvent) -> Self {
+        let (kind, about, text) = told(&past.event);
+        Self { at_ms: past.at.0, event: kind, about, text }
+    }
+
     /// A line of this moment.
     pub(super) fn of(event: &Event) -> Self {
         let (kind, about, text) = told(event);
@@ -102,62 +110,59 @@ fn told(event: &Event) -> (&'static str, About, String) {
                 reason: Some(view.reason.to_string()),
                 ..About::default()
             };
-            let explained = view.reason != neap_protocol::task::Reason::Normal;
-            let why = if explained { format!(": {}", view.reason) } else { String::new() };
-            let (id, name, framework, slave) = (view.id, &view.name, &view.framework, &view.slave_name);
-            ("task", about, format!("{id} {name} of {framework} on {slave} {}{why}", view.state))
+            ("task", about, task(view))
         }
         Event::TaskAcknowledged { task } => {
             let about = About { task: Some(task.to_string()), ..framework_about(&task.framework) };
             ("task-acknowledged", about, format!("the end of {task} is acknowledged"))
         }
         Event::HoldPlaced { slave, name, hold } => {
-            let why = if hold.reason.is_empty() { String::new() } else { format!(": {}", hold.reason) };
-            let text = format!("{} holds {name} ({slave}) back, by {}{why}", hold.name, hold.by);
+            let why = because(&hold.reason);
+            let text = format!("{} placed the hold {} on {name} ({slave}){why}", hold.by, hold.name);
             ("hold-placed", slave_about(slave), text)
         }
         Event::HoldLifted { slave, name, hold, by } => {
-            ("hold-lifted", slave_about(slave), format!("{by} lifted {hold} from {name} ({slave})"))
+            ("hold-lifted", slave_about(slave), format!("{by} lifted the hold {hold} from {name} ({slave})"))
         }
         Event::InverseOffered(view) => {
             let text = format!(
-                "{} asks {} for resources of {} back within {}",
+                "{} asks {} for {} on {} back by {}{}",
                 view.id,
                 view.framework_name,
+                asked(&view.ask),
                 view.slave_name,
-                left(view.deadline)
+                clock(view.deadline),
+                because(&view.reason)
             );
             ("inverse-offered", inverse_about(view), text)
         }
         Event::InverseAnswered(view) => {
             let answer = match &view.answer {
-                Some(InverseAnswer::Accept { .. }) => "accepted".to_owned(),
-                Some(InverseAnswer::Decline { reason }) => format!("declined: {reason}"),
-                None => "has not answered".to_owned(),
+                Some(InverseAnswer::Accept { .. }) => format!("accepted {}", view.id),
+                Some(InverseAnswer::Decline { reason }) => format!("declined {}{}", view.id, because(reason)),
+                None => format!("has not answered {}", view.id),
             };
-            ("inverse-answered", inverse_about(view), format!("{} {answer} {}", view.framework_name, view.id))
+            ("inverse-answered", inverse_about(view), format!("{} {answer}", view.framework_name))
         }
         Event::Revoking { inverse_offer, tasks } => {
             let list: Vec<String> = tasks.iter().take(8).map(ToString::to_string).collect();
             let more = if tasks.len() > list.len() { ", …" } else { "" };
-            let text = format!("{inverse_offer} revokes {} tasks: {}{more}", tasks.len(), list.join(", "));
+            let count = counted(tasks.len() as u64, "task");
+            let text = format!("{inverse_offer} revokes {count}: {}{more}", list.join(", "));
             ("revoking", offer_about(inverse_offer), text)
         }
         Event::InverseReturned(id) => {
             ("inverse-returned", offer_about(id), format!("everything that {id} asked for came back"))
         }
         Event::InverseClosed { inverse_offer, outcome } => {
-            let how = match outcome {
-                neap_protocol::message::InverseOutcome::Returned => "returned in time",
-                neap_protocol::message::InverseOutcome::Revoked => "the rest was revoked",
-                neap_protocol::message::InverseOutcome::Cancelled => "cancelled",
-                neap_protocol::message::InverseOutcome::Void => "the slave or the framework is gone",
-            };
+            let how = how(*outcome);
             ("inverse-closed", offer_about(inverse_offer), format!("{inverse_offer} is over: {how}"))
         }
         Event::Draining(view) => {
             let about = About { drain: Some(view.id.to_string()), ..slave_about(&view.slave) };
-            let text = format!("{} drains {} until {}", view.id, view.slave_name, clock(view.deadline));
+            let until = clock(view.deadline);
+            let text =
+                format!("{} drains {} until {until}{}", view.id, view.slave_name, because(&view.reason));
             ("draining", about, text)
         }
         Event::DrainEnded { drain, slave, name, end } => {
@@ -171,6 +176,28 @@ fn told(event: &Event) -> (&'static str, About, String) {
         Event::RemovalsResumed => {
             ("removals-resumed", About::default(), "silent slaves are removed again".to_owned())
         }
+    }
+}
+
+/// A task's state in words.
+pub(super) fn task(view: &TaskView) -> String {
+    let why = if view.reason == Reason::Normal { String::new() } else { format!(" ({})", view.reason) };
+    let name = if view.name == view.framework { String::new() } else { format!(" {}", view.name) };
+    format!("{}{name} of {} on {}: {}{why}", view.id, view.framework, view.slave_name, view.state)
+}
+
+/// A reason after what it is the reason of, where there is one.
+pub(super) fn because(reason: &Text) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}
+
+/// How an inverse offer ended, in words.
+pub(super) fn how(outcome: InverseOutcome) -> &'static str {
+    match outcome {
+        InverseOutcome::Returned => "returned in time",
+        InverseOutcome::Revoked => "the rest was revoked",
+        InverseOutcome::Cancelled => "cancelled",
+        InverseOutcome::Void => "the slave or the framework is gone",
     }
 }
 

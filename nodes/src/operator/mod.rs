@@ -8,23 +8,25 @@ mod events;
 mod takeout;
 mod views;
 
-use neap_protocol::message::{Answer, Command, Page, Query, Refusal, SlaveRef};
+use neap_protocol::ids::TaskId;
+use neap_protocol::message::{Answer, Command, Page, Query, Refusal, SlaveRef, SlaveView, TaskView};
+use neap_protocol::registry::drain_hold;
 use neap_protocol::text::Name;
 use serde::Serialize;
 
 use crate::cli::Context;
 use crate::cli::change::{Activate, Deactivate, Drain, FrameworkRef, InverseOffer};
-use crate::cli::show::{Events, Show};
+use crate::cli::show::{Events, Show, Tasks};
 use crate::cli::work::Kill;
 use crate::config::Connection;
 use crate::exit::Exit;
 use crate::near;
-use crate::output::{Failure, Printer, Row};
+use crate::output::{Failure, Format, Printer, Row, counted};
 use crate::shutdown::{Signal, Signals};
 
 pub use client::{Client, Problem};
 use events::Line;
-use views::{FrameworkRow, InverseOfferRow, OfferRow, SlaveRow, TaskRow};
+use views::{DrainRow, FrameworkRow, HeldRow, InverseOfferRow, OfferRow, SlaveRow, TaskRow};
 
 /// What an operator asked for.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ use views::{FrameworkRow, InverseOfferRow, OfferRow, SlaveRow, TaskRow};
 pub enum Task {
     Status(Show),
     Slaves(Show),
-    Tasks(Show),
+    Tasks(Tasks),
     Frameworks(Show),
     Offers(Show),
     InverseOffers(Show),
@@ -65,9 +67,9 @@ pub fn main(task: Task, context: &Context) -> Result<Exit, Failure> {
 
 fn connection(task: &Task, context: &Context) -> Result<Connection, Failure> {
     let connect = match task {
+        Task::Tasks(args) => &args.connect,
         Task::Status(args)
         | Task::Slaves(args)
-        | Task::Tasks(args)
         | Task::Frameworks(args)
         | Task::Offers(args)
         | Task::InverseOffers(args) => &args.connect,
@@ -95,9 +97,17 @@ impl Operator {
                 let slaves = self.slaves().await?;
                 self.list::<SlaveRow, _>(slaves, "no slaves: `neap slave` starts one")?;
             }
+            Task::Tasks(args) if args.ended => {
+                let mut tasks = self.ended().await?;
+                tasks.reverse();
+                self.list::<TaskRow, _>(tasks, "no task has ended since this master leads")?;
+            }
             Task::Tasks(_) => {
                 let tasks = self.tasks().await?;
-                self.list::<TaskRow, _>(tasks, "no tasks: `neap run` starts some")?;
+                self.list::<TaskRow, _>(
+                    tasks,
+                    "no tasks: `neap run` starts some, `--ended` lists those that were",
+                )?;
             }
             Task::Frameworks(_) => {
                 let frameworks = self.frameworks().await?;
@@ -112,19 +122,16 @@ impl Operator {
                 self.list::<InverseOfferRow, _>(open, "no inverse offers are open")?;
             }
             Task::Events(args) if args.follow => return self.follow().await,
-            Task::Events(_) => self.history().await?,
+            Task::Events(_) => {
+                for past in self.past().await? {
+                    self.printer.one(&Line::of_past(&past))?;
+                }
+            }
             Task::Deactivate(args) => self.deactivate(args).await?,
             Task::Activate(args) => self.activate(args).await?,
             Task::InverseOffer(args) => return self.inverse_offer(args.action).await,
             Task::Drain(args) => return self.drain(args.action).await,
-            Task::Kill(args) => {
-                let changed = self.done(Command::Kill(args.task)).await?;
-                let text = match changed {
-                    true => format!("{} is being killed", args.task),
-                    false => format!("{} is being killed already", args.task),
-                };
-                self.printer.one(&Outcome { changed, text })?;
-            }
+            Task::Kill(args) => self.kill(args.task).await?,
         }
         Ok(Exit::Success)
     }
@@ -133,9 +140,12 @@ impl Operator {
         let Answer::Status(status) = self.client.ask(Command::Show(Query::Status)).await? else {
             return Err(unexpected());
         };
-        self.printer.one(&Glance {
+        let slaves: Vec<SlaveRow> = self.slaves().await?.into_iter().map(SlaveRow::from).collect();
+        let held: Vec<HeldRow> = slaves.iter().flat_map(SlaveRow::held).collect();
+        let draining: Vec<DrainRow> = slaves.iter().filter_map(SlaveRow::draining).collect();
+        let glance = Glance {
+            leader: self.client.leader().map(|address| address.to_string()),
             epoch: status.epoch.0,
-            slaves: status.slaves,
             connected: status.connected,
             deactivated: status.deactivated,
             unreachable: status.unreachable,
@@ -144,12 +154,48 @@ impl Operator {
             offers: status.offers,
             drains: status.drains,
             removals_halted: status.removals_halted,
-        })?;
-        let slaves = self.slaves().await?;
-        if !slaves.is_empty() {
-            self.printer.note("")?;
+            slaves,
+        };
+        self.printer.one(&glance)?;
+        if self.printer.format() == Format::Json {
+            return Ok(());
         }
-        self.list::<SlaveRow, _>(slaves, "no slaves: `neap slave` starts one")
+        self.printer.note("")?;
+        self.printer.rows(&glance.slaves, "no slaves: `neap slave` starts one")?;
+        if !held.is_empty() {
+            self.printer.note("")?;
+            self.printer.rows(&held, "")?;
+        }
+        if !draining.is_empty() {
+            self.printer.note("")?;
+            self.printer.rows(&draining, "")?;
+        }
+        Ok(())
+    }
+
+    /// Ends a task; one that is over already is as it was to be.
+    async fn kill(&mut self, task: TaskId) -> Result<(), Failure> {
+        let (changed, text) = match self.client.ask(Command::Kill(task)).await {
+            Ok(Answer::Done { changed: true }) => (true, format!("{task} is being killed")),
+            Ok(Answer::Done { changed: false }) => (false, format!("{task} is being killed already")),
+            Ok(_) => return Err(unexpected()),
+            Err(Problem::Refused(refusal @ Refusal::UnknownTask(_))) => match self.task(task).await? {
+                Some(view) => (false, format!("nothing to kill: {}", events::task(&view))),
+                None => return Err(Problem::Refused(refusal).into()),
+            },
+            Err(problem) => return Err(problem.into()),
+        };
+        Ok(self.printer.one(&Outcome { changed, text })?)
+    }
+
+    /// A task, one that ended lately included.
+    async fn task(&mut self, task: TaskId) -> Result<Option<TaskView>, Failure> {
+        match self.client.ask(Command::Show(Query::Task(task))).await {
+            Ok(Answer::Tasks(page)) => Ok(page.items.into_iter().next()),
+            Ok(_) => Err(unexpected()),
+            Err(Problem::Refused(Refusal::UnknownTask(_))) => Ok(None),
+            Err(problem) => Err(problem.into()),
+        }
     }
 
     async fn deactivate(&mut self, args: Deactivate) -> Result<(), Failure> {
@@ -163,39 +209,61 @@ impl Operator {
     }
 
     async fn activate(&mut self, args: Activate) -> Result<(), Failure> {
-        let hold = match (args.all, args.hold) {
-            (true, _) => None,
-            (false, hold) => Some(hold.unwrap_or_else(|| self.client.name().clone())),
+        let slave = args.slave;
+        let before = self.slave(&slave).await?;
+        let lift = match (args.all, args.hold) {
+            (true, _) => vec![None],
+            (false, Some(hold)) => vec![Some(hold)],
+            (false, None) => self.own_holds(&before).into_iter().map(Some).collect(),
         };
-        let slave = args.slave.clone();
-        let changed = self.done(Command::Activate { slave, hold: hold.clone() }).await?;
-        let view = self.slave(&args.slave).await?;
-        let left: Vec<String> =
-            view.holds.iter().map(|hold| format!("{} by {}", hold.name, hold.by)).collect();
-        let lifted = match (changed, hold) {
-            (true, _) => "lifted".to_owned(),
-            (false, Some(hold)) => format!("there is no hold {hold}"),
-            (false, None) => "there is no hold to lift".to_owned(),
+        let mut changed = false;
+        for hold in lift {
+            changed |= self.done(Command::Activate { slave: slave.clone(), hold }).await?;
+        }
+        let after = self.slave(&slave).await?;
+        let left = |name: &Name| after.holds.iter().any(|hold| hold.name == *name);
+        let gone = before.holds.iter().map(|hold| &hold.name).filter(|name| !left(name));
+        let lifted: Vec<String> = gone.map(ToString::to_string).collect();
+        let done = match changed {
+            true => format!("lifted {}", lifted.join(", ")),
+            false => "there was nothing to lift".to_owned(),
         };
-        let text = match left.is_empty() {
-            true => format!("{lifted}; {} is offered", args.slave),
-            false => format!("{lifted}; {} is still held back: {}", args.slave, left.join(", ")),
+        let held: Vec<String> =
+            after.holds.iter().map(|hold| format!("{} by {}", hold.name, hold.by)).collect();
+        let text = match held.is_empty() {
+            true => format!("{done}; {slave} is offered"),
+            false => format!("{done}; {slave} is still held back: {}", held.join(", ")),
         };
-        Ok(self.printer.one(&Outcome { changed, text })?)
+        self.printer.one(&Outcome { changed, text })?;
+        if let Some(hold) = after.holds.first() {
+            let draining = after.drain.as_ref().filter(|drain| drain.end.is_none());
+            let draining = draining.filter(|drain| drain_hold(drain.id).as_ref() == Some(&hold.name));
+            self.printer.note(match draining {
+                Some(drain) => format!("`neap drain --cancel {}` gives up the drain, and its hold", drain.id),
+                None => {
+                    format!("`neap activate {slave} --hold {}` lifts that one, --all every one", hold.name)
+                }
+            })?;
+        }
+        Ok(())
     }
 
-    async fn history(&mut self) -> Result<(), Failure> {
-        let Answer::Tasks(page) = self.client.ask(Command::Show(Query::History)).await? else {
-            return Err(unexpected());
-        };
-        let ended: Vec<_> = page.items.into_iter().rev().collect();
-        self.list::<TaskRow, _>(ended, "no task has ended since this master leads")?;
-        Ok(self.printer.note("`neap events --follow` prints everything that happens from here on")?)
+    /// The holds that an operator means who names none: the one with the operator's name, and that of the operator's
+    /// own drain, once it is over.
+    fn own_holds(&self, slave: &SlaveView) -> Vec<Name> {
+        let own = self.client.name();
+        let over = slave.drain.as_ref().filter(|drain| drain.end.is_some() && drain.by == *own);
+        let of_drain = over.and_then(|drain| drain_hold(drain.id));
+        let mut holds = vec![own.clone()];
+        holds.extend(of_drain.filter(|name| slave.holds.iter().any(|hold| hold.name == *name)));
+        holds
     }
 
     async fn follow(&mut self) -> Result<Exit, Failure> {
         let mut signals = Signals::new().map_err(|error| Failure::because("listen to signals", &error))?;
         self.watch().await?;
+        // So that a program knows from when on nothing is missed.
+        self.printer.one(&Line::note("watching", "what happens from here on; Ctrl-C ends it".to_owned()))?;
         loop {
             tokio::select! {
                 event = self.client.event() => self.printer.one(&Line::of(&event?))?,
@@ -220,20 +288,29 @@ impl Operator {
         Ok(changed)
     }
 
-    /// Asks, and answers the refusal of an unknown slave with those that were probably meant.
+    /// Asks, and explains a refusal.
     async fn ask(&mut self, command: Command) -> Result<Answer, Failure> {
         match self.client.ask(command).await {
             Ok(answer) => Ok(answer),
-            Err(Problem::Refused(Refusal::UnknownSlave(SlaveRef::Name(name)))) => {
-                let slaves = self.slaves().await?;
-                let known = slaves.iter().map(|slave| slave.name.as_str());
-                Err(near::unknown("slave", name.as_str(), known, "neap slaves"))
-            }
-            Err(problem) => Err(problem.into()),
+            Err(problem) => Err(self.explained(problem).await),
         }
     }
 
-    async fn slave(&mut self, slave: &SlaveRef) -> Result<neap_protocol::message::SlaveView, Failure> {
+    /// A problem in words; an unknown slave's with those that were probably meant.
+    async fn explained(&mut self, problem: Problem) -> Failure {
+        let Problem::Refused(Refusal::UnknownSlave(SlaveRef::Name(name))) = problem else {
+            return problem.into();
+        };
+        match self.slaves().await {
+            Ok(slaves) => {
+                let known = slaves.iter().map(|slave| slave.name.as_str());
+                near::unknown("slave", name.as_str(), known, "neap slaves")
+            }
+            Err(failure) => failure,
+        }
+    }
+
+    async fn slave(&mut self, slave: &SlaveRef) -> Result<SlaveView, Failure> {
         let Answer::Slaves(page) = self.ask(Command::Show(Query::Slave(slave.clone()))).await? else {
             return Err(unexpected());
         };
@@ -274,14 +351,14 @@ impl Operator {
 
 /// A listing of the leader's, page by page.
 macro_rules! listing {
-    ($name:ident, $view:ident, $variant:ident, $item:ident => $key:expr) => {
+    ($name:ident, $view:ident, $query:ident -> $answer:ident, $item:ident => $key:expr) => {
         impl Operator {
             async fn $name(&mut self) -> Result<Vec<neap_protocol::message::$view>, Failure> {
                 let mut all: Vec<neap_protocol::message::$view> = Vec::new();
                 loop {
                     let after = all.last().map(|$item| $key);
-                    let answer = self.client.ask(Command::Show(Query::$variant { after })).await?;
-                    let Answer::$variant(Page { items, more }) = answer else {
+                    let answer = self.client.ask(Command::Show(Query::$query { after })).await?;
+                    let Answer::$answer(Page { items, more }) = answer else {
                         return Err(unexpected());
                     };
                     let last = !more || items.is_empty();
@@ -295,11 +372,13 @@ macro_rules! listing {
     };
 }
 
-listing!(slaves, SlaveView, Slaves, view => view.id);
-listing!(tasks, TaskView, Tasks, view => (view.slave, view.id));
-listing!(frameworks, FrameworkView, Frameworks, view => view.id);
-listing!(offers, OfferView, Offers, view => view.id);
-listing!(inverse_offers, InverseOfferView, InverseOffers, view => view.id);
+listing!(slaves, SlaveView, Slaves -> Slaves, view => view.id);
+listing!(tasks, TaskView, Tasks -> Tasks, view => (view.slave, view.id));
+listing!(ended, TaskView, Ended -> Tasks, view => view.id);
+listing!(frameworks, FrameworkView, Frameworks -> Frameworks, view => view.id);
+listing!(offers, OfferView, Offers -> Offers, view => view.id);
+listing!(inverse_offers, InverseOfferView, InverseOffers -> InverseOffers, view => view.id);
+listing!(past, PastEvent, Events -> Events, past => past.number);
 
 /// What became of a change.
 #[derive(Debug, Serialize)]
@@ -314,10 +393,11 @@ impl std::fmt::Display for Outcome {
     }
 }
 
+/// The cluster, for `neap status`: in text, the slaves follow as a table.
 #[derive(Debug, Serialize)]
 struct Glance {
+    leader: Option<String>,
     epoch: u64,
-    slaves: u32,
     connected: u32,
     deactivated: u32,
     unreachable: u32,
@@ -326,19 +406,28 @@ struct Glance {
     offers: u32,
     drains: u32,
     removals_halted: bool,
+    slaves: Vec<SlaveRow>,
 }
 
 impl std::fmt::Display for Glance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let leader = self.leader.as_deref().unwrap_or("-");
+        writeln!(f, "{leader} leads, in epoch {}", self.epoch)?;
         writeln!(
             f,
-            "epoch {}: {} slaves ({} connected, {} deactivated, {} unreachable)",
-            self.epoch, self.slaves, self.connected, self.deactivated, self.unreachable
+            "{}: {} connected, {} deactivated, {} unreachable",
+            counted(self.slaves.len() as u64, "slave"),
+            self.connected,
+            self.deactivated,
+            self.unreachable
         )?;
         write!(
             f,
-            "{} frameworks, {} tasks, {} offers, {} drains in progress",
-            self.frameworks, self.tasks, self.offers, self.drains
+            "{}, {}, {}, {} in progress",
+            counted(self.frameworks, "framework"),
+            counted(self.tasks, "task"),
+            counted(self.offers, "offer"),
+            counted(self.drains, "drain")
         )?;
         match self.removals_halted {
             true => write!(f, "\nremovals are halted: too much of the cluster is silent"),

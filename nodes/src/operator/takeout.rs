@@ -1,31 +1,33 @@
 //! Taking resources back: inverse offers and drains, attached or not.
 //!
 //! An attached command watches first and asks then, so that it misses nothing. It prints a line for each task that
-//! moves and for who holds the drain up, until the end. Ctrl-C only detaches.
+//! moves, and says who holds things up whenever nothing has moved for a moment, until the end. Ctrl-C only detaches.
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::pin::pin;
+use std::time::Duration;
 
 use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId};
 use neap_protocol::message::{
-    Answer, Command, DrainEnd, DrainPlan, DrainView, Event, InverseAnswer, InverseAsk, InverseOutcome, Query,
-    ReceiptId, ReceiptLine, Refusal, SlaveRef, Then,
+    Answer, Command, DrainEnd, DrainPlan, DrainView, Event, InverseAnswer, InverseAsk, InverseOfferView,
+    InverseOutcome, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus, Then,
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::task::TaskState;
-use neap_protocol::text::Text;
 use neap_protocol::time::{Millis, Moment};
 use serde::Serialize;
 
 use crate::cli::change::{DrainAction, InverseOfferAction, PlanDigest};
+use crate::driver;
 use crate::exit::Exit;
-use crate::output::{Cell, Column, Failure, Row, printable};
+use crate::output::{Cell, Column, Failure, Format, Row, clock, counted, exact_clock, printable};
 use crate::shutdown::{Signal, Signals};
 use crate::units::Period;
 
 use super::client::Problem;
-use super::events::Line;
-use super::views::{clock, left, wait};
+use super::events::{Line, because, how};
+use super::views::{asked, left, wait};
 use super::{Operator, Outcome, unexpected};
 
 impl Operator {
@@ -41,7 +43,7 @@ impl Operator {
                 (framework, slave, cpus, mem, deadline, reason, detach)
             }
         };
-        let framework = self.framework(&framework).await?;
+        let of = self.framework(&framework).await?;
         let ask = match (cpus, mem) {
             (None, None) => InverseAsk::Everything,
             (cpus, mem) => InverseAsk::Amount(Resources::new(
@@ -49,21 +51,29 @@ impl Operator {
                 mem.map_or(0, |mem| mem.bytes()),
             )),
         };
+        let wanted = asked(&ask);
         let mut signals = self.attach(detach).await?;
-        let command = Command::InverseOffer {
-            framework,
-            slave: slave.clone(),
-            ask,
-            deadline: millis(deadline),
-            reason,
+        let deadline = millis(deadline);
+        let same = ask.clone();
+        let command = Command::InverseOffer { framework: of, slave: slave.clone(), ask, deadline, reason };
+        let (id, by, changed) = match self.client.ask(command).await {
+            Ok(Answer::InverseOffered(id)) => (id, driver::now().after(deadline), true),
+            // To ask again for the same is success, and follows it.
+            Err(Problem::Refused(refusal @ Refusal::AlreadyAsked(id))) => {
+                let open = self.inverse_offers().await?.into_iter().find(|view| view.id == id);
+                let Some(view) = open.filter(|view| view.ask == same) else {
+                    return Err(Problem::Refused(refusal).into());
+                };
+                (id, view.deadline, false)
+            }
+            Ok(_) => return Err(unexpected()),
+            Err(problem) => return Err(self.explained(problem).await),
         };
-        let Answer::InverseOffered(id) = self.ask(command).await? else {
-            return Err(unexpected());
-        };
-        let text = format!("{id} asks {framework} for resources of {slave} back within {deadline}");
-        self.printer.one(&Outcome { changed: true, text })?;
+        let (already, by) = (if changed { "" } else { " already" }, clock(by));
+        let text = format!("{id} asks {framework}{already} for {wanted} on {slave} back by {by}");
+        self.printer.one(&Asked { changed, inverse_offer: id.to_string(), text })?;
         match &mut signals {
-            Some(signals) => self.until_closed(id, framework, signals).await,
+            Some(signals) => self.until_closed(id, signals).await,
             None => Ok(Exit::Success),
         }
     }
@@ -73,16 +83,18 @@ impl Operator {
         match action {
             DrainAction::Begin { slave, deadline, reason, then, if_plan, detach } => {
                 let if_plan = if_plan.map(|digest| digest.0);
+                // To ask again for the same changes nothing, and follows it.
+                let follow = format!("`neap drain {slave} --deadline {deadline}` follows it");
                 let deadline = millis(deadline);
                 let command = Command::Drain { slave: slave.clone(), deadline, reason, then, if_plan };
-                return self.begin_drain(slave, command, detach).await;
+                return self.begin_drain(slave, command, detach, &follow).await;
             }
             DrainAction::Plan { slave, deadline, then } => {
                 let command = Command::PlanDrain { slave, deadline: millis(deadline), then };
                 let Answer::Plan(plan) = self.ask(command).await? else {
                     return Err(unexpected());
                 };
-                self.plan(&plan, then)?;
+                self.plan(&plan, deadline, then)?;
             }
             DrainAction::Now { slave, detach } => return self.drain_now(slave, detach).await,
             DrainAction::Cancel(id) => {
@@ -92,7 +104,9 @@ impl Operator {
             }
             DrainAction::Extend(id, deadline) => {
                 let changed = self.done(Command::ExtendDrain(id, millis(deadline))).await?;
-                self.printer.one(&Outcome { changed, text: format!("{id} has {deadline} from now") })?;
+                let until = clock(driver::now().after(millis(deadline)));
+                let text = format!("the deadline of {id} is now {until}, {deadline} from now");
+                self.printer.one(&Outcome { changed, text })?;
             }
             DrainAction::Receipt(id) => self.receipt(id).await?,
         }
@@ -104,19 +118,33 @@ impl Operator {
         slave: SlaveRef,
         command: Command,
         detach: bool,
+        follow: &str,
     ) -> Result<Exit, Failure> {
         let mut signals = self.attach(detach).await?;
         let Answer::Draining { drain, changed } = self.ask(command).await? else {
             return Err(unexpected());
         };
-        let text = match changed {
-            true => format!("{drain} drains {slave}"),
-            false => format!("{drain} drains {slave} already"),
+        let view = self.drain_view(drain).await?;
+        let already = if changed { "" } else { " already" };
+        let text = match &view {
+            Some(DrainView { end: Some(DrainEnd::Drained), then: Then::Stay, .. }) => {
+                format!("{slave} is drained{already}, by {drain}")
+            }
+            Some(view) => format!(
+                "{drain} drains {slave}{already}, until {}{}",
+                clock(view.deadline),
+                because(&view.reason)
+            ),
+            None => format!("{drain} has drained {slave}, which has left for good"),
         };
         self.printer.one(&Begun { changed, drain: drain.to_string(), text })?;
-        match &mut signals {
-            Some(signals) => self.until_drained(drain, &slave, signals).await,
-            None => Ok(Exit::Success),
+        match (&mut signals, view) {
+            (Some(signals), Some(view)) => self.until_drained(&view, &slave, signals, follow).await,
+            (Some(_), None) => self.printed_end(drain, &slave, DrainEnd::SlaveGone, Then::Unregister),
+            (None, _) => {
+                self.printer.note(follow)?;
+                Ok(Exit::Success)
+            }
         }
     }
 
@@ -131,13 +159,14 @@ impl Operator {
             return Ok(Exit::Success);
         };
         loop {
-            let Some(event) = self.event(signals).await? else {
+            let Next::Event(event) = self.next(signals, None).await? else {
                 return self.detached("the slave goes on leaving; `neap slaves` shows it");
             };
-            if concerns(&event, id, &BTreeSet::new()) {
+            if is_progress(&event, id, &BTreeSet::new()) {
                 self.printer.one(&Line::of(&event))?;
             }
-            if matches!(event, Event::SlaveUnregistered { slave, .. } if slave == id) {
+            if matches!(*event, Event::SlaveUnregistered { slave, .. } if slave == id) {
+                self.printer.note(format!("`neap drain --receipt {id}` shows what was done to each task"))?;
                 return Ok(Exit::Success);
             }
         }
@@ -153,16 +182,23 @@ impl Operator {
         Ok(Some(signals))
     }
 
-    /// The next event, or nothing after Ctrl-C.
-    async fn event(&mut self, signals: &mut Signals) -> Result<Option<Event>, Failure> {
+    /// Waits for what comes next; for an event, no longer than `quiet`.
+    async fn next(&mut self, signals: &mut Signals, quiet: Option<Duration>) -> Result<Next, Failure> {
+        let mut pause = pin!(async {
+            match quiet {
+                Some(quiet) => tokio::time::sleep(quiet).await,
+                None => std::future::pending().await,
+            }
+        });
         loop {
             tokio::select! {
                 biased;
                 signal = signals.next() => match signal {
-                    Signal::Interrupt | Signal::Terminate => return Ok(None),
+                    Signal::Interrupt | Signal::Terminate => return Ok(Next::Interrupted),
                     Signal::DrainNow => {}
                 },
-                event = self.client.event() => return event.map(Some),
+                event = self.client.event() => return event.map(|event| Next::Event(Box::new(event))),
+                () = &mut pause => return Ok(Next::Quiet),
             }
         }
     }
@@ -172,30 +208,91 @@ impl Operator {
         Ok(Exit::Detached)
     }
 
-    async fn until_closed(
-        &mut self,
-        id: InverseOfferId,
-        framework: FrameworkId,
-        signals: &mut Signals,
-    ) -> Result<Exit, Failure> {
+    /// The leader is gone, and with it the watch: looks for the next one, and watches there.
+    async fn watch_again(&mut self, lost: Failure) -> Result<(), Failure> {
+        if lost.exit() != Exit::Unreachable {
+            return Err(lost);
+        }
+        self.printer.one(&Line::note("lost", format!("{lost}; looking for the leader")))?;
+        self.watch().await
+    }
+
+    /// Prints what happens until an inverse offer is over.
+    async fn until_closed(&mut self, id: InverseOfferId, signals: &mut Signals) -> Result<Exit, Failure> {
+        let open = |views: Vec<InverseOfferView>| views.into_iter().find(|view| view.id == id);
+        let Some(view) = open(self.inverse_offers().await?) else {
+            return self.closed(id).await;
+        };
+        if view.returned {
+            return self.returned(&view);
+        }
+        let (slave, frameworks) = (view.slave, BTreeSet::from([view.framework]));
         loop {
-            let Some(event) = self.event(signals).await? else {
-                return self
-                    .detached(&format!("{id} goes on; `neap inverse-offer --cancel {id}` takes it back"));
-            };
-            if !is_of(&event, id, framework) {
-                continue;
-            }
-            let outcome =
-                if let Event::InverseClosed { outcome, .. } = &event { Some(*outcome) } else { None };
-            self.printer.one(&Line::of(&event))?;
-            match outcome {
-                None => {}
-                Some(InverseOutcome::Returned | InverseOutcome::Revoked) => return Ok(Exit::Success),
-                Some(InverseOutcome::Cancelled) => return Err(ended(format!("{id} was cancelled"))),
-                Some(InverseOutcome::Void) => {
-                    return Err(ended(format!("{id} is void: the slave or the framework is gone")));
+            let event = match self.next(signals, None).await {
+                Ok(Next::Event(event)) => event,
+                Ok(Next::Quiet) => continue,
+                Ok(Next::Interrupted) => {
+                    let hint = format!(
+                        "{id} goes on; `neap inverse-offers` shows it, `neap inverse-offer --cancel {id}` takes it back"
+                    );
+                    return self.detached(&hint);
                 }
+                Err(lost) => {
+                    self.watch_again(lost).await?;
+                    match open(self.inverse_offers().await?) {
+                        Some(view) if view.returned => return self.returned(&view),
+                        Some(_) => continue,
+                        None => return self.closed(id).await,
+                    }
+                }
+            };
+            if let Event::InverseClosed { inverse_offer, outcome } = *event
+                && inverse_offer == id
+            {
+                self.printer.one(&Line::of(&event))?;
+                return self.outcome(id, outcome);
+            }
+            if matches!(*event, Event::InverseReturned(of) if of == id) {
+                self.printer.one(&Line::of(&event))?;
+                return self.returned(&view);
+            }
+            if is_of(&event, id) || is_move(&event, slave, &frameworks) {
+                self.printer.one(&Line::of(&event))?;
+            }
+        }
+    }
+
+    /// Everything came back: what is left of the inverse offer only keeps it so.
+    fn returned(&mut self, view: &InverseOfferView) -> Result<Exit, Failure> {
+        let InverseOfferView { id, slave_name, framework_name, .. } = view;
+        let until = clock(view.deadline);
+        self.printer.note(format!("{slave_name} is not offered to {framework_name} before {until}"))?;
+        self.printer.note(format!("`neap drain --receipt {id}` shows what was done to each task"))?;
+        Ok(Exit::Success)
+    }
+
+    /// How an inverse offer ended that is not open any more: its receipt tells.
+    async fn closed(&mut self, id: InverseOfferId) -> Result<Exit, Failure> {
+        let query = Query::Receipt(ReceiptId::InverseOffer(id));
+        let Answer::Receipt(lines) = self.ask(Command::Show(query)).await? else {
+            return Err(unexpected());
+        };
+        let outcome = lines.iter().rev().find_map(|(_, line)| closing(line)).ok_or_else(unexpected)?;
+        let event = Event::InverseClosed { inverse_offer: id, outcome };
+        self.printer.one(&Line::of(&event))?;
+        self.outcome(id, outcome)
+    }
+
+    fn outcome(&mut self, id: InverseOfferId, outcome: InverseOutcome) -> Result<Exit, Failure> {
+        let receipt = format!("`neap drain --receipt {id}` shows what was done to each task");
+        match outcome {
+            InverseOutcome::Returned | InverseOutcome::Revoked => {
+                self.printer.note(receipt)?;
+                Ok(Exit::Success)
+            }
+            InverseOutcome::Cancelled => Err(ended(format!("{id} was cancelled")).help(receipt)),
+            InverseOutcome::Void => {
+                Err(ended(format!("{id} is void: the slave or the framework is gone")).help(receipt))
             }
         }
     }
@@ -203,60 +300,72 @@ impl Operator {
     /// Prints what happens until the drain is over. A leader that goes away is looked for again.
     async fn until_drained(
         &mut self,
-        drain: DrainId,
+        view: &DrainView,
         slave: &SlaveRef,
         signals: &mut Signals,
+        follow: &str,
     ) -> Result<Exit, Failure> {
-        let mut progress = Progress::default();
-        let Some(view) = self.drain_view(drain).await? else {
-            return self.printed_end(drain, DrainEnd::SlaveGone, Then::Unregister);
-        };
-        let (id, then) = (view.slave, view.then);
-        self.show_waits(&view, &mut progress)?;
-        if let Some(end) = view.end {
-            return self.printed_end(drain, end, Then::Stay);
+        let (drain, id, then) = (view.id, view.slave, view.then);
+        // A slave that is to unregister has done so when it is gone, which the view does not tell.
+        let over = |end| end != DrainEnd::Drained || then == Then::Stay;
+        if let Some(end) = view.end.filter(|end| over(*end)) {
+            return self.printed_end(drain, slave, end, then);
         }
+        let mut progress = self.progress(view).await?;
         loop {
-            let event = match self.event(signals).await {
-                Ok(Some(event)) => event,
-                Ok(None) => {
-                    let hint =
-                        format!("{drain} of {slave} goes on; `neap drain --cancel {drain}` gives it up");
+            let quiet = (!progress.told).then_some(QUIET);
+            let event = match self.next(signals, quiet).await {
+                Ok(Next::Event(event)) => event,
+                Ok(Next::Quiet) => {
+                    if let Some(view) = self.drain_view(drain).await? {
+                        self.show_waits(&view, &mut progress)?;
+                    }
+                    continue;
+                }
+                Ok(Next::Interrupted) => {
+                    let hint = format!(
+                        "{drain} of {slave} goes on; {follow} again, `neap drain --cancel {drain}` gives it up"
+                    );
                     return self.detached(&hint);
                 }
-                Err(failure) if failure.exit() == Exit::Unreachable => {
-                    self.printer.one(&Line::note("lost", format!("{failure}; looking for the leader")))?;
-                    self.watch().await?;
+                Err(lost) => {
+                    self.watch_again(lost).await?;
                     match self.drain_view(drain).await? {
-                        Some(view) if view.end.is_none() || then == Then::Unregister => continue,
-                        Some(DrainView { end: Some(end), .. }) => return self.printed_end(drain, end, then),
-                        Some(_) => continue,
-                        None => return self.printed_end(drain, DrainEnd::SlaveGone, then),
+                        Some(DrainView { end: Some(end), .. }) if over(end) => {
+                            return self.printed_end(drain, slave, end, then);
+                        }
+                        Some(view) => progress = self.progress(&view).await?,
+                        None => return self.printed_end(drain, slave, DrainEnd::SlaveGone, then),
                     }
+                    continue;
                 }
-                Err(failure) => return Err(failure),
             };
-            if concerns(&event, id, &progress.frameworks) {
+            if progress.concerned_by(&event, view) {
                 self.printer.one(&Line::of(&event))?;
             }
-            if let Event::DrainEnded { drain: of, end, .. } = event
+            if let Event::DrainEnded { drain: of, end, .. } = *event
                 && of == drain
-                && (end != DrainEnd::Drained || then == Then::Stay)
+                && over(end)
             {
-                return self.printed_end(drain, end, then);
+                return self.printed_end(drain, slave, end, then);
             }
-            if matches!(event, Event::SlaveUnregistered { slave: gone, .. } if gone == id) {
-                return self.printed_end(drain, DrainEnd::SlaveGone, then);
+            if matches!(*event, Event::SlaveUnregistered { slave: gone, .. } if gone == id) {
+                return self.printed_end(drain, slave, DrainEnd::SlaveGone, then);
             }
-            let news =
-                matches!(event, Event::Task(_) | Event::TaskAcknowledged { .. } | Event::InverseAnswered(_));
-            if news
-                && !self.client.has_event()
-                && let Some(view) = self.drain_view(drain).await?
-            {
-                self.show_waits(&view, &mut progress)?;
-            }
+            progress.told &= !may_change_waits(&event);
         }
+    }
+
+    async fn progress(&mut self, view: &DrainView) -> Result<Progress, Failure> {
+        let offers = self.inverse_offers().await?;
+        let offers = offers.into_iter().filter(|offer| offer.drain == Some(view.id));
+        Ok(Progress {
+            told: false,
+            waits: Vec::new(),
+            frameworks: view.waiting_for.iter().map(|wait| wait.framework).collect(),
+            offers: offers.map(|offer| offer.id).collect(),
+            deadline: view.deadline,
+        })
     }
 
     /// How the drain is; nothing where it went with its slave.
@@ -271,11 +380,16 @@ impl Operator {
 
     /// Says who holds the drain up, where that has changed.
     fn show_waits(&mut self, view: &DrainView, progress: &mut Progress) -> Result<(), Failure> {
+        progress.told = true;
         progress.frameworks.extend(view.waiting_for.iter().map(|wait| wait.framework));
         let waits: Vec<String> = view.waiting_for.iter().map(wait).collect();
         if waits != progress.waits {
             if !waits.is_empty() {
-                let text = format!("waits for {}; {} left", waits.join("; "), left(view.deadline));
+                let time = match view.revoking {
+                    true => "the deadline is over".to_owned(),
+                    false => format!("{} left", left(view.deadline)),
+                };
+                let text = format!("waits for {}; {time}", waits.join("; "));
                 self.printer.one(&Line::note("waiting", text))?;
             }
             progress.waits = waits;
@@ -283,10 +397,21 @@ impl Operator {
         Ok(())
     }
 
-    fn printed_end(&mut self, drain: DrainId, end: DrainEnd, then: Then) -> Result<Exit, Failure> {
+    fn printed_end(
+        &mut self,
+        drain: DrainId,
+        slave: &SlaveRef,
+        end: DrainEnd,
+        then: Then,
+    ) -> Result<Exit, Failure> {
         let receipt = format!("`neap drain --receipt {drain}` shows what was done to each task");
         match (end, then) {
-            (DrainEnd::Drained, _) | (DrainEnd::SlaveGone, Then::Unregister) => {
+            (DrainEnd::Drained, Then::Stay) => {
+                self.printer.note(receipt)?;
+                self.printer.note(format!("`neap activate {slave}` puts the slave back"))?;
+                Ok(Exit::Success)
+            }
+            (DrainEnd::Drained | DrainEnd::SlaveGone, Then::Unregister) => {
                 self.printer.note(receipt)?;
                 Ok(Exit::Success)
             }
@@ -302,23 +427,37 @@ impl Operator {
         }
     }
 
-    fn plan(&mut self, plan: &DrainPlan, then: Then) -> Result<(), Failure> {
-        let rows: Vec<PlanRow> = plan.tasks.iter().map(PlanRow::of).collect();
-        self.printer.one(&PlanHead {
+    fn plan(&mut self, plan: &DrainPlan, deadline: Period, then: Then) -> Result<(), Failure> {
+        let then = match then {
+            Then::Stay => "stay",
+            Then::Unregister => "unregister",
+        };
+        let head = Plan {
             slave: plan.slave.to_string(),
             slave_name: plan.slave_name.to_string(),
             status: plan.status.to_string(),
             drain: plan.drain.map(|drain| drain.to_string()),
-            then: match then {
-                Then::Stay => "stay",
-                Then::Unregister => "unregister",
-            },
-            tasks: plan.tasks.len(),
+            then,
             tasks_end_ms: plan.tasks_end.0,
             drain_end_ms: plan.drain_end.0,
             digest: PlanDigest(plan.digest).to_string(),
-        })?;
-        Ok(self.printer.rows(&rows, "nothing runs there")?)
+            tasks: plan.tasks.iter().map(PlanRow::of).collect(),
+            seen: plan.status == SlaveStatus::Active,
+        };
+        self.printer.one(&head)?;
+        if self.printer.format() == Format::Text {
+            if !head.tasks.is_empty() {
+                self.printer.note("")?;
+                self.printer.rows(&head.tasks, "")?;
+                self.printer.note("")?;
+            }
+            let then = if then == "stay" { String::new() } else { format!(" --then {then}") };
+            self.printer.note(format!(
+                "to do exactly this: neap drain {} --deadline {deadline}{then} --if-plan {}",
+                head.slave_name, head.digest
+            ))?;
+        }
+        Ok(())
     }
 
     async fn receipt(&mut self, id: ReceiptId) -> Result<(), Failure> {
@@ -330,50 +469,107 @@ impl Operator {
     }
 }
 
+/// What an attached command waits for.
+enum Next {
+    Event(Box<Event>),
+    /// Nothing has happened for a while.
+    Quiet,
+    /// Ctrl-C.
+    Interrupted,
+}
+
 /// What an attached drain has seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Progress {
+    /// Whether who holds it up was told since something happened.
+    told: bool,
     waits: Vec<String>,
     /// Those that had tasks there: where they start new ones is where the work moved.
     frameworks: BTreeSet<FrameworkId>,
+    /// The inverse offers that are part of it.
+    offers: BTreeSet<InverseOfferId>,
+    deadline: Moment,
 }
 
-/// Whether an event is about an inverse offer, or about a task of whom it asks.
-fn is_of(event: &Event, id: InverseOfferId, framework: FrameworkId) -> bool {
-    matches!(event, Event::InverseClosed { inverse_offer, .. } if *inverse_offer == id)
-        || matches!(event, Event::InverseAnswered(view) | Event::InverseOffered(view) if view.id == id)
-        || matches!(event, Event::Revoking { inverse_offer: of, .. } | Event::InverseReturned(of) if *of == id)
-        || matches!(event, Event::Task(view) if view.id.framework == framework)
+impl Progress {
+    /// Whether an event is worth a line. Learns from it.
+    fn concerned_by(&mut self, event: &Event, drain: &DrainView) -> bool {
+        if let Event::InverseOffered(view) = event
+            && view.drain == Some(drain.id)
+        {
+            self.frameworks.insert(view.framework);
+            return self.offers.insert(view.id);
+        }
+        if let Event::Draining(view) = event
+            && view.id == drain.id
+        {
+            return std::mem::replace(&mut self.deadline, view.deadline) != view.deadline;
+        }
+        self.offers.iter().any(|id| is_of(event, *id)) || is_progress(event, drain.slave, &self.frameworks)
+    }
+}
+
+/// Whether an event is about an inverse offer, after it was made.
+fn is_of(event: &Event, id: InverseOfferId) -> bool {
+    matches!(event, Event::InverseAnswered(view) if view.id == id)
+        || matches!(event, Event::Revoking { inverse_offer: of, .. } if *of == id)
+}
+
+/// Whether a task has ended on a slave, or one of these frameworks has started one elsewhere.
+fn is_move(event: &Event, slave: SlaveId, frameworks: &BTreeSet<FrameworkId>) -> bool {
+    let Event::Task(view) = event else {
+        return false;
+    };
+    let gone = view.slave == slave && view.state.is_terminal();
+    let moved = frameworks.contains(&view.id.framework) && view.state == TaskState::Running;
+    gone || (moved && view.slave != slave)
 }
 
 /// Whether an event is progress of what happens on a slave.
-fn concerns(event: &Event, slave: SlaveId, frameworks: &BTreeSet<FrameworkId>) -> bool {
+fn is_progress(event: &Event, slave: SlaveId, frameworks: &BTreeSet<FrameworkId>) -> bool {
     match event {
-        Event::Task(view) => {
-            let moved = frameworks.contains(&view.id.framework) && view.state == TaskState::Running;
-            view.slave == slave || moved
-        }
-        Event::TaskAcknowledged { task } => frameworks.contains(&task.framework),
+        Event::Task(_) => is_move(event, slave, frameworks),
         Event::SlaveRegistered { slave: of, .. }
         | Event::SlaveDisconnected { slave: of, .. }
         | Event::SlaveUnreachable { slave: of, .. }
         | Event::SlaveLeaving { slave: of, .. }
         | Event::SlaveUnregistered { slave: of, .. }
         | Event::DrainEnded { slave: of, .. } => *of == slave,
-        Event::Draining(view) => view.slave == slave,
-        Event::InverseOffered(view) | Event::InverseAnswered(view) => view.slave == slave,
         Event::FrameworkDisconnected { framework, .. }
         | Event::FrameworkSubscribed { framework, .. }
         | Event::FrameworkRemoved { framework, .. } => frameworks.contains(framework),
         Event::Leading(_)
+        | Event::TaskAcknowledged { .. }
         | Event::HoldPlaced { .. }
         | Event::HoldLifted { .. }
+        | Event::InverseOffered(_)
+        | Event::InverseAnswered(_)
         | Event::Revoking { .. }
         | Event::InverseReturned(_)
         | Event::InverseClosed { .. }
+        | Event::Draining(_)
         | Event::RemovalsHalted { .. }
         | Event::RemovalsResumed => false,
     }
+}
+
+/// Whether who holds a drain up may be another, or for another cause, after an event.
+fn may_change_waits(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Task(_)
+            | Event::TaskAcknowledged { .. }
+            | Event::InverseAnswered(_)
+            | Event::Revoking { .. }
+            | Event::Draining(_)
+            | Event::FrameworkDisconnected { .. }
+            | Event::FrameworkSubscribed { .. }
+            | Event::FrameworkRemoved { .. }
+    )
+}
+
+fn closing(line: &ReceiptLine) -> Option<InverseOutcome> {
+    if let ReceiptLine::InverseOfferClosed { outcome } = line { Some(*outcome) } else { None }
 }
 
 fn ended(message: String) -> Failure {
@@ -394,36 +590,58 @@ struct Begun {
 
 impl fmt::Display for Begun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&printable(&self.text))
     }
 }
 
+/// An inverse offer that was made.
 #[derive(Debug, Serialize)]
-struct PlanHead {
+struct Asked {
+    changed: bool,
+    inverse_offer: String,
+    text: String,
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&printable(&self.text))
+    }
+}
+
+/// What a drain would do; in text, the tasks follow as a table.
+#[derive(Debug, Serialize)]
+struct Plan {
     slave: String,
     slave_name: String,
     status: String,
     drain: Option<String>,
     then: &'static str,
-    tasks: usize,
     tasks_end_ms: u64,
     drain_end_ms: u64,
     digest: String,
+    tasks: Vec<PlanRow>,
+    #[serde(skip)]
+    seen: bool,
 }
 
-impl fmt::Display for PlanHead {
+impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} ({}) is {}; a drain would end {} tasks",
-            self.slave_name, self.slave, self.status, self.tasks
-        )?;
+        let Self { slave, slave_name, status, .. } = self;
+        let count = counted(self.tasks.len() as u64, "task");
+        match self.tasks.len() {
+            0 => writeln!(f, "{slave_name} ({slave}) is {status}; nothing runs there")?,
+            _ => writeln!(f, "{slave_name} ({slave}) is {status}; a drain would end {count} there")?,
+        }
+        if !self.seen {
+            writeln!(f, "nothing can be ended or seen there before it is back")?;
+        }
         if let Some(drain) = &self.drain {
             writeln!(f, "{drain} is under way there already: asking again changes nothing")?;
         }
-        writeln!(f, "the last task ends by     {}", clock(Moment(self.tasks_end_ms)))?;
-        writeln!(f, "the drain ends by         {}, whatever anyone does", clock(Moment(self.drain_end_ms)))?;
-        write!(f, "to do exactly this        --if-plan {}", self.digest)
+        if !self.tasks.is_empty() {
+            writeln!(f, "the last task has ended by  {}", clock(Moment(self.tasks_end_ms)))?;
+        }
+        write!(f, "the drain is over by        {}, whatever anyone does", clock(Moment(self.drain_end_ms)))
     }
 }
 
@@ -479,13 +697,55 @@ struct ReceiptRow {
     at_ms: u64,
     line: &'static str,
     task: Option<String>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    end: Option<TaskEnd>,
     text: String,
+}
+
+/// How a task ended, for programs.
+#[derive(Debug, Serialize)]
+struct TaskEnd {
+    state: String,
+    reason: String,
+    signals: Vec<Signalled>,
+    /// `null`: not seen.
+    seen_empty_ms: Option<u64>,
+    unseen: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Signalled {
+    at_ms: u64,
+    signal: u8,
+    /// 0: to all of them, uncounted.
+    processes: u32,
 }
 
 impl ReceiptRow {
     fn of(at: Moment, line: &ReceiptLine) -> Self {
         let (kind, task, text) = receipt_line(line);
-        Self { at_ms: at.0, line: kind, task, text: printable(&text) }
+        Self { at_ms: at.0, line: kind, task, end: TaskEnd::of(line), text: printable(&text) }
+    }
+}
+
+impl TaskEnd {
+    fn of(line: &ReceiptLine) -> Option<Self> {
+        let ReceiptLine::Ended { state, reason, ending, .. } = line else {
+            return None;
+        };
+        let signals = ending.iter().flat_map(|ending| &ending.signals);
+        let signals = signals.map(|sent| Signalled {
+            at_ms: sent.at.0,
+            signal: sent.signal,
+            processes: sent.processes,
+        });
+        Some(Self {
+            state: state.to_string(),
+            reason: reason.to_string(),
+            signals: signals.collect(),
+            seen_empty_ms: ending.as_ref().and_then(|ending| ending.seen_dead).map(|at| at.0),
+            unseen: ending.as_ref().map_or_else(String::new, |ending| ending.unseen.to_string()),
+        })
     }
 }
 
@@ -494,12 +754,15 @@ impl Row for ReceiptRow {
 
     fn cells(&self) -> Vec<Cell> {
         let task = self.task.clone().unwrap_or_default();
-        vec![clock(Moment(self.at_ms)).into(), task.into(), (&self.text).into()]
+        vec![exact_clock(Moment(self.at_ms)).into(), task.into(), (&self.text).into()]
     }
 }
 
 fn receipt_line(line: &ReceiptLine) -> (&'static str, Option<String>, String) {
     match line {
+        ReceiptLine::Opened { slave, name, by, reason, .. } if by == name => {
+            ("opened", None, format!("{name} ({slave}) is leaving{}", because(reason)))
+        }
         ReceiptLine::Opened { slave, name, by, reason, deadline } => {
             let until = deadline.map_or_else(String::new, |deadline| format!(", until {}", clock(deadline)));
             ("opened", None, format!("{by} asked for {name} ({slave}){until}{}", because(reason)))
@@ -522,7 +785,7 @@ fn receipt_line(line: &ReceiptLine) -> (&'static str, Option<String>, String) {
             ("ended", Some(task.to_string()), format!("{state} ({reason}){ending}"))
         }
         ReceiptLine::Acknowledged { task } => {
-            ("acknowledged", Some(task.to_string()), "its framework knows".to_owned())
+            ("acknowledged", Some(task.to_string()), "its framework has acknowledged the end".to_owned())
         }
         ReceiptLine::Extended { deadline } => {
             ("extended", None, format!("the deadline is now {}", clock(*deadline)))
@@ -530,28 +793,29 @@ fn receipt_line(line: &ReceiptLine) -> (&'static str, Option<String>, String) {
         ReceiptLine::DrainEnded { end, unacknowledged } => {
             let text = match unacknowledged {
                 0 => end.to_string(),
-                n => format!("{end}; {n} ends that no framework was there to acknowledge"),
+                n => {
+                    format!("{end}; no framework was there to acknowledge the end of {}", counted(*n, "task"))
+                }
             };
             ("drain-ended", None, text)
         }
-        ReceiptLine::InverseOfferClosed { outcome } => ("closed", None, format!("over: {outcome:?}")),
+        ReceiptLine::InverseOfferClosed { outcome } => ("closed", None, format!("over: {}", how(*outcome))),
         ReceiptLine::Unregistered => ("unregistered", None, "the slave is removed".to_owned()),
     }
 }
 
-fn because(reason: &Text) -> String {
-    if reason.is_empty() { String::new() } else { format!(": {reason}") }
-}
-
 /// What was done to a task's processes.
 fn trees(ending: &neap_protocol::task::Ending) -> String {
-    let signals = ending.signals.iter().map(|sent| match sent.processes {
-        0 => format!("signal {} to all", sent.signal),
-        processes => format!("signal {} to {processes}", sent.signal),
-    });
-    let mut text = signals.fold(String::new(), |text, signal| format!("{text}; {signal}"));
+    let mut text = String::new();
+    for sent in &ending.signals {
+        let whom = match sent.processes {
+            0 => "all processes".to_owned(),
+            count => counted(count, "process"),
+        };
+        text.push_str(&format!("; {} to {whom}", signal(sent.signal)));
+    }
     match ending.seen_dead {
-        Some(at) => text.push_str(&format!("; seen empty {}", clock(at))),
+        Some(at) => text.push_str(&format!("; seen empty {}", exact_clock(at))),
         None => text.push_str("; not seen empty"),
     }
     if !ending.unseen.is_empty() {
@@ -559,3 +823,16 @@ fn trees(ending: &neap_protocol::task::Ending) -> String {
     }
     text
 }
+
+fn signal(number: u8) -> String {
+    match number {
+        2 => "SIGINT".to_owned(),
+        9 => "SIGKILL".to_owned(),
+        15 => "SIGTERM".to_owned(),
+        19 => "SIGSTOP".to_owned(),
+        other => format!("signal {other}"),
+    }
+}
+
+/// How long nothing must happen before a drain says who holds it up.
+const QUIET: Duration = Duration::from_millis(250);

@@ -1,16 +1,18 @@
 //! What operators see, as rows of tables and objects of JSON.
 
 use neap_protocol::message::{
-    FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, OfferView, SlaveStatus, SlaveView, TaskView,
+    DrainView, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, OfferView, SlaveStatus, SlaveView,
+    TaskView,
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::task::TaskState;
 use neap_protocol::time::Moment;
 use serde::Serialize;
+use std::time::Duration;
 
 use crate::driver;
-use crate::output::{Cell, Column, Row, Tone};
-use crate::units::Period;
+use crate::output::{Cell, Column, Row, Tone, clock};
+use crate::units::{ByteSize, Period};
 
 /// An amount, for programs.
 #[derive(Clone, Debug, Serialize)]
@@ -97,8 +99,8 @@ impl Row for SlaveRow {
         Column::left("NAME"),
         Column::left("STATUS"),
         Column::right("TASKS"),
-        Column::left("TOTAL"),
-        Column::left("USED"),
+        Column::right("CPUS"),
+        Column::right("MEM"),
         Column::left("HOLDS"),
         Column::left("DRAIN"),
     ];
@@ -109,24 +111,33 @@ impl Row for SlaveRow {
             SlaveStatus::Awaited | SlaveStatus::Disconnected | SlaveStatus::Leaving => Tone::Warn,
             SlaveStatus::Unreachable => Tone::Bad,
         };
-        let holds = self.holds.iter().map(|hold| match hold.reason.is_empty() {
-            true => format!("{} by {}", hold.name, hold.by),
-            false => format!("{} by {}: {}", hold.name, hold.by, hold.reason),
-        });
+        let holds: Vec<&str> = self.holds.iter().map(|hold| hold.name.as_str()).collect();
+        let about = |bytes| ByteSize::saturating_from(bytes).about();
         vec![
             (&self.id).into(),
             (&self.name).into(),
             Cell::toned(&self.status, tone),
             self.tasks.into(),
-            self.view.total.without_ports().into(),
-            self.view.used.without_ports().into(),
-            Cell::toned(holds.collect::<Vec<_>>().join(", "), Tone::Warn),
+            format!("{} of {}", self.used.cpus, self.total.cpus).into(),
+            format!("{} of {}", about(self.used.mem_bytes), about(self.total.mem_bytes)).into(),
+            Cell::toned(holds.join(", "), Tone::Warn),
             self.drain_text().into(),
         ]
     }
 }
 
 impl SlaveRow {
+    /// Who holds the slave back, and why, and since when.
+    pub(super) fn held(&self) -> impl Iterator<Item = HeldRow> {
+        self.holds.iter().map(|hold| HeldRow { slave: self.name.clone(), hold: hold.clone() })
+    }
+
+    /// The drain that is in progress there.
+    pub(super) fn draining(&self) -> Option<DrainRow> {
+        let drain = self.view.drain.as_ref().filter(|drain| drain.end.is_none())?;
+        Some(DrainRow { id: drain.id.to_string(), slave: self.name.clone(), drain: drain.clone() })
+    }
+
     fn drain_text(&self) -> String {
         let Some(drain) = &self.view.drain else {
             return String::new();
@@ -136,6 +147,71 @@ impl SlaveRow {
             None if drain.revoking => format!("{} revoking", drain.id),
             None => format!("{} {} left", drain.id, left(drain.deadline)),
         }
+    }
+}
+
+/// A hold, for `neap status`.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct HeldRow {
+    slave: String,
+    #[serde(flatten)]
+    hold: HoldRow,
+}
+
+impl Row for HeldRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("SLAVE"),
+        Column::left("HOLD"),
+        Column::left("BY"),
+        Column::left("SINCE"),
+        Column::left("REASON"),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let HoldRow { name, by, reason, at_ms } = &self.hold;
+        vec![
+            (&self.slave).into(),
+            Cell::toned(name, Tone::Warn),
+            by.into(),
+            clock(Moment(*at_ms)).into(),
+            reason.into(),
+        ]
+    }
+}
+
+/// A drain in progress, for `neap status`.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct DrainRow {
+    id: String,
+    slave: String,
+    #[serde(skip)]
+    drain: DrainView,
+}
+
+impl Row for DrainRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("DRAIN"),
+        Column::left("SLAVE"),
+        Column::left("BY"),
+        Column::left("LEFT"),
+        Column::left("WAITS FOR"),
+        Column::left("REASON"),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        let left = match self.drain.revoking {
+            true => Cell::toned("revoking", Tone::Bad),
+            false => left(self.drain.deadline).into(),
+        };
+        let waits: Vec<String> = self.drain.waiting_for.iter().map(wait).collect();
+        vec![
+            (&self.id).into(),
+            (&self.slave).into(),
+            (&self.drain.by).into(),
+            left,
+            waits.join("; ").into(),
+            (&self.drain.reason).into(),
+        ]
     }
 }
 
@@ -242,7 +318,7 @@ impl Row for FrameworkRow {
         Column::left("STATUS"),
         Column::right("WEIGHT"),
         Column::right("TASKS"),
-        Column::left("HOLDS"),
+        Column::left("ALLOCATED"),
     ];
 
     fn cells(&self) -> Vec<Cell> {
@@ -367,10 +443,6 @@ impl Row for InverseOfferRow {
     ];
 
     fn cells(&self) -> Vec<Cell> {
-        let asked = match &self.view.ask {
-            InverseAsk::Everything => "everything".to_owned(),
-            InverseAsk::Amount(resources) => resources.to_string(),
-        };
         let time = match (self.returned, self.revoking) {
             (true, _) => Cell::toned("returned", Tone::Good),
             (false, true) => Cell::toned("revoking", Tone::Bad),
@@ -385,7 +457,7 @@ impl Row for InverseOfferRow {
             (&self.id).into(),
             (&self.framework_name).into(),
             (&self.slave_name).into(),
-            asked.into(),
+            asked(&self.view.ask).into(),
             time,
             answer.into(),
             self.tasks.into(),
@@ -414,22 +486,27 @@ pub(super) fn wait(wait: &neap_protocol::message::DrainWait) -> String {
     format!("{} ({}): {counts}; {answer}{away}", wait.name, wait.framework)
 }
 
-/// How long until a moment, in words.
+/// How long until a moment, in words: in whole seconds but for the last two.
 pub(super) fn left(until: Moment) -> String {
-    Period::saturating_from(std::time::Duration::from_millis(left_ms(until))).about()
+    let ms = match left_ms(until) {
+        ms @ 0..2_000 => ms,
+        ms => ms.next_multiple_of(1_000),
+    };
+    Period::saturating_from(Duration::from_millis(ms)).about()
 }
 
 pub(super) fn left_ms(until: Moment) -> u64 {
     until.0.saturating_sub(driver::now().0)
 }
 
-/// A moment as the clock on this wall shows it.
-pub(super) fn clock(at: Moment) -> String {
-    let timestamp = i64::try_from(at.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    timestamp.map_or_else(
-        || "-".to_owned(),
-        |timestamp| {
-            timestamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
-        },
-    )
+/// What an inverse offer asks for, in words.
+pub(super) fn asked(ask: &InverseAsk) -> String {
+    match ask {
+        InverseAsk::Everything => "everything".to_owned(),
+        InverseAsk::Amount(Resources { cpus, mem, .. }) => {
+            let cpus = (*cpus > 0).then(|| format!("{} cpus", *cpus as f64 / 1000.0));
+            let mem = (*mem > 0).then(|| format!("{} of memory", ByteSize::saturating_from(*mem)));
+            cpus.into_iter().chain(mem).collect::<Vec<_>>().join(" and ")
+        }
+    }
 }

@@ -19,7 +19,7 @@ use neap_transport_unix::listener::Listener;
 use tokio::sync::mpsc;
 
 use super::trees::Nursery;
-use crate::driver::Timers;
+use crate::driver::{Timers, jittered};
 use crate::sessions::{News, Sessions};
 use crate::shutdown::{Signal, Signals};
 
@@ -237,9 +237,16 @@ impl Dispatcher {
         tracing::trace!(?effect, "effect");
         match effect {
             Effect::Connect { leader } => self.connect(leader),
-            Effect::ToMaster { session, message } => self.state.sessions.say(session, &message),
-            Effect::ToExecutor { session, message } => self.state.sessions.say(session, &message),
+            Effect::ToMaster { session, message } => {
+                let _ended = self.state.sessions.say(session, &message);
+            }
+            Effect::ToExecutor { session, message } => {
+                let _ended = self.state.sessions.say(session, &message);
+            }
             Effect::Close { session, reason } => self.state.sessions.close(session, reason),
+            Effect::SetTimer { timer: timer @ Timer::Reconnect, when } => {
+                self.state.timers.set(timer, jittered(when));
+            }
             Effect::SetTimer { timer, when } => self.state.timers.set(timer, when),
             Effect::ShortenTimer { timer, when } => self.state.timers.shorten(timer, when),
             Effect::CancelTimer { timer } => self.state.timers.cancel(&timer),

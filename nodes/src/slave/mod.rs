@@ -307,6 +307,7 @@ fn tell(event: &Told) {
         Told::Leaving => tracing::info!("leaves: no launches any more, and everything is ended"),
         Told::NothingLeft => tracing::info!("nothing is left running"),
         Told::Unregistered => tracing::info!("unregistered"),
+        Told::NeverAdmitted => tracing::info!("no master had admitted it: exits, and there is none to tell"),
         Told::NobodyAnswered => {
             tracing::warn!("no leader answered in time: exits, and the health check will find it gone");
         }

@@ -40,7 +40,9 @@ pub(crate) fn place() -> Place {
 }
 
 pub(crate) fn identity(place: &Place, role: Role, name: &str) -> Identity {
-    let pki = place.path().join("pki");
+    // Where `neap up` makes them, or where `place` did.
+    let pki =
+        ["pki", ".neap/pki"].map(|pki| place.path().join(pki)).into_iter().find(|pki| pki.exists()).unwrap();
     Identity {
         ca: pki.join("ca.pem"),
         cert: pki.join(format!("{role}-{name}.pem")),
@@ -146,6 +148,12 @@ impl Fake {
     pub(crate) async fn hear<M: Wire>(&mut self) -> M {
         let frame = tokio::time::timeout(PATIENCE, self.receive.receive()).await.unwrap().unwrap();
         codec::decode(&frame).unwrap()
+    }
+
+    /// The next message, or nothing where the session has ended.
+    pub(crate) async fn heard<M: Wire>(&mut self) -> Option<M> {
+        let frame = self.receive.receive().await.ok()?;
+        Some(codec::decode(&frame).unwrap())
     }
 
     /// How the session ends; what was said before it is passed over.

@@ -11,6 +11,7 @@ mod errors;
 mod examples;
 mod framework;
 mod help;
+mod inverse_offer;
 #[expect(dead_code, unused_imports, reason = "the benchmark needs more of it")]
 mod live;
 mod master;

@@ -33,7 +33,7 @@ fn named(name: &str) -> SlaveRef {
 }
 
 /// R1, R16, R29: what was answered outlives kill -9, and the epoch grows.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_answered_outlives_the_master() {
     let place = place();
     let master = Master::start(&place);
@@ -174,7 +174,7 @@ async fn who_does_not_read_is_let_go() {
         credentials: Credentials::load(&identity.ca, &identity.cert, &identity.key).unwrap(),
         machine: Config::default(),
         transport: neap_transport_quic::Settings::default(),
-        waiting_bytes_max: 8,
+        waiting_bytes_max: 32,
         history_max: 1,
     };
     let (ready, leading) = oneshot::channel();

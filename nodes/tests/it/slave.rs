@@ -102,13 +102,27 @@ impl Master {
         fs::read_to_string(self.place.path().join("log")).unwrap_or_default()
     }
 
-    /// The next slave's session, admitted as S1; and the tasks that it knows.
-    async fn admit(&mut self) -> (Link, Vec<TaskId>) {
+    /// Waits until a slave has logged this.
+    async fn logged(&self, text: &str) {
+        let since = Instant::now();
+        while !self.log().contains(text) {
+            assert!(since.elapsed() < PATIENCE, "not logged: {text}: {}", self.log());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// The next slave's session.
+    async fn accept(&mut self) -> Link {
         let accepted = tokio::time::timeout(PATIENCE, self.listener.accept()).await;
         let Ok(Some(Ok(session))) = accepted else { panic!("no slave came: {}", self.log()) };
         assert_eq!(session.peer().name.as_str(), "s1");
         let (send, receive) = session.split();
-        let mut link = Link { send, receive };
+        Link { send, receive }
+    }
+
+    /// The next slave's session, admitted as S1; and the tasks that it knows.
+    async fn admit(&mut self) -> (Link, Vec<TaskId>) {
+        let mut link = self.accept().await;
         let SlaveToMaster::Register { tasks, resources, leaving, .. } = link.hear().await else {
             panic!("the first word is a registration");
         };
@@ -333,7 +347,23 @@ async fn drain_now_ends_where_there_is_no_master() {
     let mut slave = master.slave_of(silent.local_addr().unwrap(), "--unregister-timeout 60s");
     slave.signal(Signal::USR1);
     assert_eq!(slave.exit_code().await, Some(0));
-    assert!(master.log().contains("nothing is left running"), "{}", master.log());
+    assert!(master.log().contains("no master had admitted it"), "{}", master.log());
+}
+
+/// Nor may one stay behind that was admitted while it left.
+#[tokio::test]
+async fn drain_now_waits_for_who_was_asked_to_admit_it() {
+    let mut master = Master::new();
+    let mut slave = master.slave("--unregister-timeout 60s");
+    let mut link = master.accept().await;
+    assert!(matches!(link.hear().await, SlaveToMaster::Register { id: None, .. }));
+    slave.signal(Signal::USR1);
+    master.logged("leaves: no launches any more").await;
+    link.say(MasterToSlave::Registered { id: SlaveId(1), epoch: Epoch(1) }).await;
+    let SlaveToMaster::Unregister { finals } = link.hear().await else { panic!("it does not unregister") };
+    assert_eq!(finals, []);
+    link.say(MasterToSlave::Unregistered).await;
+    assert_eq!(slave.exit_code().await, Some(0), "{}", master.log());
 }
 
 /// R2, R5: a slave that is started again has ended what the earlier one left, and says that it is Lost.

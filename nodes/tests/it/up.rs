@@ -8,19 +8,19 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::program::Place;
 
 /// A cluster that is ended when the test is over, however it ends.
-struct Cluster {
+pub(crate) struct Cluster {
     child: Child,
     said: Lines<BufReader<ChildStdout>>,
 }
 
 impl Cluster {
-    fn start(place: &Place, line: &str) -> Self {
+    pub(crate) fn start(place: &Place, line: &str) -> Self {
         let mut child = place.command(line).stdout(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, said }
     }
 
-    fn hear(&mut self) -> String {
+    pub(crate) fn hear(&mut self) -> String {
         self.said.next().expect("it says something before it ends").unwrap()
     }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::message::{
     Answer, Command as OperatorCommand, DrainPlan, DrainView, DrainWait, Event, ExecutorToSlave, Final,
     FrameworkToMaster, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, MasterToFramework,
-    MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster, Page, ReceiptLine,
+    MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster, Page, PastEvent, ReceiptLine,
     SlaveToExecutor, SlaveToMaster, SlaveView, TaskView,
 };
 use crate::resources::{PORT_RANGES_MAX, Resources};
@@ -173,6 +173,7 @@ impl Bounded for Answer {
                 at_most("the lines of a receipt", lines.len(), REPORTS_MAX)?;
                 lines.iter().try_for_each(|(_, line)| line.check())
             }
+            Self::Events(page) => page.check(),
             Self::Done { .. }
             | Self::Draining { .. }
             | Self::InverseOffered(_)
@@ -207,6 +208,12 @@ impl Bounded for Event {
             | Self::RemovalsHalted { .. }
             | Self::RemovalsResumed => Ok(()),
         }
+    }
+}
+
+impl Bounded for PastEvent {
+    fn check(&self) -> Checked {
+        self.event.check()
     }
 }
 

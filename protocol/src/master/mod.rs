@@ -29,7 +29,7 @@ use alloc::boxed::Box;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, OfferId, Seq, SessionId, SlaveId};
+use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, OfferId, Seq, SessionId, SlaveId, TaskId};
 use crate::message::{
     Event, FrameworkToMaster, MasterToFramework, MasterToOperator, MasterToSlave, OperatorToMaster,
     ReceiptId, ReceiptLine, Refusal, Refused, SlaveToMaster,
@@ -208,17 +208,28 @@ pub enum Effect {
         /// Which receipt.
         receipt: ReceiptId,
     },
-    /// Answer an operator's request for tasks that ended lately from the events that were published.
+    /// Answer an operator's request from what is remembered of the events that were published.
     AnswerHistory {
         /// On which session.
         session: SessionId,
         /// Which request.
         request: u32,
-        /// One task only.
-        task: Option<crate::ids::TaskId>,
+        /// What of it.
+        of: Remembered,
     },
     /// Something happened, for logs and lists.
     Publish(Event),
+}
+
+/// What a driver remembers, and no machine needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Remembered {
+    /// This task, which has ended.
+    Task(TaskId),
+    /// Tasks that ended before this one, newest first.
+    Ended(Option<TaskId>),
+    /// Events after this number, oldest first.
+    Events(Option<u64>),
 }
 
 /// A master's timers, by what they are for.

@@ -15,9 +15,9 @@ use crate::text::Name;
 use crate::time::{Millis, Moment};
 use crate::transport::{CloseCode, Role};
 
-use super::Effect;
 use super::leader::{Cx, Leader, Owner, Then};
 use super::tasks::Kill;
+use super::{Effect, Remembered};
 
 impl Leader {
     pub(super) fn on_operator(
@@ -273,7 +273,7 @@ impl Leader {
             Query::Task(task) => match self.find_task(task) {
                 Some(view) => Answer::Tasks(page(core::iter::once(view), max)),
                 None => {
-                    cx.push(Effect::AnswerHistory { session, request, task: Some(task) });
+                    cx.push(Effect::AnswerHistory { session, request, of: Remembered::Task(task) });
                     return Ok(Reply::Later);
                 }
             },
@@ -306,8 +306,12 @@ impl Leader {
                 cx.push(Effect::AnswerReceipt { session, request, receipt });
                 return Ok(Reply::Later);
             }
-            Query::History => {
-                cx.push(Effect::AnswerHistory { session, request, task: None });
+            Query::Ended { after } => {
+                cx.push(Effect::AnswerHistory { session, request, of: Remembered::Ended(after) });
+                return Ok(Reply::Later);
+            }
+            Query::Events { after } => {
+                cx.push(Effect::AnswerHistory { session, request, of: Remembered::Events(after) });
                 return Ok(Reply::Later);
             }
         };

@@ -308,8 +308,7 @@ impl Leader {
             } else {
                 ended(id, u32::MAX, TaskState::Lost, Reason::SlaveForgot)
             };
-            let receipt = self.receipt_of(slave);
-            self.bury(cx, slave, &record, update, None, receipt);
+            self.bury(cx, slave, &record, update, None, None);
         }
         self.drop_zombies(slave, &reported);
         for report in reports {
@@ -515,9 +514,8 @@ impl Leader {
             if let Some(name) = self.slave_name(slave).cloned() {
                 self.publish(cx, Event::SlaveUnreachable { slave, name });
             }
-            let receipt = self.receipt_of(slave);
             if let Some(record) = self.registry.slaves().get(&slave).cloned() {
-                self.bury_all(cx, slave, &record, Reason::SlaveUnreachable, receipt);
+                self.bury_all(cx, slave, &record, Reason::SlaveUnreachable, None);
             }
             self.answer_questions(cx, slave);
             self.void_revocations(cx, slave);

@@ -29,6 +29,8 @@ pub(super) struct Task {
     pub(super) number: u32,
     /// What its slave was asked, or is to be asked once it is back.
     pub(super) kill: Option<Kill>,
+    /// Where its end was recorded, and its acknowledgement is to be.
+    pub(super) receipt: Option<ReceiptId>,
 }
 
 /// What a slave is asked about a task that is to end.
@@ -57,6 +59,7 @@ impl Task {
             reason: Reason::Normal,
             number: 0,
             kill: None,
+            receipt: None,
         }
     }
 
@@ -69,6 +72,7 @@ impl Task {
             reason: report.reason,
             number: report.number,
             kill: None,
+            receipt: None,
         }
     }
 }
@@ -277,11 +281,11 @@ impl Leader {
         if let Some(session) = state.session {
             cx.tell_slave(session, MasterToSlave::Acknowledge { task, number });
         }
-        let over = state.tasks.get(&task).is_some_and(|t| t.state.is_terminal() && number >= t.number);
-        if over {
+        let known = state.tasks.get(&task).filter(|t| t.state.is_terminal() && number >= t.number);
+        if let Some(known) = known {
+            let receipt = known.receipt.or_else(|| self.receipt_of(slave, framework));
             // The slave that is away hears of it when it sends the update again.
             self.forget(slave, task);
-            let receipt = self.receipt_of(slave);
             self.acknowledged(cx, task, receipt);
             self.check_drained(cx, slave);
         }
@@ -295,7 +299,7 @@ impl Leader {
     }
 
     /// Ends a task that its slave cannot report on any more: the framework is told now, and again until it
-    /// acknowledges.
+    /// acknowledges. Recorded in `receipt`, or else in what is open for it.
     pub(super) fn bury(
         &mut self,
         cx: &mut Cx<'_>,
@@ -310,10 +314,12 @@ impl Leader {
             return;
         };
         let held = (!task.state.is_terminal()).then(|| task.resources.clone());
+        let recorded = task.receipt;
         (task.state, task.reason, task.number) = (update.state, update.reason, update.number);
         let view = task.clone();
         let view = self.view_of(record, slave, id, &view);
         self.publish(cx, Event::Task(view));
+        let receipt = recorded.or(receipt).or_else(|| self.receipt_of(slave, id.framework));
         if let Some(held) = held {
             self.count_out(cx, slave, id, &held);
             if let Some(receipt) = receipt {
@@ -348,17 +354,23 @@ impl Leader {
         }
     }
 
-    /// The receipt that is open for what happens on a slave: that of its drain, or of a lone inverse offer.
-    pub(super) fn receipt_of(&self, slave: SlaveId) -> Option<ReceiptId> {
+    /// The receipt that is open for a framework's tasks on a slave: that of its drain, or of a lone inverse offer.
+    fn receipt_of(&self, slave: SlaveId, framework: FrameworkId) -> Option<ReceiptId> {
         let record = self.registry.slaves().get(&slave)?;
         let drain = record.drain.filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()));
-        let alone = || record.inverse_offers.keys().next().map(|id| ReceiptId::InverseOffer(*id));
+        let asked = record.inverse_offers.iter().find(|(_, asked)| **asked == framework);
+        let alone = || asked.map(|(id, _)| ReceiptId::InverseOffer(*id));
         drain.map(ReceiptId::Drain).or_else(alone)
     }
 
-    fn record_end(&self, cx: &mut Cx<'_>, slave: SlaveId, update: &Update, ending: Option<Arc<Ending>>) {
-        if let Some(receipt) = self.receipt_of(slave) {
-            cx.push(Effect::Record { receipt, line: ended_line(update, ending) });
+    fn record_end(&mut self, cx: &mut Cx<'_>, slave: SlaveId, update: &Update, ending: Option<Arc<Ending>>) {
+        let Some(receipt) = self.receipt_of(slave, update.task.framework) else {
+            return;
+        };
+        cx.push(Effect::Record { receipt, line: ended_line(update, ending) });
+        let task = self.slaves.get_mut(&slave).and_then(|state| state.tasks.get_mut(&update.task));
+        if let Some(task) = task {
+            task.receipt = Some(receipt);
         }
     }
 

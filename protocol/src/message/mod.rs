@@ -21,7 +21,7 @@ pub use framework::{
 };
 pub use operator::{
     Answer, Command, DrainEnd, DrainPlan, DrainView, DrainWait, Event, FrameworkView, HoldView,
-    InverseOfferView, MasterToOperator, OfferView, OperatorToMaster, Page, PlannedTask, Query, ReceiptId,
-    ReceiptLine, Refusal, SlaveRef, SlaveStatus, SlaveView, Status, TaskView, Then,
+    InverseOfferView, MasterToOperator, OfferView, OperatorToMaster, Page, PastEvent, PlannedTask, Query,
+    ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus, SlaveView, Status, TaskView, Then,
 };
 pub use slave::{Final, MasterToSlave, Refused, SlaveToMaster};

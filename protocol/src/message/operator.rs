@@ -154,8 +154,17 @@ pub enum Query {
     Drain(DrainId),
     /// A receipt (R23a).
     Receipt(ReceiptId),
-    /// Tasks that ended lately, newest first; how many are kept is the master's setting.
-    History,
+    /// Tasks that ended lately, newest first, as far as the master remembers them.
+    Ended {
+        /// After which, that is: before it in time.
+        after: Option<TaskId>,
+    },
+    /// What happened lately, oldest first, as far as the master remembers it. What came on the same session for a
+    /// [`Command::Watch`] before the last page has been answered is on these pages too.
+    Events {
+        /// After which number.
+        after: Option<u64>,
+    },
 }
 
 /// A slave as people name it.
@@ -222,6 +231,8 @@ pub enum Answer {
     Drain(DrainView),
     /// A receipt: its lines and when each was written.
     Receipt(Vec<(Moment, ReceiptLine)>),
+    /// What happened.
+    Events(Page<PastEvent>),
 }
 
 /// A page of a listing.
@@ -614,6 +625,17 @@ pub enum ReceiptLine {
     },
     /// The slave is removed.
     Unregistered,
+}
+
+/// An event that a master remembers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PastEvent {
+    /// Its number in this master's term.
+    pub number: u64,
+    /// When it happened.
+    pub at: Moment,
+    /// What happened.
+    pub event: Event,
 }
 
 /// Something that happened, for people and their tools. No machine decides anything by it.

@@ -118,13 +118,28 @@ impl Slave {
     /// Nothing runs: the leader is told, and has so long to acknowledge it.
     fn unregister(&mut self, config: &Config, out: &mut Outbox<Effect>) {
         out.push(Effect::Publish(Event::NothingLeft));
-        if self.id.is_none() {
-            // No master has admitted it: there is nobody to leave.
-            return self.exit(EXIT_DONE, out);
+        // A master that was asked may have admitted it, and is told once it has answered.
+        if self.id.is_none() && !matches!(self.link, Link::Registering(_)) {
+            return self.never_came(out);
         }
         self.phase = Phase::Leaving(Leaving::Unregistering);
         self.send_unregister(out);
         out.push(Effect::SetTimer { timer: Timer::Unregister, when: When::After(config.unregister_timeout) });
+    }
+
+    /// No master has admitted it: there is nobody to leave.
+    fn never_came(&mut self, out: &mut Outbox<Effect>) {
+        out.push(Effect::Publish(Event::NeverAdmitted));
+        self.exit(EXIT_DONE, out);
+    }
+
+    /// A master that does not lead has admitted nobody: who waited for its answer, to leave it, has nothing to wait for.
+    pub(super) fn not_leading(&mut self, config: &Config, leader: Text, out: &mut Outbox<Effect>) {
+        if self.id.is_none() && self.phase == Phase::Leaving(Leaving::Unregistering) {
+            out.push(Effect::CancelTimer { timer: Timer::Unregister });
+            return self.never_came(out);
+        }
+        self.dial_later(config, leader, out);
     }
 
     pub(super) fn send_unregister(&self, out: &mut Outbox<Effect>) {

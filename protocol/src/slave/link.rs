@@ -134,7 +134,7 @@ impl Slave {
         match why {
             Refused::NotLeading { leader } => {
                 out.push(close(session, CloseCode::Done, "not the leader"));
-                self.dial_later(config, leader, out);
+                self.not_leading(config, leader, out);
             }
             Refused::Removed => self.removed(session, out),
             Refused::NotYours => self.never_admitted(

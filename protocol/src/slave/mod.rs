@@ -363,6 +363,8 @@ pub enum Event {
     NothingLeft,
     /// It is unregistered, durably at the master.
     Unregistered,
+    /// No master has admitted it, so that there is none to tell that it leaves.
+    NeverAdmitted,
     /// No leader answered in time: the health check will find that it is gone (R26).
     NobodyAnswered,
 }

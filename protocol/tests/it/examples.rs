@@ -280,7 +280,8 @@ fn queries(all: &mut Vec<Example>) {
         InverseOffers => Query::InverseOffers { after: Some(InverseOfferId(3)) },
         Drain => Query::Drain(DrainId(6)),
         Receipt => Query::Receipt(ReceiptId::Drain(DrainId(6))),
-        History => Query::History,
+        Ended => Query::Ended { after: Some(TASK) },
+        Events => Query::Events { after: Some(300) },
     });
 }
 
@@ -442,6 +443,11 @@ fn answers(all: &mut Vec<Example>) {
         InverseOffers => Answer::InverseOffers(page(inverse_view())),
         Drain => Answer::Drain(drain_view()),
         Receipt => Answer::Receipt(vec![(Moment(1_800_000_000_000), ReceiptLine::Unregistered)]),
+        Events => Answer::Events(page(PastEvent {
+            number: 301,
+            at: Moment(1_800_000_000_000),
+            event: Event::RemovalsResumed,
+        })),
     });
     envelopes(all);
     receipts(all);

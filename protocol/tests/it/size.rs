@@ -18,9 +18,9 @@ fn clones<M: Clone + Eq + Debug, C, I>(small: &Small<M, C, I>, bytes: usize, all
 
 #[test]
 fn a_clone_takes_little() {
-    clones(&small::one_of_each(), 320, 0);
-    clones(&small::two_of_each(), 480, 3);
-    clones(&small::draining(), 480, 3);
+    clones(&small::one_of_each(), 336, 0);
+    clones(&small::two_of_each(), 496, 3);
+    clones(&small::draining(), 496, 3);
     clones(&small::a_slave(), 1024, 3);
     clones(&small::a_framework(), 336, 1);
     clones(&small::an_executor(), 96, 0);

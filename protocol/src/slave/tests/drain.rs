@@ -236,13 +236,55 @@ fn l5_a_slave_that_was_never_admitted_just_exits() {
     bench.go(Input::Start { checkpoint: None });
     assert_eq!(
         bench.go(Input::DrainNow),
-        [publishes(Event::Leaving), publishes(Event::NothingLeft), Effect::Exit { code: EXIT_DONE }]
+        [
+            publishes(Event::Leaving),
+            publishes(Event::NothingLeft),
+            publishes(Event::NeverAdmitted),
+            Effect::Exit { code: EXIT_DONE }
+        ]
     );
     // One that is about to register afresh exits instead, with its trees dead.
     let mut bench = Bench::running();
     bench.master(MasterToSlave::Refused(Refused::Removed));
     assert_eq!(bench.go(Input::DrainNow), [publishes(Event::Leaving)]);
     assert_eq!(bench.gone(1), [Effect::Exit { code: EXIT_DONE }]);
+}
+
+/// A registration that is not answered yet may have been written.
+#[test]
+fn l5_a_slave_that_asked_to_be_admitted_leaves_whoever_admits_it() {
+    let asked = || {
+        let mut bench = Bench::new();
+        bench.go(Input::Start { checkpoint: None });
+        bench.go(Input::MasterOpened { session: M });
+        let leaves = [publishes(Event::Leaving), publishes(Event::NothingLeft), unregister_timer()];
+        assert_eq!(bench.go(Input::DrainNow), leaves);
+        bench
+    };
+    let mut bench = asked();
+    let effects = bench.master(registered(1, 1));
+    assert_eq!(effects.last(), Some(&unregisters(vec![])));
+    let effects = bench.master(MasterToSlave::Unregistered);
+    assert_eq!(effects.first(), Some(&publishes(Event::Unregistered)));
+    // It may have admitted it and be gone: the next one is asked, until time is over.
+    let mut bench = asked();
+    bench.go(Input::MasterClosed { session: M });
+    bench.go(Input::Timer(Timer::Reconnect));
+    let effects = bench.go(Input::MasterOpened { session: M2 });
+    assert!(
+        matches!(
+            &effects[..],
+            [Effect::ToMaster { message: SlaveToMaster::Register { leaving: true, .. }, .. }]
+        ),
+        "{effects:?}"
+    );
+    let exit = Effect::Exit { code: EXIT_DONE };
+    assert_eq!(bench.go(Input::Timer(Timer::Unregister)), [publishes(Event::NobodyAnswered), exit.clone()]);
+    // A standby has admitted nobody.
+    let mut bench = asked();
+    let effects = bench.master(MasterToSlave::Refused(Refused::NotLeading { leader: Text::EMPTY }));
+    assert_eq!(effects.last(), Some(&exit));
+    assert!(effects.contains(&publishes(Event::NeverAdmitted)), "{effects:?}");
 }
 
 #[test]
