@@ -5,6 +5,7 @@
 
 mod client;
 mod events;
+mod logs;
 mod takeout;
 mod views;
 
@@ -15,7 +16,7 @@ use serde::Serialize;
 use crate::cli::Context;
 use crate::cli::change::{Activate, Deactivate, Drain, FrameworkRef, InverseOffer};
 use crate::cli::show::{Events, Show};
-use crate::cli::work::Kill;
+use crate::cli::work::{Kill, Logs};
 use crate::config::Connection;
 use crate::exit::Exit;
 use crate::near;
@@ -42,6 +43,7 @@ pub enum Task {
     InverseOffer(InverseOffer),
     Drain(Drain),
     Kill(Kill),
+    Logs(Logs),
 }
 
 /// Carries an operator's command out.
@@ -77,6 +79,7 @@ fn connection(task: &Task, context: &Context) -> Result<Connection, Failure> {
         Task::InverseOffer(args) => &args.connect,
         Task::Drain(args) => &args.connect,
         Task::Kill(args) => &args.connect,
+        Task::Logs(args) => &args.connect,
     };
     Ok(context.loaded.operator(&connect.cluster, connect.operator.clone())?)
 }
@@ -117,6 +120,7 @@ impl Operator {
             Task::Activate(args) => self.activate(args).await?,
             Task::InverseOffer(args) => return self.inverse_offer(args.action).await,
             Task::Drain(args) => return self.drain(args.action).await,
+            Task::Logs(args) => return self.logs(args.task, args.follow).await,
             Task::Kill(args) => {
                 let changed = self.done(Command::Kill(args.task)).await?;
                 let text = match changed {
@@ -220,7 +224,7 @@ impl Operator {
         Ok(changed)
     }
 
-    /// Asks, and answers the refusal of an unknown slave with those that were probably meant.
+    /// Asks, and answers the refusal of an unknown slave or task with those that were probably meant.
     async fn ask(&mut self, command: Command) -> Result<Answer, Failure> {
         match self.client.ask(command).await {
             Ok(answer) => Ok(answer),
@@ -228,6 +232,12 @@ impl Operator {
                 let slaves = self.slaves().await?;
                 let known = slaves.iter().map(|slave| slave.name.as_str());
                 Err(near::unknown("slave", name.as_str(), known, "neap slaves"))
+            }
+            Err(Problem::Refused(Refusal::UnknownTask(task))) => {
+                let known: Vec<String> = self.tasks().await?.iter().map(|view| view.id.to_string()).collect();
+                let near = near::did_you_mean(&task.to_string(), known.iter().map(String::as_str));
+                let failure = Failure::from(Problem::Refused(Refusal::UnknownTask(task)));
+                Err(near.into_iter().fold(failure, Failure::help))
             }
             Err(problem) => Err(problem.into()),
         }
