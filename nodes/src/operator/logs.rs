@@ -28,27 +28,27 @@ const WAITING_MAX: usize = 2;
 impl Operator {
     pub(super) async fn logs(&mut self, task: TaskId, follow: bool) -> Result<Exit, Failure> {
         let mut signals = Signals::new().map_err(|error| Failure::because("listen to signals", &error))?;
-        let printing = async {
-            let source = self.find(task).await?;
-            let mut live = self.reach(&source).await?;
-            // It may be long, and the master has said all that is needed.
-            self.client.disconnect().await;
-            let output = Output::start(task, self.printer.format())?;
-            let read = source.read(&mut live, follow, output).await;
-            live.close().await;
-            read
+        // To have followed for a while is all that was asked for; to have had a part of what there is, is not.
+        let interrupted = if follow { Exit::Success } else { Exit::Detached };
+        let (source, mut live) = tokio::select! {
+            () = told_to_end(&mut signals) => return Ok(interrupted),
+            reached = self.reach(task) => reached?,
         };
-        tokio::pin!(printing);
-        loop {
-            tokio::select! {
-                read = &mut printing => return read.map(|()| Exit::Success),
-                signal = signals.next() => match (signal, follow) {
-                    (Signal::Interrupt | Signal::Terminate, true) => return Ok(Exit::Success),
-                    (Signal::Interrupt | Signal::Terminate, false) => return Ok(Exit::Detached),
-                    (Signal::DrainNow, _) => {}
-                },
-            }
-        }
+        // It may be long, and the master has said all that is needed.
+        self.client.disconnect().await;
+        let output = Output::start(task, self.printer.format())?;
+        let ended = tokio::select! {
+            () = told_to_end(&mut signals) => Ok(interrupted),
+            read = source.read(&mut live, follow, output) => read.map(|()| Exit::Success),
+        };
+        live.close().await;
+        ended
+    }
+
+    async fn reach(&mut self, task: TaskId) -> Result<(Source, Live), Failure> {
+        let source = self.find(task).await?;
+        let live = self.dial(&source).await?;
+        Ok((source, live))
     }
 
     /// Where a task is, or was.
@@ -88,7 +88,7 @@ impl Operator {
         Ok(failure.help("`neap events` lists those that ended since this master leads"))
     }
 
-    async fn reach(&self, source: &Source) -> Result<Live, Failure> {
+    async fn dial(&self, source: &Source) -> Result<Live, Failure> {
         let slave = &source.slave;
         let address = slave.address.as_str();
         let connected = match address.parse::<SocketAddr>() {
@@ -109,6 +109,11 @@ impl Operator {
             }
         })
     }
+}
+
+/// SIGINT or SIGTERM.
+async fn told_to_end(signals: &mut Signals) {
+    while signals.next().await == Signal::DrainNow {}
 }
 
 /// The failure to read from a slave that is not any more.

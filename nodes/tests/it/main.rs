@@ -10,6 +10,7 @@ mod errors;
 mod examples;
 mod framework;
 mod help;
+mod logs;
 mod master;
 mod operator;
 mod program;
