@@ -14,7 +14,11 @@ fn main() -> ExitCode {
             continue;
         }
         let began = Instant::now();
-        let found = search::search(&scope, std::env::var("MAX").ok().and_then(|max| max.parse().ok()).unwrap_or(3_000_000), |_| {});
+        let found = search::search(
+            &scope,
+            std::env::var("MAX").ok().and_then(|max| max.parse().ok()).unwrap_or(3_000_000),
+            |_| {},
+        );
         let took = began.elapsed().as_secs_f64();
         println!(
             "{:22} {:>9} states {:>10} steps  depth {:3}  {:6.1} s  {:>8.0}/s{}",

@@ -154,6 +154,10 @@ pub struct SlaveConfig {
     #[arg(long, env = "NEAP_SLAVE_NAME", value_parser = Name::new)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
+    /// Address that operators read logs at (UDP) [default: any port, where the master sees this host]
+    #[arg(long, env = "NEAP_SLAVE_LISTEN", value_name = "IP:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
     /// Directory of checkpoints and sandboxes; made where there is none
     #[arg(long, env = "NEAP_SLAVE_DATA", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -282,6 +286,8 @@ pub struct Master {
 pub struct Slave {
     /// Its name, where it must be the certificate's (R1).
     pub name: Option<Name>,
+    /// What it listens on for operators; `None` for any port, where its master sees it.
+    pub listen: Option<SocketAddr>,
     /// Where its masters are; at least one.
     pub masters: Vec<SocketAddr>,
     /// Where its checkpoints and sandboxes are.
@@ -470,6 +476,7 @@ impl Loaded {
         Ok(Slave {
             identity: self.identity(cluster, "slave", &set.cert, &set.key)?,
             name: set.name,
+            listen: set.listen,
             masters: self.masters(cluster)?,
             cpus: set.cpus.map_or_else(host::cpus, Ok).map_err(|error| unknown("cpus", error))?,
             mem: set.mem.unwrap_or_else(host::mem),
@@ -737,6 +744,7 @@ over!(MasterConfig {
 });
 over!(SlaveConfig {
     name,
+    listen,
     data,
     cert,
     key,
@@ -821,6 +829,7 @@ mod tests {
             revoke_ack_timeout = "8s"
             [slave]
             name = "s1"
+            listen = "0.0.0.0:5252"
             data = "/data/s"
             cert = "/pki/s.pem"
             key = "/pki/s.key"

@@ -30,7 +30,7 @@ use serde::de::DeserializeOwned;
 
 use crate::message::{
     ExecutorToSlave, FrameworkToMaster, MasterToFramework, MasterToOperator, MasterToSlave, OperatorToMaster,
-    SlaveToExecutor, SlaveToMaster,
+    OperatorToSlave, SlaveToExecutor, SlaveToMaster, SlaveToOperator,
 };
 use crate::task::TaskSpec;
 use crate::text::Text;
@@ -97,6 +97,7 @@ macro_rules! wire {
 wire!(
     SlaveToMaster MasterToSlave FrameworkToMaster MasterToFramework
     ExecutorToSlave SlaveToExecutor OperatorToMaster MasterToOperator
+    OperatorToSlave SlaveToOperator
 );
 
 /// The frame of a message.

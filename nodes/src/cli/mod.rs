@@ -242,7 +242,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Activate(args) => operator::main(Task::Activate(args), context),
         Command::InverseOffer(args) => operator::main(Task::InverseOffer(args), context),
         Command::Drain(args) => operator::main(Task::Drain(args), context),
-        Command::Logs(args) => by_operator("logs", args.connect, loaded),
+        Command::Logs(args) => operator::main(Task::Logs(args), context),
         Command::Kill(args) => operator::main(Task::Kill(args), context),
         Command::Up(args) => crate::up::main(&args, &mut context.printer()),
         Command::Demo(args) => crate::demo::main(&args, &mut context.printer()),
@@ -250,17 +250,6 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Executor(args) => executor::run(args.socket),
         Command::Pki(args) => crate::pki::main(args.command, &mut context.printer()),
     }
-}
-
-fn by_operator(name: &str, connect: show::Connect, loaded: &Loaded) -> Result<Exit, Failure> {
-    let connection = loaded.operator(&connect.cluster, connect.operator)?;
-    tracing::debug!(?connection, "settings in force");
-    Err(not_built(name))
-}
-
-/// For a command whose code is not in this program yet: an error, never a result that only looks like one.
-fn not_built(name: &str) -> Failure {
-    Failure::new(Exit::Failed, format!("this build of neap reads `neap {name}` but cannot carry it out yet"))
 }
 
 impl Command {

@@ -96,7 +96,9 @@ pub struct Logs {
 
 pub(super) const LOGS_EXAMPLES: &str = examples! {
     "What the task has written, stdout to stdout and stderr to stderr", "neap logs F1.7";
-    "What it writes from here on, too", "neap logs F1.7 --follow";
+    "What it writes from here on, too, until it ends", "neap logs F1.7 --follow";
+    "For a program, one object a line; a line that is no UTF-8 has `hex` in place of `data`",
+    "neap logs F1.7 --output json";
 };
 
 /// `neap kill`.

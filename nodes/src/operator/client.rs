@@ -7,7 +7,7 @@ use std::time::Duration;
 use neap_protocol::codec;
 use neap_protocol::message::{Answer, Command, Event, MasterToOperator, OperatorToMaster, Refusal};
 use neap_protocol::text::{Name, Text};
-use neap_protocol::transport::{CloseCode, CloseReason, ReceiveHalf, Role, SendHalf, Session};
+use neap_protocol::transport::{CloseCode, CloseReason, Peer, ReceiveHalf, Role, SendHalf, Session};
 use neap_transport_quic::{ConnectError, Credentials, Endpoint, Expect, QuicReceive, QuicSend};
 use tokio::time::Instant;
 
@@ -31,12 +31,22 @@ pub struct Client {
     events: VecDeque<Event>,
 }
 
+/// An open session.
 #[derive(Debug)]
-struct Live {
+pub(super) struct Live {
     address: SocketAddr,
     endpoint: Endpoint,
-    send: QuicSend,
-    receive: QuicReceive,
+    pub(super) send: QuicSend,
+    pub(super) receive: QuicReceive,
+}
+
+impl Live {
+    /// Ends it in order.
+    pub(super) async fn close(mut self) {
+        self.send.close(CloseReason { code: CloseCode::Done, detail: Text::EMPTY });
+        // The answer is had; a peer that does not hear of the end finds out by itself.
+        let _ = tokio::time::timeout(Duration::from_millis(500), self.endpoint.idle()).await;
+    }
 }
 
 /// Why there is no answer.
@@ -126,10 +136,13 @@ impl Client {
 
     /// Ends the session in order.
     pub async fn close(mut self) {
-        if let Some(mut live) = self.session.take() {
-            live.send.close(CloseReason { code: CloseCode::Done, detail: Text::EMPTY });
-            // The answer is had; a master that does not hear of the end finds out by itself.
-            let _ = tokio::time::timeout(Duration::from_millis(500), live.endpoint.idle()).await;
+        self.disconnect().await;
+    }
+
+    /// The same for one that may ask again later: then it looks for the leader anew.
+    pub(super) async fn disconnect(&mut self) {
+        if let Some(live) = self.session.take() {
+            live.close().await;
         }
     }
 
@@ -157,6 +170,12 @@ impl Client {
             ),
         };
         Failure::new(Exit::Unreachable, message).help(help)
+    }
+
+    /// A session with a slave, which must be of this name.
+    pub(super) async fn slave(&self, address: SocketAddr, name: &Name) -> Result<Live, String> {
+        let slave = Peer { role: Role::Slave, name: name.clone() };
+        self.connect_to(address, self.timeout, Expect::peer(&slave)).await
     }
 
     async fn ask_leader(&mut self, command: Command) -> Result<Answer, Problem> {
@@ -233,7 +252,7 @@ impl Client {
         let (last, first): (Vec<SocketAddr>, Vec<SocketAddr>) =
             self.masters.iter().partition(|master| asked.contains(master));
         for address in first.into_iter().chain(last) {
-            match self.connect_to(address, share).await {
+            match self.connect_to(address, share, Expect::role(Role::Master)).await {
                 Ok(live) => {
                     self.session = Some(live);
                     return Ok(());
@@ -246,7 +265,7 @@ impl Client {
         Err(failure.help("`neap up` starts a local cluster; --masters IP:PORT names another one's"))
     }
 
-    async fn connect_to(&self, address: SocketAddr, share: Duration) -> Result<Live, String> {
+    async fn connect_to(&self, address: SocketAddr, share: Duration, expect: Expect) -> Result<Live, String> {
         let any: IpAddr = match address {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -258,7 +277,7 @@ impl Client {
         };
         let endpoint = Endpoint::bind(SocketAddr::new(any, 0), &self.credentials, &settings)
             .map_err(|error| error.to_string())?;
-        let connected = endpoint.connect(address, Expect::role(Role::Master)).await;
+        let connected = endpoint.connect(address, expect).await;
         let session = connected.map_err(|error: ConnectError| error.to_string())?;
         let (send, receive) = session.split();
         Ok(Live { address, endpoint, send, receive })

@@ -5,6 +5,7 @@
 
 mod client;
 mod events;
+mod logs;
 mod takeout;
 mod views;
 
@@ -17,7 +18,7 @@ use serde::Serialize;
 use crate::cli::Context;
 use crate::cli::change::{Activate, Deactivate, Drain, FrameworkRef, InverseOffer};
 use crate::cli::show::{Events, Show, Tasks};
-use crate::cli::work::Kill;
+use crate::cli::work::{Kill, Logs};
 use crate::config::Connection;
 use crate::exit::Exit;
 use crate::near;
@@ -44,6 +45,7 @@ pub enum Task {
     InverseOffer(InverseOffer),
     Drain(Drain),
     Kill(Kill),
+    Logs(Logs),
 }
 
 /// Carries an operator's command out.
@@ -79,6 +81,7 @@ fn connection(task: &Task, context: &Context) -> Result<Connection, Failure> {
         Task::InverseOffer(args) => &args.connect,
         Task::Drain(args) => &args.connect,
         Task::Kill(args) => &args.connect,
+        Task::Logs(args) => &args.connect,
     };
     Ok(context.loaded.operator(&connect.cluster, connect.operator.clone())?)
 }
@@ -131,6 +134,7 @@ impl Operator {
             Task::Activate(args) => self.activate(args).await?,
             Task::InverseOffer(args) => return self.inverse_offer(args.action).await,
             Task::Drain(args) => return self.drain(args.action).await,
+            Task::Logs(args) => return self.logs(args.task, args.follow).await,
             Task::Kill(args) => self.kill(args.task).await?,
         }
         Ok(Exit::Success)

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::{Duration, Instant};
 
-use neap_protocol::ids::{ExecutorId, Seq, SessionId};
+use neap_protocol::ids::{ExecutorId, Seq, SessionId, TaskId};
+use neap_protocol::message::SlaveToExecutor;
 use neap_protocol::outbox::Outbox;
 use neap_protocol::slave::{CheckpointChange, Config, Effect, Input, Slave, Timer};
 use neap_protocol::task::Ending;
@@ -16,8 +17,9 @@ use neap_protocol::transport::{CloseCode, CloseReason, Role, Session};
 use neap_transport_quic::{Endpoint, Expect, QuicSession};
 use neap_transport_unix::UnixSession;
 use neap_transport_unix::listener::Listener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::logs::{Logs, Question};
 use super::trees::Nursery;
 use crate::driver::{Timers, jittered};
 use crate::sessions::{News, Sessions};
@@ -44,6 +46,8 @@ pub(super) enum Event {
     TreeGone { executor: ExecutorId, ending: Arc<Ending> },
     /// No longer is waited for what it may have said.
     TreeSettled { executor: ExecutorId },
+    /// Somebody reads what a task writes.
+    Log(Question),
 }
 
 /// A running slave.
@@ -55,6 +59,7 @@ pub(super) struct Dispatcher {
     pub(super) socket: Listener,
     pub(super) nursery: Nursery,
     pub(super) signals: Signals,
+    pub(super) logs: Option<Logs>,
     pub(super) store: blocking::Sender<(Seq, CheckpointChange)>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) happened: mpsc::Receiver<Event>,
@@ -71,6 +76,8 @@ pub(super) struct State {
     owners: BTreeMap<SessionId, ExecutorId>,
     /// Trees of which nothing is left but what they said.
     settling: BTreeMap<ExecutorId, Arc<Ending>>,
+    /// Who wants to know when a task is over. As many as the sessions that read logs may have streams.
+    awaiting: Vec<(TaskId, oneshot::Sender<()>)>,
     session: u32,
     /// The place in the list of the master to dial next.
     next_master: usize,
@@ -112,7 +119,15 @@ impl Dispatcher {
     /// Ends what is left of the slave in order: sessions, and the endpoint.
     pub(super) async fn end(&mut self, code: CloseCode, why: &str) {
         let reason = CloseReason { code, detail: Text::new(why) };
-        self.state.sessions.close_all(&reason).await;
+        // Those who wait for the end of a task that goes on have nothing more to wait for.
+        self.state.awaiting.clear();
+        let logs = self.logs.take().map(|logs| logs.end(reason.clone()));
+        let logs = async {
+            if let Some(logs) = logs {
+                logs.await;
+            }
+        };
+        tokio::join!(self.state.sessions.close_all(&reason), logs);
         self.endpoint.close(&reason);
         let _in_time = tokio::time::timeout(FAREWELL, self.endpoint.idle()).await;
     }
@@ -149,6 +164,32 @@ impl Dispatcher {
             Event::Master(session) => self.master_opened(session),
             Event::TreeGone { executor, ending } => self.tree_gone(executor, ending),
             Event::TreeSettled { executor } => self.settle(executor, true),
+            Event::Log(question) => {
+                self.asked(question);
+                None
+            }
+        }
+    }
+
+    fn asked(&mut self, Question { task, answer }: Question) {
+        let running = match self.machine.is_over(task) {
+            Some(false) => {
+                let (tell, told) = oneshot::channel();
+                self.state.awaiting.push((task, tell));
+                Some(told)
+            }
+            Some(true) | None => None,
+        };
+        // The operator may have gone.
+        let _gone = answer.send(running);
+    }
+
+    fn tell_ends(&mut self) {
+        let over = |(task, tell): &mut (TaskId, oneshot::Sender<()>)| {
+            tell.is_closed() || self.machine.is_over(*task) != Some(false)
+        };
+        for (_, tell) in self.state.awaiting.extract_if(.., over) {
+            let _gone = tell.send(());
         }
     }
 
@@ -229,6 +270,7 @@ impl Dispatcher {
                 inputs.extend(self.take(effect));
             }
         }
+        self.tell_ends();
         exit
     }
 
@@ -241,6 +283,7 @@ impl Dispatcher {
                 let _ended = self.state.sessions.say(session, &message);
             }
             Effect::ToExecutor { session, message } => {
+                self.note(&message);
                 let _ended = self.state.sessions.say(session, &message);
             }
             Effect::Close { session, reason } => self.state.sessions.close(session, reason),
@@ -267,6 +310,19 @@ impl Dispatcher {
             Effect::Exit { code: _ } => {}
         }
         None
+    }
+
+    /// Notes where the streams of a task will be, if it is the first that its executor hears of it.
+    fn note(&self, message: &SlaveToExecutor) {
+        let task = match message {
+            SlaveToExecutor::Launch { task, .. } => *task,
+            SlaveToExecutor::Kill { .. } | SlaveToExecutor::Acknowledge { .. } => return,
+        };
+        if let Some(executor) = self.machine.own_executor(task)
+            && let Err(error) = self.nursery.sandboxes.note(task, executor)
+        {
+            tracing::warn!(%task, %error, "what this task writes will not be found by `neap logs`");
+        }
     }
 
     /// Dials the leader where it is known, and else the masters in turn.

@@ -2,7 +2,8 @@
 //! trees, keeps the checkpoint and hears signals.
 //!
 //! In the data directory are `checkpoint`, `executor.sock`, `trees/` (records of process trees) and
-//! `sandboxes/FRAMEWORK/EXECUTOR/`, where an executor runs and its streams and its task's are files.
+//! `sandboxes/FRAMEWORK/EXECUTOR/`, where an executor runs and its streams and its task's are files, which operators
+//! may read over sessions of their own ([`logs`]).
 
 use std::fmt;
 use std::fs;
@@ -27,10 +28,15 @@ use crate::output::{Failure, Printer};
 use crate::shutdown::Signals;
 
 mod dispatch;
+mod logs;
+mod sandboxes;
 mod store;
+mod tail;
 mod trees;
 
 use dispatch::{Dispatcher, Event, State};
+use logs::Logs;
+use sandboxes::Sandboxes;
 use store::{Store, StoreError};
 use trees::{Admitted, Nursery};
 
@@ -87,7 +93,8 @@ async fn serve(settings: Settings, mut printer: Printer) -> Result<Exit, Failure
         data: data.display().to_string(),
     })?;
     end_leftovers(&trees).await?;
-    let (mut dispatcher, writer) = assemble(&settings, name, &data, credentials, trees, store, signals)?;
+    let (mut dispatcher, writer) =
+        assemble(&settings, name, &data, credentials, trees, store, signals).await?;
     let code = dispatcher.run(Input::Start { checkpoint }).await;
     let exit = farewell(&mut dispatcher, code).await;
     drop(dispatcher);
@@ -118,7 +125,7 @@ async fn farewell(dispatcher: &mut Dispatcher, code: Option<u8>) -> Exit {
 
 type Writer = std::thread::JoinHandle<()>;
 
-fn assemble(
+async fn assemble(
     settings: &Settings,
     name: Name,
     data: &Path,
@@ -142,8 +149,11 @@ fn assemble(
     let local = local(settings.masters[0]);
     let endpoint = Endpoint::bind(SocketAddr::new(local, 0), &credentials, &Default::default())
         .map_err(|error| Failure::because("open the slave's network", &error))?;
-    let address =
-        endpoint.local_address().map_err(|error| Failure::because("open the slave's network", &error))?;
+    let sandboxes = Sandboxes::new(data.join("sandboxes"));
+    let listen = settings.listen.unwrap_or(SocketAddr::new(local, 0));
+    let logs = Logs::start(listen, &credentials, sandboxes.clone(), events.clone()).await?;
+    let address = reachable(logs.address(), local);
+    tracing::info!(%address, "operators read logs here");
     let admitted = Admitted::default();
     let path = data.join("executor.sock");
     let knows = admitted.clone();
@@ -154,7 +164,7 @@ fn assemble(
     let nursery = Nursery {
         trees,
         program,
-        sandboxes: data.join("sandboxes"),
+        sandboxes,
         socket: path,
         recovery_timeout: Millis(settings.recovery_timeout.as_millis()),
         admitted,
@@ -173,6 +183,7 @@ fn assemble(
         socket,
         nursery,
         signals,
+        logs: Some(logs),
         store,
         events,
         happened,
@@ -277,6 +288,14 @@ pub(crate) fn local(master: SocketAddr) -> IpAddr {
         socket.local_addr()
     });
     chosen.map_or(any, |address| address.ip())
+}
+
+/// What others may dial: every address of this host is none.
+fn reachable(listens: SocketAddr, local: IpAddr) -> SocketAddr {
+    match listens.ip().is_unspecified() {
+        true => SocketAddr::new(local, listens.port()),
+        false => listens,
+    }
 }
 
 /// Writes the slave's log.

@@ -1,7 +1,7 @@
 //! The slave's process trees: where executors run, with what, and how their ends are told.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use neap_transport_unix::Token;
 use tokio::sync::mpsc;
 
 use super::dispatch::Event;
+use super::sandboxes::Sandboxes;
 use crate::executor::{NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
 
 /// How long after a refused kill or wait it is tried again.
@@ -45,7 +46,7 @@ pub(super) struct Nursery {
     pub(super) trees: Trees,
     /// The program `neap`, for the built-in executor.
     pub(super) program: PathBuf,
-    pub(super) sandboxes: PathBuf,
+    pub(super) sandboxes: Sandboxes,
     pub(super) socket: PathBuf,
     pub(super) recovery_timeout: Millis,
     pub(super) admitted: Admitted,
@@ -79,7 +80,7 @@ impl Nursery {
     }
 
     fn command(&self, executor: ExecutorId, program: &Program, token: &Token) -> Result<Command, String> {
-        let sandbox = sandbox(&self.sandboxes, executor);
+        let sandbox = self.sandboxes.of(executor);
         std::fs::create_dir_all(&sandbox)
             .map_err(|error| format!("failed to make the sandbox {}: {error}", sandbox.display()))?;
         let command = match program {
@@ -145,11 +146,6 @@ impl Nursery {
         self.living.remove(&executor);
         self.admitted.with(|known| known.retain(|_, (known, _)| *known != executor));
     }
-}
-
-/// Where an executor runs.
-pub(super) fn sandbox(sandboxes: &Path, executor: ExecutorId) -> PathBuf {
-    sandboxes.join(executor.framework.to_string()).join(executor.to_string())
 }
 
 /// Tells of the end of a tree's first process, then of the tree's.

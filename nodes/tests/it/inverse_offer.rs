@@ -7,7 +7,7 @@ use neap_protocol::text::Text;
 use neap_protocol::time::Millis;
 use serde_json::{Value, json};
 
-use crate::live::{Live, Stubborn, objects};
+use crate::deployed::{Live, Stubborn, objects};
 
 /// Ends in order when it is told to.
 pub(crate) const SERVICE: &str = "sh -c 'trap \"exit 0\" TERM; while :; do sleep 0.05; done'";

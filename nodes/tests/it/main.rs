@@ -7,6 +7,7 @@
 mod cluster;
 mod config;
 mod demo;
+mod deployed;
 mod errors;
 mod examples;
 mod framework;
@@ -14,6 +15,7 @@ mod help;
 mod inverse_offer;
 #[expect(dead_code, unused_imports, reason = "the benchmark needs more of it")]
 mod live;
+mod logs;
 mod master;
 mod operator;
 mod program;

@@ -6,9 +6,10 @@ use super::{
 };
 use crate::message::{
     Answer, Command as OperatorCommand, DrainPlan, DrainView, DrainWait, Event, ExecutorToSlave, Final,
-    FrameworkToMaster, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, MasterToFramework,
-    MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster, Page, PastEvent, ReceiptLine,
-    SlaveToExecutor, SlaveToMaster, SlaveView, TaskView,
+    FrameworkToMaster, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, LOG_CHUNK_MAX,
+    MasterToFramework, MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster,
+    OperatorToSlave, Page, PastEvent, ReceiptLine, SlaveToExecutor, SlaveToMaster, SlaveToOperator,
+    SlaveView, TaskView,
 };
 use crate::resources::{PORT_RANGES_MAX, Resources};
 use crate::task::{COMMAND_SIZE_MAX, Command, Ending, Run, TASK_DATA_MAX, TaskReport, TaskSpec};
@@ -155,6 +156,23 @@ impl Bounded for MasterToOperator {
             Self::Answer { answer: Ok(answer), .. } => answer.check(),
             Self::Answer { answer: Err(_), .. } => Ok(()),
             Self::Event { event, .. } => event.check(),
+        }
+    }
+}
+
+impl Bounded for OperatorToSlave {
+    fn check(&self) -> Checked {
+        match self {
+            Self::Read { .. } => Ok(()),
+        }
+    }
+}
+
+impl Bounded for SlaveToOperator {
+    fn check(&self) -> Checked {
+        match self {
+            Self::Chunk { data, .. } => at_most("the bytes of a chunk", data.len(), LOG_CHUNK_MAX),
+            Self::End { .. } | Self::Refused { .. } => Ok(()),
         }
     }
 }

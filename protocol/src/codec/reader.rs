@@ -6,11 +6,12 @@ use core::fmt::{self, Write};
 use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 
 use super::Malformed;
+use crate::message::LOG_CHUNK_MAX;
 use crate::task::TASK_DATA_MAX;
 use crate::text::{TEXT_LEN_MAX, Text};
 
-/// More elements than any list may have: those of the longest, a task's data.
-const LIST_LEN_MAX: usize = TASK_DATA_MAX;
+/// More elements than any list may have: those of the longest, a task's data or a chunk of what it wrote.
+const LIST_LEN_MAX: usize = if TASK_DATA_MAX > LOG_CHUNK_MAX { TASK_DATA_MAX } else { LOG_CHUNK_MAX };
 
 /// What is left of a frame.
 pub(super) struct Reader<'de> {

@@ -3,15 +3,16 @@
 //! | from ＼ to | master | slave | framework | executor | operator |
 //! |---|---|---|---|---|---|
 //! | **master** | | [`MasterToSlave`] | [`MasterToFramework`] | | [`MasterToOperator`] |
-//! | **slave** | [`SlaveToMaster`] | | | [`SlaveToExecutor`] | |
+//! | **slave** | [`SlaveToMaster`] | | | [`SlaveToExecutor`] | [`SlaveToOperator`] |
 //! | **framework** | [`FrameworkToMaster`] | | | | |
 //! | **executor** | | [`ExecutorToSlave`] | | | |
-//! | **operator** | [`OperatorToMaster`] | | | | |
+//! | **operator** | [`OperatorToMaster`] | [`OperatorToSlave`] | | | |
 //!
 //! The roles meet here and nowhere else.
 
 mod executor;
 mod framework;
+mod logs;
 mod operator;
 mod slave;
 
@@ -19,6 +20,7 @@ pub use executor::{ExecutorToSlave, SlaveToExecutor};
 pub use framework::{
     FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
 };
+pub use logs::{LOG_CHUNK_MAX, LogEnd, LogRefusal, LogStream, OperatorToSlave, SlaveToOperator};
 pub use operator::{
     Answer, Command, DrainEnd, DrainPlan, DrainView, DrainWait, Event, FrameworkView, HoldView,
     InverseOfferView, MasterToOperator, OfferView, OperatorToMaster, Page, PastEvent, PlannedTask, Query,

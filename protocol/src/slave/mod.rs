@@ -449,6 +449,18 @@ impl Slave {
         matches!(self.phase, Phase::Leaving(_))
     }
 
+    /// Whether a task is over: then nothing of it is left that writes. `None` for one that it does not know, or no
+    /// longer.
+    pub fn is_over(&self, task: TaskId) -> Option<bool> {
+        self.tasks.get(&task).map(|task| task.stage.is_over())
+    }
+
+    /// The framework's own executor that has a task; `None` where that is the built-in one, or does not live.
+    pub fn own_executor(&self, task: TaskId) -> Option<ExecutorId> {
+        let id = self.tasks.get(&task)?.executor;
+        self.executors.get(&id).filter(|executor| executor.shared).map(|_| id)
+    }
+
     fn fired(&mut self, timer: Timer, out: &mut Outbox<Effect>) {
         match timer {
             Timer::Reconnect => self.reconnect(out),

@@ -31,6 +31,7 @@ pub(crate) fn all() -> Vec<Example> {
     happenings(&mut all);
     refusals(&mut all);
     parts(&mut all);
+    logs(&mut all);
     all
 }
 
@@ -706,5 +707,51 @@ fn receipt_ids(all: &mut Vec<Example>) {
         Drain => ReceiptId::Drain(DrainId(6)),
         InverseOffer => ReceiptId::InverseOffer(InverseOfferId(3)),
         Unregistration => ReceiptId::Unregistration(SLAVE),
+    });
+}
+
+fn logs(all: &mut Vec<Example>) {
+    examples!(all, OperatorToSlave, |m| m, {
+        Read => read(LogStream::Stdout),
+    });
+    log_answers(all);
+    log_refusals(all);
+    log_ends(all);
+    log_streams(all);
+}
+
+fn read(stream: LogStream) -> OperatorToSlave {
+    OperatorToSlave::Read { task: TASK, stream, from: 300, follow: true }
+}
+
+fn log_streams(all: &mut Vec<Example>) {
+    examples!(all, LogStream, read, {
+        Stdout => LogStream::Stdout,
+        Stderr => LogStream::Stderr,
+    });
+}
+
+fn log_answers(all: &mut Vec<Example>) {
+    let stream = LogStream::Stderr;
+    examples!(all, SlaveToOperator, |m| m, {
+        Chunk => SlaveToOperator::Chunk { stream, at: 300, data: Arc::new([b'h', b'i', b'\n', 0, 255]) },
+        End => SlaveToOperator::End { stream, end: LogEnd::Ended },
+        Refused => SlaveToOperator::Refused { stream: None, refusal: LogRefusal::Busy },
+    });
+}
+
+fn log_refusals(all: &mut Vec<Example>) {
+    let carry = |refusal| SlaveToOperator::Refused { stream: Some(LogStream::Stdout), refusal };
+    examples!(all, LogRefusal, carry, {
+        NoSandbox => LogRefusal::NoSandbox(TASK),
+        Unreadable => LogRefusal::Unreadable(text()),
+        Busy => LogRefusal::Busy,
+    });
+}
+
+fn log_ends(all: &mut Vec<Example>) {
+    examples!(all, LogEnd, |end| SlaveToOperator::End { stream: LogStream::Stdout, end }, {
+        Running => LogEnd::Running,
+        Ended => LogEnd::Ended,
     });
 }

@@ -18,7 +18,7 @@ use proptest::prelude::*;
 
 use crate::{arbitrary, examples, memory};
 
-/// Calls a generic function for each of the eight kinds of message.
+/// Calls a generic function for each of the ten kinds of message.
 macro_rules! for_each_message {
     ($function:ident($($argument:expr),*)) => {
         $function::<SlaveToMaster>($($argument),*);
@@ -29,6 +29,8 @@ macro_rules! for_each_message {
         $function::<ExecutorToSlave>($($argument),*);
         $function::<OperatorToMaster>($($argument),*);
         $function::<MasterToOperator>($($argument),*);
+        $function::<OperatorToSlave>($($argument),*);
+        $function::<SlaveToOperator>($($argument),*);
     };
 }
 
@@ -195,6 +197,22 @@ fn a_list_beyond_its_limit_is_refused_both_ways() {
 }
 
 const TASK: TaskId = TaskId { framework: FrameworkId(1), number: 1 };
+
+#[test]
+fn a_chunk_of_a_log_has_its_limit_and_fits_in_a_frame() {
+    let chunk = |len| SlaveToOperator::Chunk {
+        stream: LogStream::Stdout,
+        at: u64::MAX,
+        data: Arc::from(vec![0xff; len]),
+    };
+    let frame = encode(&chunk(LOG_CHUNK_MAX)).unwrap();
+    assert_eq!(decode(&frame), Ok(chunk(LOG_CHUNK_MAX)));
+    let limit = LimitError { of: "the bytes of a chunk", max: LOG_CHUNK_MAX, found: LOG_CHUNK_MAX + 1 };
+    let what = "SlaveToOperator";
+    assert_eq!(encode(&chunk(LOG_CHUNK_MAX + 1)), Err(EncodeError::Limit { what, limit }));
+    let refused = decode::<SlaveToOperator>(&unchecked(&chunk(LOG_CHUNK_MAX + 1)));
+    assert!(matches!(refused, Err(DecodeError::Malformed { .. })), "{refused:?}");
+}
 
 #[test]
 fn a_frame_is_judged_before_it_is_read() {

@@ -356,3 +356,33 @@ fn s15_updates_that_nobody_acknowledges_are_bounded_and_the_end_is_kept() {
 fn replaces(effect: &Effect) -> bool {
     matches!(effect, Effect::Store { change: CheckpointChange::UpdateAdded { replaces: Some(_), .. }, .. })
 }
+
+/// What a reader of its streams relies on.
+#[test]
+fn a_task_is_over_when_nothing_of_it_can_write() {
+    let mut bench = Bench::running();
+    assert_eq!((bench.slave.is_over(task(1)), bench.slave.is_over(task(2))), (Some(false), None));
+    assert_eq!(bench.slave.own_executor(task(1)), None, "it is the built-in one");
+    bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(bench.slave.is_over(task(1)), Some(false), "its tree is not seen dead");
+    bench.gone(1);
+    assert_eq!(bench.slave.is_over(task(1)), Some(true));
+    bench.go(Input::Stored { seq: Seq(4) });
+    bench.acknowledge(1, 2);
+    assert_eq!(bench.slave.is_over(task(1)), None, "it is forgotten");
+}
+
+#[test]
+fn tasks_that_share_an_executor_are_over_one_by_one() {
+    let mut bench = Bench::registered();
+    for number in [2, 3] {
+        bench.master(MasterToSlave::Launch(own(number, 1)));
+        assert_eq!(bench.slave.own_executor(task(number)), Some(executor(1)));
+    }
+    bench.open(1, X);
+    for number in [2, 3] {
+        bench.says(X, number, 1, TaskState::Running, Reason::Normal);
+    }
+    bench.says(X, 2, 2, TaskState::Finished, Reason::Normal);
+    assert_eq!((bench.slave.is_over(task(2)), bench.slave.is_over(task(3))), (Some(true), Some(false)));
+}
