@@ -68,7 +68,7 @@ fn paths_are_relative_to_where_they_are_written() {
 fn a_wrong_file_is_named_with_line_cause_and_cure() {
     let place = Place::new();
     for (text, error, help) in [
-        ("[slave]\nmemory = 1\n", "neap.toml:2: unknown key 'memory'", "known here: name, data"),
+        ("[slave]\nmemory = 1\n", "neap.toml:2: unknown key 'memory'", "known here: name, listen, data"),
         ("[master]\nping_timout = \"1s\"\n", "neap.toml:2: unknown key", "did you mean ping_timeout?"),
         ("[slave]\ncert = \"c\"\n", "neap.toml:2: [slave] cert is set without key", "set key beside cert"),
         ("[slave\n", "neap.toml:1: ", "a config is TOML: lines of `key = value`"),
