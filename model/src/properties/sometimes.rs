@@ -75,17 +75,17 @@ pub(super) const STORE_REFUSED_DEPOSED: Property =
     });
 
 fn told(seen: &Seen<'_>, state: TaskState, why: impl Fn(Reason) -> bool) -> bool {
-    seen.happenings.iter().any(|happening| match happening {
-        Happening::Told { event: framework::Event::Update { update, .. }, .. } => {
-            update.state == state && why(update.reason)
-        }
-        _ => false,
+    seen.happenings.iter().any(|happening| {
+        let Happening::Told { event: framework::Event::Update { update, .. }, .. } = happening else {
+            return false;
+        };
+        update.state == state && why(update.reason)
     })
 }
 
 fn stored(seen: &Seen<'_>, what: impl Fn(&Operation) -> bool) -> bool {
-    seen.happenings.iter().any(|happening| match happening {
-        Happening::Stored { operation, applied } => *applied && what(operation),
-        _ => false,
+    seen.happenings.iter().any(|happening| {
+        let Happening::Stored { operation, applied } = happening else { return false };
+        *applied && what(operation)
     })
 }

@@ -150,11 +150,10 @@ impl Action {
     /// Whether it happens by itself, sooner or later, in a world in which nothing more goes wrong and nobody wants
     /// anything new: what liveness may count on.
     pub fn is_calm(&self) -> bool {
-        match self {
-            Self::AcceptInverse(..) | Self::DeclineInverse(..) | Self::Command(_) | Self::NoConnection(_) => {
-                false
-            }
-            other => other.event().is_none(),
-        }
+        let wanted_or_amiss = matches!(
+            self,
+            Self::AcceptInverse(..) | Self::DeclineInverse(..) | Self::Command(_) | Self::NoConnection(_)
+        );
+        !wanted_or_amiss && self.event().is_none()
     }
 }

@@ -249,19 +249,15 @@ impl<'a> Step<'a> {
     /// The number of a dialler's next session: none is used again soon, as drivers never use one again.
     fn dial(&mut self, dialer: Dialer) -> u8 {
         let mut number = 0;
-        let next = |dialled: &mut u8| {
+        let mut next = |dialled: &mut u8| {
             *dialled = (*dialled + 1) % SESSIONS;
             number = *dialled;
         };
         match dialer {
-            Dialer::Slave(slave) => Some(&mut self.slave_node(slave).dialled).map(next),
-            Dialer::Framework(framework) => Some(&mut self.framework_node(framework).dialled).map(next),
-            Dialer::Executor(slave, id) => {
-                let mut next = next;
-                self.tree(slave, id, |tree| next(&mut tree.dialled));
-                None
-            }
-        };
+            Dialer::Slave(slave) => next(&mut self.slave_node(slave).dialled),
+            Dialer::Framework(framework) => next(&mut self.framework_node(framework).dialled),
+            Dialer::Executor(slave, id) => self.tree(slave, id, |tree| next(&mut tree.dialled)),
+        }
         number
     }
 

@@ -249,12 +249,10 @@ impl Leader {
         match self.sessions.to_mut().remove(&session) {
             Some(Owner::Slave(slave)) => self.slave_disconnected(cx, slave, session),
             Some(Owner::Framework(framework)) => self.framework_disconnected(cx, framework, session),
-            Some(Owner::Peer(peer)) => {
-                if self.greeting.get(&peer.name) == Some(&session) {
-                    self.greeting.remove(&peer.name);
-                }
+            Some(Owner::Peer(peer)) if self.greeting.get(&peer.name) == Some(&session) => {
+                self.greeting.remove(&peer.name);
             }
-            None => {}
+            Some(Owner::Peer(_)) | None => {}
         }
     }
 
