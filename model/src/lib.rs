@@ -7,10 +7,10 @@
 //! | [`properties`] | what must hold, one file each |
 //! | [`scope`], [`scopes`] | bounded worlds, by name |
 //! | [`search`] | every state of a scope, breadth first: shortest stories, liveness |
-//! | [`check`] | the same by stateright, in parallel |
+//! | [`cli`] | the command line: `check` and others |
 //! | [`story`] | a counterexample as people read it |
 
-// pub mod check;
+pub mod cli;
 pub mod ghost;
 pub mod properties;
 pub mod scope;
