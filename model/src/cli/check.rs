@@ -8,7 +8,7 @@ use crate::{scopes, search, story};
 
 /// Visit every state of the scopes, and say whether every property holds
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Which scopes; all of them unless named
     scopes: Vec<String>,
     /// Give up after so many states
@@ -17,7 +17,7 @@ pub struct Args {
 }
 
 /// Checks; 1 if something is broken.
-pub fn run(args: &Args) -> ExitCode {
+pub(super) fn run(args: &Args) -> ExitCode {
     let mut failed = false;
     for scope in scopes::all() {
         if !args.scopes.is_empty() && !args.scopes.iter().any(|name| name == scope.name) {
