@@ -255,6 +255,8 @@ pub enum Timer {
     DrainAcknowledge(DrainId),
     /// The window over which removals are counted is over (R7).
     RemovalWindow,
+    /// The write of its epoch failed, and is tried again: before it is durable nobody is answered (R29).
+    Lead,
 }
 
 /// What an operator of the master sets. It is no part of the state, and may not change while a master lives.

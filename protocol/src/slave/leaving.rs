@@ -90,7 +90,10 @@ impl Slave {
             }
         }
         self.writes = Default::default();
-        self.tasks.retain(|_, task| !task.stage.is_over());
+        self.tasks.retain(|_, task| {
+            task.updates.clear();
+            !task.stage.is_over()
+        });
     }
 
     /// What is to be done once no tree is left. Called after each end, and when an end is decided.

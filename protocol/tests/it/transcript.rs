@@ -262,8 +262,11 @@ impl World {
         let grace = words.span("grace");
         let message = match words.plain[2] {
             "disconnects" => return self.disconnect(name, log),
-            "subscribes" => {
-                self.open(Role::Framework, name, log);
+            again @ ("subscribes" | "subscribes-again") => {
+                // Again is in the same session.
+                if again == "subscribes" {
+                    self.open(Role::Framework, name, log);
+                }
                 FrameworkToMaster::Subscribe {
                     id: words.key("id"),
                     name: Name::new(name).unwrap(),
@@ -465,6 +468,7 @@ fn timer_named(words: &Words<'_>) -> Timer {
         "DrainBound" => Timer::DrainBound(words.word(2)),
         "DrainAcknowledge" => Timer::DrainAcknowledge(words.word(2)),
         "RemovalWindow" => Timer::RemovalWindow,
+        "Lead" => Timer::Lead,
         other => panic!("{}: no timer is called {other}", words.place),
     }
 }
