@@ -7,6 +7,7 @@
 //! | [`properties`] | what must hold, one file each |
 //! | [`scope`], [`scopes`] | bounded worlds, by name |
 //! | [`search`] | every state of a scope, breadth first: shortest stories, liveness |
+//! | [`simulate`] | larger worlds by chance, each the same for ever for its seed |
 //! | [`cli`] | the command line: `check` and others |
 //! | [`story`] | a counterexample as people read it |
 
@@ -17,5 +18,6 @@ pub mod scope;
 pub mod scopes;
 pub mod search;
 pub mod shared;
+pub mod simulate;
 pub mod story;
 pub mod world;

@@ -22,8 +22,8 @@ pub struct Scope {
     pub frameworks: u8,
     /// What each slave has.
     pub resources: Resources,
-    /// What schedulers launch.
-    pub task: NewTask,
+    /// What schedulers launch: one of these at a time.
+    pub tasks: Vec<NewTask>,
     /// The operator's commands, given in this order at any moment.
     pub commands: Vec<Command>,
     /// What may happen, how often.

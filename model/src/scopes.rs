@@ -202,7 +202,12 @@ fn small() -> Scope {
         slaves: 1,
         frameworks: 1,
         resources: TASK,
-        task: NewTask { name: name("t"), resources: TASK, kill_grace: Millis::from_secs(5), run: command },
+        tasks: vec![NewTask {
+            name: name("t"),
+            resources: TASK,
+            kill_grace: Millis::from_secs(5),
+            run: command,
+        }],
         commands: Vec::new(),
         budget: Budget::default(),
         hostile: false,

@@ -20,6 +20,8 @@ pub enum Event {
     Signal,
     /// A slave that has exited is started again.
     Return,
+    /// A framework that is over is started as a new one.
+    NewFramework,
     /// A scheduler launches a task.
     Launch,
     /// A scheduler kills a task.
@@ -59,6 +61,11 @@ impl Budget {
     /// Whether one is left.
     pub fn has(&self, event: Event) -> bool {
         self.0[event as usize] > 0
+    }
+
+    /// How many are left.
+    pub fn left(&self, event: Event) -> u8 {
+        self.0[event as usize]
     }
 
     /// The same with none left.
