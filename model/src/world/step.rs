@@ -504,7 +504,7 @@ impl<'a> Step<'a> {
 }
 
 /// What slaves are called.
-pub(super) fn slave_name(number: u8) -> Name {
+pub fn slave_name(number: u8) -> Name {
     let names =
         ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
     let name = names.get(usize::from(number)).copied().unwrap_or("z");
