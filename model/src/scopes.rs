@@ -198,11 +198,17 @@ fn small() -> Scope {
     Scope {
         name: "small",
         about: "",
+        long: false,
         masters: 1,
         slaves: 1,
         frameworks: 1,
         resources: TASK,
-        task: NewTask { name: name("t"), resources: TASK, kill_grace: Millis::from_secs(5), run: command },
+        tasks: vec![NewTask {
+            name: name("t"),
+            resources: TASK,
+            kill_grace: Millis::from_secs(5),
+            run: command,
+        }],
         commands: Vec::new(),
         budget: Budget::default(),
         hostile: false,

@@ -60,7 +60,8 @@ fn everything_offered(scope: &Scope, world: &World) -> bool {
     world.slaves.iter().filter_map(|node| node.machine.as_ref()).filter(|slave| slave.is_registered()).all(
         |slave| {
             let Some(id) = slave.id() else { return true };
-            let free = scope.resources.saturating_sub(slave.used()).contains(&scope.task.resources);
+            let rest = scope.resources.saturating_sub(slave.used());
+            let free = scope.tasks.iter().any(|task| rest.contains(&task.resources));
             let record = world.store.registry.slaves().get(&id);
             let held =
                 record.is_none_or(|record| !record.holds.is_empty() || !record.inverse_offers.is_empty());

@@ -58,8 +58,10 @@ pub enum Action {
     CrashFramework(u8),
     /// It is started again.
     StartFramework(u8),
-    /// A scheduler accepts an offer and launches a task.
-    Launch(u8, OfferId),
+    /// One that is over is started on its host as a new one.
+    NewFramework(u8),
+    /// A scheduler accepts an offer and launches one of the scope's tasks.
+    Launch(u8, OfferId, u8),
     /// It declines one.
     Decline(u8, OfferId),
     /// It kills a task.
@@ -101,7 +103,7 @@ pub enum Cost {
 
 impl Action {
     /// What it is counted as.
-    pub(super) fn event(&self) -> Option<Event> {
+    pub fn event(&self) -> Option<Event> {
         Some(match self {
             Self::Cut(_) => Event::Cut,
             Self::MasterTimer(.., Cost::Skew)
@@ -112,6 +114,7 @@ impl Action {
             Self::CrashMaster(..) => Event::MasterCrash,
             Self::CrashSlave(..) => Event::SlaveCrash,
             Self::CrashFramework(_) => Event::FrameworkCrash,
+            Self::NewFramework(_) => Event::NewFramework,
             Self::Launch(..) => Event::Launch,
             Self::Decline(..) => Event::Decline,
             Self::Kill(..) => Event::Kill,

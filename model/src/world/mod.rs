@@ -30,7 +30,7 @@ pub use budget::{Budget, Event};
 pub use carry::Happening;
 pub use links::{Dialer, End, Link, LinkKey, Message};
 pub use nodes::{FrameworkNode, MasterNode, Process, SlaveNode, Store, Tree};
-pub use step::Step;
+pub use step::{Step, slave_name};
 pub use timers::{Class, Timers};
 
 /// A state of everything.
@@ -271,6 +271,9 @@ impl World {
 
     fn framework_actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
         for (number, framework) in (0..).zip(&self.frameworks) {
+            if framework.over {
+                actions.push(Action::NewFramework(number));
+            }
             let Some(machine) = &framework.machine else {
                 if scope.frameworks_return && !framework.over {
                     actions.push(Action::StartFramework(number));
@@ -290,7 +293,7 @@ impl World {
 
     fn scheduler_actions(&self, scope: &Scope, number: u8, machine: &Framework, actions: &mut Vec<Action>) {
         for (offer, _) in machine.offers() {
-            actions.push(Action::Launch(number, offer));
+            actions.extend((0..).zip(&scope.tasks).map(|(task, _)| Action::Launch(number, offer, task)));
             actions.push(Action::Decline(number, offer));
         }
         for (task, _, state) in machine.tasks() {
