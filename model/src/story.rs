@@ -47,6 +47,7 @@ fn line(happening: &Happening) -> String {
         Happening::Killed { slave, executor } => format!("SIGKILL to {executor} on slave {slave}"),
         Happening::Exited { slave, code } => format!("slave {slave} exits with {code}"),
         Happening::SlaveEvent { slave, event } => format!("slave {slave}: {event:?}"),
+        Happening::Recorded { receipt, line } => format!("receipt {receipt}: {line:?}"),
         Happening::MasterEvent { master, event } => format!("master {master}: {event:?}"),
     }
 }

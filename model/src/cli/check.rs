@@ -36,10 +36,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
             found.states as f64 / took,
             if found.complete { "" } else { "  INCOMPLETE" }
         );
-        let reached: Vec<&str> = (0..properties::ALL.len())
-            .filter(|at| found.reached & (1 << at) != 0)
-            .map(|at| properties::ALL[at].name)
-            .collect();
+        let reached: Vec<&str> = found.reached.iter().map(|at| properties::ALL[at].name).collect();
         println!("    reached: {}", reached.join(", "));
         for broken in &found.broken {
             failed = true;

@@ -26,6 +26,10 @@ pub enum Event {
     Kill,
     /// A scheduler declines an offer.
     Decline,
+    /// A scheduler wants no more offers.
+    Suppress,
+    /// It wants them again.
+    Revive,
     /// A scheduler tears its framework down.
     Teardown,
     /// A task's process ends by itself.
@@ -45,6 +49,9 @@ const EVENTS: usize = Event::Skew as usize + 1;
 pub struct Budget([u8; EVENTS]);
 
 impl Budget {
+    /// As many of an event as there may be: what it leads to must be finite by itself.
+    pub const ANY: u8 = u8::MAX;
+
     /// So many of these, and none of the others.
     pub const fn of(events: &[(Event, u8)]) -> Self {
         let mut budget = [0; EVENTS];
@@ -67,6 +74,9 @@ impl Budget {
     }
 
     pub(super) fn spend(&mut self, event: Event) {
-        self.0[event as usize] = self.0[event as usize].saturating_sub(1);
+        let left = &mut self.0[event as usize];
+        if *left != Self::ANY {
+            *left = left.saturating_sub(1);
+        }
     }
 }
