@@ -16,7 +16,7 @@ use crate::transport::{CloseCode, Peer, Role};
 
 use super::frameworks::{Framework, Subscription};
 use super::slaves::{Registration, Removals, Slave, Unregistration};
-use super::{Config, Effect, Input, Timer, close};
+use super::{Config, CountedTask, Effect, Input, Timer, close};
 
 /// A leader. Its registry is what was durable at the last [`Input::Stored`]; the rest is volatile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -383,6 +383,18 @@ impl Leader {
             | Operation::ExtendDrain { .. } => return,
         };
         cx.push(Effect::SetTimer { timer, when: crate::time::When::After(cx.config.ping_timeout) });
+    }
+
+    pub(super) fn tasks(&self) -> impl Iterator<Item = CountedTask<'_>> {
+        self.slaves.iter().flat_map(|(slave, state)| {
+            state.tasks.iter().map(|(id, task)| CountedTask {
+                slave: *slave,
+                id: *id,
+                state: task.state,
+                resources: &task.resources,
+                kill: task.kill.map(|kill| kill.reason),
+            })
+        })
     }
 
     /// What should hold in every state (S8).
