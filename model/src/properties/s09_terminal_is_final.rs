@@ -13,8 +13,10 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     for happening in seen.happenings {
         let Happening::Told { event: Event::Update { update, .. }, .. } = happening else { continue };
         if let Some(last) = told.insert(update.task, update.state).filter(|last| last.is_terminal()) {
-            // A scheduler that crashed may not have got around to acknowledging what it was told.
-            let again = last == update.state && seen.scope.budget.has(world::Event::FrameworkCrash);
+            // A scheduler that crashed may not have got around to acknowledging what it was told: it hears it again,
+            // from the first update on that it did not acknowledge, and to the same end.
+            let same = last == update.state || !update.state.is_terminal();
+            let again = same && seen.scope.budget.has(world::Event::FrameworkCrash);
             if !again {
                 return Err(format!("{} was {last}, and is {} now", update.task, update.state));
             }
