@@ -14,6 +14,8 @@ pub struct Scope {
     pub name: &'static str,
     /// What it covers, in a line.
     pub about: &'static str,
+    /// Whether it takes too long for every change's check.
+    pub long: bool,
     /// How many masters there are; the first leads at the beginning.
     pub masters: u8,
     /// How many slaves.

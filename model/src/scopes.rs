@@ -198,6 +198,7 @@ fn small() -> Scope {
     Scope {
         name: "small",
         about: "",
+        long: false,
         masters: 1,
         slaves: 1,
         frameworks: 1,

@@ -12,6 +12,8 @@ use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::codec;
 use crate::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Set};
@@ -27,7 +29,7 @@ use crate::time::{Millis, Moment, When};
 use crate::transport::{CloseCode, CloseReason};
 
 /// What does not change while a framework runs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Config {
     /// What people call it.
     pub name: Name,
@@ -73,7 +75,7 @@ impl Config {
 }
 
 /// What happens to a framework.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Input {
     /// The node has started: the first input, given once.
     Start {
@@ -115,7 +117,7 @@ pub enum Input {
 }
 
 /// What the author's scheduler may ask for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Command {
     /// Launch these on the offer's slave. [`Event::Launching`] tells their ids before anything else is said of them.
     Accept {
@@ -158,7 +160,7 @@ pub enum Command {
 }
 
 /// A task to launch: a [`TaskSpec`] that has no number yet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NewTask {
     /// What people call it.
     pub name: Name,
@@ -171,7 +173,7 @@ pub struct NewTask {
 }
 
 /// What runs a new task.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NewRun {
     /// The built-in executor.
     Command(Arc<task::Command>),
@@ -187,7 +189,7 @@ pub enum NewRun {
 }
 
 /// What a framework wants of its driver.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Effect {
     /// Connect to a master, and answer with [`Input::Opened`] or [`Input::ConnectFailed`], exactly one of them.
     Connect {
@@ -224,7 +226,7 @@ pub enum Effect {
 }
 
 /// A framework's timers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Timer {
     /// It is time to connect again.
     Connect,
@@ -235,7 +237,7 @@ pub enum Timer {
 }
 
 /// What the author's scheduler is told.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Event {
     /// It is subscribed, for the first time or again.
     Subscribed {
@@ -287,7 +289,7 @@ pub enum Event {
 }
 
 /// What an inverse offer asks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Asked {
     /// On which slave.
     pub slave: SlaveId,

@@ -26,6 +26,9 @@ mod s15_bounded_queues;
 mod s16_task_id_unique;
 mod sometimes;
 
+/// A set of properties, by their place in [`ALL`].
+pub type Mask = u64;
+
 /// Something that must hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Property {

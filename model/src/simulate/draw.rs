@@ -41,6 +41,7 @@ pub(super) fn scope(seed: u64, options: &Options) -> Scope {
     Scope {
         name: "a simulation",
         about: "drawn by chance",
+        long: false,
         masters: size.masters,
         slaves: size.slaves,
         frameworks: size.frameworks,

@@ -1,5 +1,7 @@
 //! What may go wrong, or be wanted, how often: nondeterminism is bounded by counting, never by leaving a case out.
 
+use std::fmt;
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -42,6 +44,27 @@ pub enum Event {
 
 const EVENTS: usize = Event::Skew as usize + 1;
 
+/// Every event, in order, and what people call one of it.
+const NAMES: [(Event, &str); EVENTS] = [
+    (Event::Cut, "cut"),
+    (Event::MasterCrash, "master crash"),
+    (Event::SlaveCrash, "slave crash"),
+    (Event::FrameworkCrash, "framework crash"),
+    (Event::Election, "election"),
+    (Event::FullDisk, "full disk"),
+    (Event::Signal, "SIGUSR1"),
+    (Event::Return, "return"),
+    (Event::NewFramework, "new framework"),
+    (Event::Launch, "launch"),
+    (Event::Kill, "kill"),
+    (Event::Decline, "decline"),
+    (Event::Teardown, "teardown"),
+    (Event::Finish, "finish"),
+    (Event::ExecutorCrash, "executor crash"),
+    (Event::NoLaunch, "failed launch"),
+    (Event::Skew, "skew"),
+];
+
 /// How many of each event are left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget([u8; EVENTS]);
@@ -75,5 +98,21 @@ impl Budget {
 
     pub(super) fn spend(&mut self, event: Event) {
         self.0[event as usize] = self.0[event as usize].saturating_sub(1);
+    }
+}
+
+impl fmt::Display for Budget {
+    /// What is left, each kind with its number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = NAMES.iter().filter(|(event, _)| self.has(*event));
+        let mut between = "";
+        for (event, name) in left {
+            write!(f, "{between}{} \u{d7} {name}", self.0[*event as usize])?;
+            between = ", ";
+        }
+        match between.is_empty() {
+            true => f.write_str("nothing"),
+            false => Ok(()),
+        }
     }
 }

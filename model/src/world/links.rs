@@ -99,11 +99,17 @@ impl Link {
         })
     }
 
-    pub(super) fn is_open(&self, end: End) -> bool {
+    /// Whether an end has not left it, nor learnt that it is dead.
+    pub fn is_open(&self, end: End) -> bool {
         match end {
             End::Near => self.near_open,
             End::Far => self.far_open,
         }
+    }
+
+    /// Whether it carries what is said from now on.
+    pub fn is_alive(&self) -> bool {
+        self.alive
     }
 
     /// Whether nobody has it any more.

@@ -30,8 +30,7 @@ pub use budget::{Budget, Event};
 pub use carry::Happening;
 pub use links::{Dialer, End, Link, LinkKey, Message};
 pub use nodes::{FrameworkNode, MasterNode, Process, SlaveNode, Store, Tree};
-pub use step::Step;
-pub(crate) use step::slave_name;
+pub use step::{Step, slave_name};
 pub use timers::{Class, Timers};
 
 /// A state of everything.

@@ -61,6 +61,13 @@ pub struct SlaveNode {
     pub(super) dialled: u8,
 }
 
+impl SlaveNode {
+    /// What it has asked to be written.
+    pub fn pending(&self) -> impl Iterator<Item = &CheckpointChange> {
+        self.writes.iter().map(|(_, change)| change)
+    }
+}
+
 /// A framework, and what its driver keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FrameworkNode {
@@ -128,6 +135,16 @@ impl Tree {
             exit_told: false,
             dialled: 0,
         }
+    }
+
+    /// Whether SIGKILL is under way to everything.
+    pub fn is_being_killed(&self) -> bool {
+        self.killing
+    }
+
+    /// Whether its slave has heard how the first process ended.
+    pub fn exit_was_told(&self) -> bool {
+        self.exit_told
     }
 
     /// Whether any process of it lives.

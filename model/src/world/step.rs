@@ -515,7 +515,7 @@ impl<'a> Step<'a> {
 }
 
 /// What slaves are called.
-pub(crate) fn slave_name(number: u8) -> Name {
+pub fn slave_name(number: u8) -> Name {
     let letter = char::from(b'a' + number % 26);
     let name = match number / 26 {
         0 => letter.to_string(),

@@ -260,7 +260,7 @@ pub enum Timer {
 }
 
 /// What an operator of the master sets. It is no part of the state, and may not change while a master lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// How long a slave may take to answer a ping (R6).
     pub ping_timeout: Millis,
