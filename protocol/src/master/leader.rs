@@ -274,6 +274,10 @@ impl Leader {
             Timer::DrainBound(drain) => self.drain_bound_over(cx, drain),
             Timer::DrainAcknowledge(drain) => self.drain_acknowledge_over(cx, drain),
             Timer::RemovalWindow => self.removal_window_over(cx),
+            Timer::Lead if !self.ready && self.pending.is_empty() => {
+                self.store(cx, Operation::Lead { epoch: self.epoch }, Then::Nothing);
+            }
+            Timer::Lead => {}
         }
     }
 
@@ -367,11 +371,12 @@ impl Leader {
                 Timer::InverseOffer(id)
             }
             Operation::EndDrain { drain, .. } => Timer::DrainAcknowledge(drain),
+            // Nobody is answered before it is written, and nobody else is elected for it (R29).
+            Operation::Lead { .. } => Timer::Lead,
             // An answer is said again by a framework that reconnects; asking again for what is open is done when the
-            // slave registers; a leader whose epoch was not written does not lead.
+            // slave registers.
             Operation::AnswerInverseOffer { .. }
             | Operation::OpenInverseOffer(_)
-            | Operation::Lead { .. }
             | Operation::AdmitSlave { .. }
             | Operation::ReadmitSlave { .. }
             | Operation::RemoveSlave { .. }

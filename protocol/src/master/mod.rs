@@ -272,6 +272,8 @@ pub enum Timer {
     DrainAcknowledge(DrainId),
     /// The window over which removals are counted is over (R7).
     RemovalWindow,
+    /// The epoch could not be written: it is time to try again (R29).
+    Lead,
 }
 
 /// What an operator of the master sets. It is no part of the state, and may not change while a master lives.
