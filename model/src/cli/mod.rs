@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod check;
+mod replay;
 
 /// Checks neap's core: the machines that the nodes run, in a world of their own
 #[derive(Debug, Parser)]
@@ -17,11 +18,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Replay(replay::Args),
 }
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::Replay(args) => replay::run(&args),
     }
 }
