@@ -9,10 +9,12 @@ pub mod choices;
 pub mod decode;
 mod executor;
 mod framework;
+mod journal;
 mod master;
 #[cfg_attr(not(test), expect(dead_code, reason = "only the tests of protocol count allocations"))]
 #[path = "../../protocol/tests/it/memory.rs"]
 mod memory;
+mod registry;
 mod slave;
 mod world;
 
@@ -40,6 +42,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "executor", run: executor::run, goals: executor::GOALS, seeds: 1_000, length: 1_500 },
     Target { name: "framework", run: framework::run, goals: framework::GOALS, seeds: 200, length: 6_000 },
     Target { name: "slave", run: slave::run, goals: slave::GOALS, seeds: 300, length: 6_000 },
+    Target { name: "registry", run: registry::run, goals: registry::GOALS, seeds: 300, length: 2_000 },
+    Target { name: "journal", run: journal::run, goals: journal::GOALS, seeds: 500, length: 1_500 },
     Target { name: "world", run: world::run, goals: world::GOALS, seeds: 200, length: 400 },
 ];
 

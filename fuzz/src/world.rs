@@ -62,14 +62,10 @@ impl Walk {
         happenings.iter().for_each(|happening| choices.tell(|| format!("    {happening:?}")));
         let seen =
             Seen { scope: &self.scope, before: &self.world, after: &after, action, happenings: &happenings };
-        let reached = properties::reached(&seen);
-        for (at, property) in properties::ALL.iter().enumerate() {
-            if reached & (1 << at) != 0 {
-                choices.reach(property.name);
-            }
+        for at in properties::reached(&seen).iter() {
+            choices.reach(properties::ALL[at].name);
         }
-        if after.broken != 0 {
-            let property = after.broken.trailing_zeros() as usize;
+        if let Some(property) = after.broken.iter().next() {
             choices.broken(story::story(&self.scope, &self.actions, property));
         }
         self.world = after;
@@ -97,7 +93,7 @@ impl Walk {
         }
         if let Some(property) = open.first() {
             let name = properties::ALL[*property].name;
-            let picture = story::picture(&self.world);
+            let picture = story::picture::picture(&self.scope, &self.world);
             choices.broken(format!("{name} does not come about in {}:\n{picture}", self.scope.name));
         }
         choices.reach("calm");
@@ -110,26 +106,15 @@ const EVERYTHING: &str = "everything";
 fn everything(choices: &mut Choices<'_>) -> Scope {
     let mut all = scopes::all();
     let base = all.swap_remove(0);
-    let events = [
-        (Event::Cut, 3),
-        (Event::MasterCrash, 2),
-        (Event::SlaveCrash, 2),
-        (Event::FrameworkCrash, 2),
-        (Event::Election, 2),
-        (Event::FullDisk, 2),
-        (Event::Signal, 2),
-        (Event::Return, 2),
-        (Event::Launch, 6),
-        (Event::Kill, 3),
-        (Event::Decline, 2),
-        (Event::Teardown, 1),
-        (Event::Finish, 4),
-        (Event::ExecutorCrash, 2),
-        (Event::NoLaunch, 2),
-        (Event::Skew, 3),
-    ];
+    let mut events = Event::ALL.map(|event| (event, 2));
+    for (event, often) in &mut events {
+        if matches!(event, Event::Launch | Event::Finish | Event::Cut | Event::Kill) {
+            *often = 5;
+        }
+    }
     let commands = (0..choices.below(6)).map(|_| command(choices)).collect();
-    let resources = Resources::new(2 * base.task.resources.cpus, 2 * base.task.resources.mem);
+    let task = &base.tasks[0].resources;
+    let resources = Resources::new(2 * task.cpus, 2 * task.mem);
     Scope {
         name: EVERYTHING,
         about: "two of each, and everything goes wrong",

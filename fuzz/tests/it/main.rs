@@ -116,4 +116,4 @@ macro_rules! targets {
     };
 }
 
-targets!(decode master executor framework slave world);
+targets!(decode master executor framework slave registry journal world);

@@ -16,7 +16,7 @@ use crate::transport::{CloseCode, Peer, Role};
 
 use super::frameworks::{Framework, Subscription};
 use super::slaves::{Registration, Removals, Slave, Unregistration};
-use super::{Config, Effect, Input, Timer, close};
+use super::{Config, CountedTask, Effect, Input, Timer, close};
 
 /// A leader. Its registry is what was durable at the last [`Input::Stored`]; the rest is volatile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -283,7 +283,10 @@ impl Leader {
             Timer::DrainBound(drain) => self.drain_bound_over(cx, drain),
             Timer::DrainAcknowledge(drain) => self.drain_acknowledge_over(cx, drain),
             Timer::RemovalWindow => self.removal_window_over(cx),
-            Timer::Lead => self.lead_again(cx),
+            Timer::Lead if !self.ready && self.pending.is_empty() => {
+                self.store(cx, Operation::Lead { epoch: self.epoch }, Then::Nothing);
+            }
+            Timer::Lead => {}
         }
     }
 
@@ -322,13 +325,6 @@ impl Leader {
                 // Nobody waits: a refusal here means that what was asked for is no longer needed.
                 let _ = self.operated(cx, operation, None, applied);
             }
-        }
-    }
-
-    /// Its epoch could not be written before; nothing else was asked for since.
-    fn lead_again(&mut self, cx: &mut Cx<'_>) {
-        if !self.ready && self.pending.is_empty() {
-            self.store(cx, Operation::Lead { epoch: self.epoch }, Then::Nothing);
         }
     }
 
@@ -384,6 +380,7 @@ impl Leader {
                 Timer::InverseOffer(id)
             }
             Operation::EndDrain { drain, .. } => Timer::DrainAcknowledge(drain),
+            // Nobody is answered before it is written, and nobody else is elected for it (R29).
             Operation::Lead { .. } => Timer::Lead,
             // An answer is said again by a framework that reconnects; asking again for what is open is done when the
             // slave registers.
@@ -400,6 +397,18 @@ impl Leader {
             | Operation::ExtendDrain { .. } => return,
         };
         cx.push(Effect::SetTimer { timer, when: crate::time::When::After(cx.config.ping_timeout) });
+    }
+
+    pub(super) fn tasks(&self) -> impl Iterator<Item = CountedTask<'_>> {
+        self.slaves.iter().flat_map(|(slave, state)| {
+            state.tasks.iter().map(|(id, task)| CountedTask {
+                slave: *slave,
+                id: *id,
+                state: task.state,
+                resources: &task.resources,
+                kill: task.kill.map(|kill| kill.reason),
+            })
+        })
     }
 
     /// What should hold in every state (S8).
