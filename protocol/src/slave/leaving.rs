@@ -93,6 +93,9 @@ impl Slave {
         }
         self.writes = Default::default();
         self.tasks.retain(|_, task| !task.stage.is_over());
+        for task in self.tasks.values_mut() {
+            task.adding = false;
+        }
     }
 
     /// What is to be done once no tree is left. Called after each end, and when an end is decided.
