@@ -10,12 +10,12 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use stateright::{Model, Property};
+use stateright::{Model, Path, Property};
 
 use crate::places::{PLACES, at_every_place};
 use crate::properties::{self, Kind, Mask, Seen};
 use crate::scope::Scope;
-use crate::story::{self, does, picture};
+use crate::story::{self, chart, does, picture};
 use crate::world::{Action, World};
 
 /// A scope as the explorer sees it.
@@ -91,6 +91,12 @@ impl Model for Explored {
         let (after, lines, _) = self.step(&state.world, choice.action);
         let follows: String = lines.iter().map(|line| format!("    {line}\n")).collect();
         Some(format!("{}\n{follows}\n{}", choice.words, picture(&self.0, &after)))
+    }
+
+    fn as_svg(&self, path: Path<Shown, Choice>) -> Option<String> {
+        let actions: Vec<Action> = path.into_actions().into_iter().map(|choice| choice.action).collect();
+        // The explorer hides what is not there.
+        (!actions.is_empty()).then(|| chart(&self.0, &actions))
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
