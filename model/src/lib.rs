@@ -8,6 +8,7 @@
 //! | [`scope`], [`scopes`] | bounded worlds, by name |
 //! | [`check`] | a scope checked by two searches, stateright and our own |
 //! | [`search`] | every state of a scope, breadth first: shortest stories, liveness |
+//! | [`simulate`] | larger worlds by chance, each the same for ever for its seed |
 //! | [`explore`] | a scope in stateright's explorer, in a browser |
 //! | [`table`] | which property guards what, in which scopes, over how many states |
 //! | [`cli`] | the command line: `check` and others |
@@ -23,6 +24,7 @@ pub mod scope;
 pub mod scopes;
 pub mod search;
 pub mod shared;
+pub mod simulate;
 pub mod story;
 pub mod table;
 pub mod world;

@@ -24,14 +24,16 @@ pub struct Scope {
     pub frameworks: u8,
     /// What each slave has.
     pub resources: Resources,
-    /// What schedulers launch.
-    pub task: NewTask,
+    /// What schedulers launch: one of these at a time.
+    pub tasks: Vec<NewTask>,
     /// The operator's commands, given in this order at any moment.
     pub commands: Vec<Command>,
     /// What may happen, how often.
     pub budget: Budget,
     /// Whether executors leave a descendant that ignores SIGTERM and has left their session, and tasks ignore SIGTERM.
     pub hostile: bool,
+    /// Whether a master that crashed is started again.
+    pub masters_return: bool,
     /// Whether a framework that crashed is started again.
     pub frameworks_return: bool,
     /// Whether schedulers answer inverse offers.

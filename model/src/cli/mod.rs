@@ -10,6 +10,7 @@ mod explore;
 mod memory;
 mod near;
 mod properties;
+mod simulate;
 mod story;
 
 /// Everything that was asked about holds.
@@ -54,12 +55,14 @@ enum Command {
     Story(story::Args),
     Explore(explore::Args),
     Properties(properties::Args),
+    Simulate(simulate::Args),
 }
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Story(args) => story::run(&args),
         Command::Explore(args) => explore::run(&args),
         Command::Properties(args) => properties::run(&args),
