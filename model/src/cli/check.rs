@@ -12,7 +12,7 @@ use super::near;
 use crate::check::{self, Checked, Limits, Progress, Verdict};
 use crate::properties::{self, Kind};
 use crate::scope::Scope;
-use crate::table::{self, grouped};
+use crate::table::{self, grouped, some_of};
 use crate::{scopes, story};
 
 /// What a search needs beside its states, so that the memory of a small one says nothing of a state.
@@ -238,25 +238,7 @@ impl Row {
         for shortfall in &self.checked.shortfalls {
             text.push_str(&format!("    ! incomplete: {shortfall}\n"));
         }
-        for at in self.broken() {
-            text.push('\n');
-            match self.checked.verdict(at) {
-                Verdict::Broken(Some(actions)) => {
-                    text.push_str(&story::story(&self.checked.scope, &actions, at));
-                }
-                Verdict::Broken(None)
-                | Verdict::Held
-                | Verdict::Reached
-                | Verdict::NotReached
-                | Verdict::Unknown => {
-                    let name = properties::ALL[at].name;
-                    text.push_str(&format!(
-                        "{name} is broken; breadth first did not come as far as its story\n"
-                    ));
-                }
-            }
-            text.push('\n');
-        }
+        text.push_str(&self.checked.stories());
         text
     }
 }
@@ -315,17 +297,17 @@ impl Report {
             return format!("BROKEN in {}", broken.join(", "));
         }
         let reached = self.scopes_where(at, |verdict| *verdict == Verdict::Reached);
-        let unknown = self.scopes_where(at, |verdict| *verdict == Verdict::Unknown).len();
-        let unknown = match unknown {
+        let held = self.scopes_where(at, |verdict| *verdict == Verdict::Held).len();
+        let unknown = match self.scopes_where(at, |verdict| *verdict == Verdict::Unknown).len() {
             0 => String::new(),
-            unknown => format!(" (UNKNOWN in {unknown} of {})", self.rows.len()),
+            unknown if unknown == self.rows.len() => return "UNKNOWN".into(),
+            unknown => format!(", UNKNOWN in {unknown}"),
         };
         match properties::ALL[at].kind {
             Kind::Sometimes(_) if !reached.is_empty() => format!("reached in {}", some_of(&reached)),
             Kind::Sometimes(_) if self.whole => format!("NEVER REACHED{unknown}"),
             Kind::Sometimes(_) => format!("not reached here{unknown}"),
             Kind::Step(_) | Kind::State(_) | Kind::Eventually(_) => {
-                let held = self.scopes_where(at, |verdict| *verdict == Verdict::Held).len();
                 format!("held in {held} of {}{unknown}", self.rows.len())
             }
         }
@@ -424,15 +406,6 @@ fn verdict_json(scope: &Scope, verdict: &Verdict) -> serde_json::Value {
             let again = actions.as_ref().and_then(|actions| story::again(scope, actions));
             serde_json::json!({ "broken": again })
         }
-    }
-}
-
-fn some_of(names: &[&str]) -> String {
-    match names {
-        [first, second, third, rest @ ..] if !rest.is_empty() => {
-            format!("{first}, {second}, {third} and {} more", rest.len())
-        }
-        names => names.join(", "),
     }
 }
 

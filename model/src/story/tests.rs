@@ -40,9 +40,10 @@ fn walk(scope: &Scope, wishes: &[Wish], is_there: impl Fn(&Happening) -> bool) -
         let mut choices = Vec::new();
         world.actions(scope, &mut choices);
         let by_itself = choices.iter().find(|choice| choice.is_calm() && !is_timer(choice));
-        let wished = || wishes.peek().and_then(|wish| choices.iter().find(|choice| wish(choice)));
-        let wished = if by_itself.is_none() { wished() } else { None };
-        let timer = || choices.iter().find(|choice| choice.is_calm());
+        let wish = if by_itself.is_none() { wishes.peek() } else { None };
+        let wished = wish.and_then(|wish| choices.iter().find(|choice| wish(choice)));
+        // The last of them: a master's pings come first, and again and again.
+        let timer = || choices.iter().rev().find(|choice| choice.is_calm());
         let action = *by_itself.or(wished).or_else(timer).expect("nothing can happen");
         if wished == Some(&action) {
             wishes.next();
