@@ -164,7 +164,8 @@ impl Written {
             true => bytes.truncate(at),
             false => bytes[at] ^= 1 << choices.below(8),
         }
-        choices.tell(|| format!("byte {at} of {} is {}", self.bytes.len(), if cut { "cut" } else { "changed" }));
+        choices
+            .tell(|| format!("byte {at} of {} is {}", self.bytes.len(), if cut { "cut" } else { "changed" }));
         let whole = self.ends.iter().rev().find(|end| **end <= at).copied().unwrap_or(0);
         let Some(read) = read_soundly(choices, &bytes) else {
             choices.broken("its magic is whole, and it is no journal");

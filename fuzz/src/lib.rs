@@ -37,14 +37,14 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
-    Target { name: "decode", run: decode::run, goals: decode::GOALS, seeds: 4_000, length: 800 },
-    Target { name: "master", run: master::run, goals: master::GOALS, seeds: 100, length: 12_000 },
-    Target { name: "executor", run: executor::run, goals: executor::GOALS, seeds: 1_000, length: 1_500 },
-    Target { name: "framework", run: framework::run, goals: framework::GOALS, seeds: 200, length: 6_000 },
-    Target { name: "slave", run: slave::run, goals: slave::GOALS, seeds: 300, length: 6_000 },
-    Target { name: "registry", run: registry::run, goals: registry::GOALS, seeds: 300, length: 2_000 },
-    Target { name: "journal", run: journal::run, goals: journal::GOALS, seeds: 500, length: 1_500 },
-    Target { name: "world", run: world::run, goals: world::GOALS, seeds: 200, length: 400 },
+    Target { name: "decode", run: decode::run, goals: decode::GOALS, seeds: 1500, length: 800 },
+    Target { name: "master", run: master::run, goals: master::GOALS, seeds: 20, length: 8000 },
+    Target { name: "executor", run: executor::run, goals: executor::GOALS, seeds: 200, length: 1500 },
+    Target { name: "framework", run: framework::run, goals: framework::GOALS, seeds: 40, length: 5000 },
+    Target { name: "slave", run: slave::run, goals: slave::GOALS, seeds: 60, length: 5000 },
+    Target { name: "registry", run: registry::run, goals: registry::GOALS, seeds: 100, length: 2000 },
+    Target { name: "journal", run: journal::run, goals: journal::GOALS, seeds: 200, length: 1500 },
+    Target { name: "world", run: world::run, goals: world::GOALS, seeds: 40, length: 300 },
 ];
 
 /// Runs a target as a fuzzer does.

@@ -161,7 +161,11 @@ fn operation(choices: &mut Choices<'_>) -> Operation {
         3 => Operation::ReadmitSlave { slave, address, resources },
         4 => Operation::MarkUnreachable { slave },
         5 => Operation::RemoveSlave { slave },
-        6 => Operation::PlaceHold { slave, name: name(choices, &["ann", "bob", "drain-D1"]), hold: hold(choices) },
+        6 => Operation::PlaceHold {
+            slave,
+            name: name(choices, &["ann", "bob", "drain-D1"]),
+            hold: hold(choices),
+        },
         7 => {
             let lifted = choices.one(&["", "ann", "bob", "drain-D1", "drain-D2"]);
             Operation::LiftHolds { slave, name: Name::new(lifted).ok() }
@@ -174,7 +178,10 @@ fn operation(choices: &mut Choices<'_>) -> Operation {
             Operation::OpenInverseOffer(inverse_record(choices, framework, slave, drain))
         }
         14 => Operation::AnswerInverseOffer { id, answer: InverseAnswer::Decline { reason } },
-        15 => Operation::AdvanceInverseOffer { id, stage: InverseStage::Revoking },
+        15 => {
+            let deadline = Moment(choices.below(9).into());
+            Operation::AdvanceInverseOffer { id, stage: InverseStage::Revoking, deadline }
+        }
         16 => Operation::CloseInverseOffer { id, outcome: InverseOutcome::Returned },
         17 => {
             let then = choices.one(&[Then::Stay, Then::Unregister]);

@@ -211,12 +211,14 @@ pub enum Operation {
         /// What.
         answer: InverseAnswer,
     },
-    /// Everything came back, or the deadline passed.
+    /// The deadline passed.
     AdvanceInverseOffer {
         /// Which.
         id: InverseOfferId,
         /// To where.
         stage: InverseStage,
+        /// The deadline that passed: it may have been moved before this is durable (R22).
+        deadline: Moment,
     },
     /// It is over.
     CloseInverseOffer {
@@ -346,10 +348,12 @@ impl Registry {
                 record.answer = Some(answer.clone());
                 Ok(Applied::Done { changed })
             }
-            Operation::AdvanceInverseOffer { id, stage } => {
+            Operation::AdvanceInverseOffer { id, stage, deadline } => {
                 let record = self.inverse_offer_mut(*id)?;
-                let changed = record.stage < *stage;
-                record.stage = record.stage.max(*stage);
+                let changed = record.stage < *stage && record.deadline == *deadline;
+                if changed {
+                    record.stage = *stage;
+                }
                 Ok(Applied::Done { changed })
             }
             Operation::CloseInverseOffer { id, .. } => {
@@ -454,7 +458,9 @@ impl Registry {
             let slave = self.slaves.get(&offer.slave);
             slave.is_some_and(|slave| slave.inverse_offers.get(id) == Some(&offer.framework))
                 && self.frameworks.contains_key(&offer.framework)
-                && offer.drain.is_none_or(|drain| self.drains.get(&drain).is_some_and(|d| d.slave == offer.slave))
+                && offer
+                    .drain
+                    .is_none_or(|drain| self.drains.get(&drain).is_some_and(|d| d.slave == offer.slave))
         };
         let of_slaves: usize = self.slaves.values().map(|slave| slave.inverse_offers.len()).sum();
         if of_slaves != self.inverse_offers.len() || !self.inverse_offers.iter().all(asked) {

@@ -45,10 +45,21 @@ impl Slave {
             let known = executor.is_some_and(|e| e.tasks.contains_key(&id.number) || queued(e));
             hold(known != task.stage.is_over(), || format!("{id} and {} disagree", task.executor))?;
         }
-        let writes = self.tasks.values().flat_map(|task| &task.updates).filter_map(|update| update.write);
-        let mut writes: Vec<Seq> = writes.collect();
-        writes.sort_unstable();
-        hold(writes.iter().eq(self.writes.keys()), || format!("{writes:?} wait, not {:?}", self.writes))
+        self.check_writes()
+    }
+
+    /// A write that is awaited is an update's, or a launch's.
+    fn check_writes(&self) -> Result<(), String> {
+        let updates = self.tasks.values().flat_map(|task| &task.updates).filter_map(|update| update.write);
+        let updates: Vec<Seq> = updates.collect();
+        let launches = self.writes.iter().filter(|(write, _)| !updates.contains(write));
+        let mut launches: Vec<TaskId> = launches.map(|(_, task)| *task).collect();
+        launches.sort_unstable();
+        let adding = self.tasks.iter().filter(|(_, task)| task.adding).map(|(id, _)| *id);
+        let all = updates.iter().all(|write| self.writes.contains_key(write));
+        hold(all, || format!("{updates:?} wait, and not all are in {:?}", self.writes))?;
+        let adding: Vec<TaskId> = adding.collect();
+        hold(launches == adding, || format!("{adding:?} are being added, and {launches:?} written"))
     }
 
     fn check_executor(&self, id: ExecutorId, executor: &Executor) -> Result<(), String> {

@@ -29,6 +29,8 @@ struct Bench {
     config: Config,
     /// What the writes so far have made durable.
     disk: Checkpoint,
+    /// Whether a launch is durable at once; other writes are when a test says so.
+    quick: bool,
 }
 
 impl Bench {
@@ -38,6 +40,7 @@ impl Bench {
             slave: Slave::new(),
             config: Config::new(resources, Text::new("host:5051")),
             disk: Checkpoint::default(),
+            quick: true,
         }
     }
 
@@ -77,11 +80,19 @@ impl Bench {
     fn go(&mut self, input: Input) -> Vec<Effect> {
         let mut out = Outbox::new();
         self.slave.handle(&self.config, input, &mut out);
-        let effects: Vec<Effect> = out.drain().collect();
+        let mut effects: Vec<Effect> = out.drain().collect();
+        let mut added = None;
         for effect in &effects {
-            if let Effect::Store { change, .. } = effect {
+            if let Effect::Store { change, seq } = effect {
                 self.disk.apply(change.clone());
+                if matches!(change, CheckpointChange::TaskAdded(_)) && self.quick {
+                    added = Some(*seq);
+                }
             }
+        }
+        if let Some(seq) = added {
+            self.slave.handle(&self.config, Input::Stored { seq }, &mut out);
+            effects.extend(out.drain());
         }
         if self.slave.phase != Phase::Exited && self.slave.disk == Disk::Good {
             self.slave.assert_valid(&self.config, &self.disk);
