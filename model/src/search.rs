@@ -4,7 +4,7 @@
 //! A state is kept as 64 bits of hash, the action that led to it and where from: a story is had by doing its actions
 //! again. Two states of the same hash would be taken for one, which is unlikely (n² / 2⁶⁵) and not impossible.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::properties::{self, Kind, Mask, Seen};
@@ -135,6 +135,35 @@ pub fn search(scope: &Scope, states_max: usize, mut tell: impl FnMut(Progress)) 
         graph.check_eventually(scope, &mut found);
     }
     found
+}
+
+/// The `eventually` properties that do not come about from a state, by their place in the table: none of the states
+/// that calm actions lead to is good.
+pub fn never(scope: &Scope, world: &World) -> Vec<usize> {
+    let is_good = |at: usize, world: &World| match properties::ALL[at].kind {
+        Kind::Eventually(is) => is(scope, world),
+        Kind::Step(_) | Kind::State(_) | Kind::Sometimes(_) => true,
+    };
+    let mut never: Vec<usize> = (0..properties::ALL.len()).collect();
+    let mut seen: HashSet<u64, BuildHasherDefault<Through>> = HashSet::default();
+    seen.insert(hash_of(world));
+    let mut frontier = vec![world.clone()];
+    let mut actions = Vec::new();
+    while let Some(world) = frontier.pop() {
+        never.retain(|at| !is_good(*at, &world));
+        if never.is_empty() {
+            break;
+        }
+        actions.clear();
+        world.actions(scope, &mut actions);
+        for action in actions.iter().filter(|action| action.is_calm()) {
+            let after = world.step(scope, *action);
+            if seen.insert(hash_of(&after)) {
+                frontier.push(after);
+            }
+        }
+    }
+    never
 }
 
 impl Graph {

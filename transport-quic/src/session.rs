@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use neap_protocol::journal::LinkId;
 use neap_protocol::text::Text;
 use neap_protocol::transport::{
     CloseCode, CloseReason, Closed, Peer, ReceiveHalf, SendError, SendHalf, Session,
@@ -11,13 +12,16 @@ use neap_protocol::transport::{
 use quinn::{ConnectionError, ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 
 use crate::congestion;
-use crate::frames::{self, Assembler};
+use crate::frames::{self, Assembler, Item};
 
 /// How much is taken from the stream at once.
 const CHUNK_SIZE_MAX: usize = 64 * 1024;
 
 /// The application code of the first [`CloseCode`]; 0 is what QUIC says for a session that was dropped.
 const CLOSE_CODE_BASE: u32 = 0x100;
+
+/// What both ends derive from the secrets of the handshake, to call a session by in journals (RFC 5705).
+const LINK_LABEL: &[u8] = b"EXPERIMENTAL neap journal";
 
 /// The code of a stream, or of a session, that was given up.
 const GIVEN_UP: VarInt = VarInt::from_u32(0);
@@ -58,6 +62,14 @@ impl QuicSession {
     pub fn remote_address(&self) -> SocketAddr {
         self.address
     }
+
+    /// What both ends can call this session, and no other has. It tells nothing of the session's secrets.
+    pub fn link(&self) -> Option<LinkId> {
+        let mut id = [0; 8];
+        // Once the handshake is over, and before it there is no session, keys can be derived.
+        self.send.end.connection.export_keying_material(&mut id, LINK_LABEL, &[]).ok()?;
+        Some(LinkId(id))
+    }
 }
 
 impl Session for QuicSession {
@@ -87,21 +99,7 @@ pub struct QuicSend {
 impl SendHalf for QuicSend {
     async fn send(&mut self, frame: &[u8]) -> Result<(), SendError> {
         SendError::check(frame)?;
-        if self.torn {
-            let closed = Closed::Lost("an earlier send was cancelled inside its frame".into());
-            return Err(SendError::Closed(closed));
-        }
-        self.torn = true;
-        let written = self.stream.write_chunk(frames::encode(frame)).await;
-        self.torn = false;
-        written.map_err(|error| {
-            SendError::Closed(match error {
-                WriteError::ConnectionLost(error) => self.end.closed(&error),
-                WriteError::Stopped(_) => Closed::Lost("the peer reads no more".into()),
-                WriteError::ClosedStream => self.end.said_here().unwrap_or(Closed::Finished),
-                WriteError::ZeroRttRejected => Closed::Lost(Text::from(error.to_string())),
-            })
-        })
+        self.write(frames::encode(frame)).await.map_err(SendError::Closed)
     }
 
     async fn finish(&mut self) -> Result<(), Closed> {
@@ -122,8 +120,34 @@ impl SendHalf for QuicSend {
         }
     }
 
+    async fn part(&mut self, reason: CloseReason) -> Result<(), Closed> {
+        if !self.finishing {
+            self.write(frames::encode_parting(&reason)).await?;
+        }
+        let finished = self.finish().await;
+        self.close(reason);
+        finished
+    }
+
     fn close(&mut self, reason: CloseReason) {
         self.end.close(Closed::Local(reason.clone()), &reason);
+    }
+}
+
+impl QuicSend {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Closed> {
+        if self.torn {
+            return Err(Closed::Lost("an earlier send was cancelled inside its frame".into()));
+        }
+        self.torn = true;
+        let written = self.stream.write_chunk(bytes).await;
+        self.torn = false;
+        written.map_err(|error| match error {
+            WriteError::ConnectionLost(error) => self.end.closed(&error),
+            WriteError::Stopped(_) => Closed::Lost("the peer reads no more".into()),
+            WriteError::ClosedStream => self.end.said_here().unwrap_or(Closed::Finished),
+            WriteError::ZeroRttRejected => Closed::Lost(Text::from(error.to_string())),
+        })
     }
 }
 
@@ -166,7 +190,9 @@ impl QuicReceive {
     async fn next_frame(&mut self) -> Result<Vec<u8>, Closed> {
         loop {
             match self.assembler.take(&mut self.chunk) {
-                Ok(Some(frame)) => return Ok(frame),
+                Ok(Some(Item::Frame(frame))) => return Ok(frame),
+                // The peer closes the connection once it knows that this has arrived.
+                Ok(Some(Item::Parting(reason))) => return Err(Closed::Peer(reason)),
                 Ok(None) => {}
                 Err(wrong) => return Err(self.violation(&wrong)),
             }

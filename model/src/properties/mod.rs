@@ -328,11 +328,19 @@ pub fn reach(seen: &Seen<'_>, reached: &mut Mask) {
     }
 }
 
+/// The `sometimes` properties that a step reaches.
+pub fn reached(seen: &Seen<'_>) -> Mask {
+    let mut reached = Mask::NONE;
+    reach(seen, &mut reached);
+    reached
+}
+
 /// A set of properties, by their places in [`ALL`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Mask([u64; WORDS]);
 
-const WORDS: usize = ALL.len().div_ceil(64);
+/// How many words of bits a set takes.
+pub const WORDS: usize = ALL.len().div_ceil(64);
 
 impl Mask {
     /// None of them.
@@ -350,6 +358,21 @@ impl Mask {
         fresh
     }
 
+    /// Adds those of another set.
+    pub fn extend(&mut self, others: Self) {
+        self.0.iter_mut().zip(others.0).for_each(|(mine, theirs)| *mine |= theirs);
+    }
+
+    /// The bits of it, lowest places first.
+    pub fn words(&self) -> [u64; WORDS] {
+        self.0
+    }
+
+    /// The set of these bits.
+    pub fn of_words(words: [u64; WORDS]) -> Self {
+        Self(words)
+    }
+
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         *self == Self::NONE
@@ -358,5 +381,15 @@ impl Mask {
     /// The places of those that it has, in order.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
         (0..ALL.len()).filter(|at| self.contains(*at))
+    }
+}
+
+impl FromIterator<usize> for Mask {
+    fn from_iter<I: IntoIterator<Item = usize>>(places: I) -> Self {
+        let mut mask = Self::NONE;
+        places.into_iter().for_each(|at| {
+            mask.insert(at);
+        });
+        mask
     }
 }

@@ -29,10 +29,11 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 }
 
 fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), String> {
-    // A scheduler that crashed may not have got around to acknowledging what it was told.
-    let again = seen.scope.budget.has(world::Event::FrameworkCrash);
-    let follows = !last.is_terminal() && update.state > last || again && last == update.state;
-    match follows || again && !last.is_terminal() {
+    // A scheduler that crashed may not have got around to acknowledging what it was told: it hears it again, from the
+    // first update on that it did not acknowledge, and to the same end.
+    let again = seen.scope.budget.has(world::Event::FrameworkCrash)
+        && (last == update.state || !last.is_terminal() || !update.state.is_terminal());
+    match again || !last.is_terminal() && update.state > last {
         true => Ok(()),
         false => Err(format!("{} was {last}, and is {} now", update.task, update.state)),
     }

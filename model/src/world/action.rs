@@ -58,6 +58,8 @@ pub enum Action {
     CrashFramework(u8),
     /// It is started again.
     StartFramework(u8),
+    /// One that is over is started on its host as a new one.
+    NewFramework(u8),
     /// A scheduler accepts an offer and launches one of the scope's tasks.
     Launch(u8, OfferId, u8),
     /// It declines one.
@@ -108,6 +110,7 @@ impl Action {
     pub fn event(&self) -> Option<Event> {
         Some(match self {
             Self::Cut(_) => Event::Cut,
+            Self::MasterTimer(_, master::Timer::Offer(_), _) => Event::OfferTimeout,
             Self::MasterTimer(.., Cost::Skew)
             | Self::SlaveTimer(.., Cost::Skew)
             | Self::FrameworkTimer(.., Cost::Skew)
@@ -116,6 +119,7 @@ impl Action {
             Self::CrashMaster(..) => Event::MasterCrash,
             Self::CrashSlave(..) => Event::SlaveCrash,
             Self::CrashFramework(_) => Event::FrameworkCrash,
+            Self::NewFramework(_) => Event::NewFramework,
             Self::Launch(..) => Event::Launch,
             Self::Decline(..) => Event::Decline,
             Self::Kill(..) => Event::Kill,

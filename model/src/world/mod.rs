@@ -288,6 +288,9 @@ impl World {
 
     fn framework_actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
         for (number, framework) in (0..).zip(&self.frameworks) {
+            if framework.over {
+                actions.push(Action::NewFramework(number));
+            }
             let Some(machine) = &framework.machine else {
                 if scope.frameworks_return && !framework.over {
                     actions.push(Action::StartFramework(number));

@@ -153,6 +153,16 @@ impl Tree {
         }
     }
 
+    /// Whether SIGKILL is under way to everything.
+    pub fn is_being_killed(&self) -> bool {
+        self.killing
+    }
+
+    /// Whether its slave has heard how the first process ended.
+    pub fn exit_was_told(&self) -> bool {
+        self.exit_told
+    }
+
     /// Whether any process of it lives.
     pub fn is_alive(&self) -> bool {
         self.machine.is_some() || !self.processes.is_empty() || self.stray

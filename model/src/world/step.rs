@@ -22,7 +22,7 @@ use super::links::{Dialer, End, Link, LinkKey, Message};
 use super::nodes::{FrameworkNode, MasterNode, SlaveNode, Tree};
 use super::{Action, World};
 
-/// How many numbers for sessions a dialler has: far more than it has sessions that anyone still knows of.
+/// How many numbers for sessions a dialler goes through before it uses one again that nobody knows of any more.
 const SESSIONS: u8 = 8;
 
 /// A step that is being made: the world as it becomes, and what happened in it.
@@ -135,6 +135,12 @@ impl<'a> Step<'a> {
             Action::StartSlave(number) | Action::Return(number) => self.start_slave(number),
             Action::CrashFramework(number) => self.crash_framework(number),
             Action::StartFramework(number) => self.start_framework(number),
+            Action::NewFramework(number) => {
+                self.crash_framework(number);
+                let node = self.framework_node(number);
+                *node = FrameworkNode { dialled: node.dialled, ..FrameworkNode::default() };
+                self.start_framework(number);
+            }
             Action::Suppress(number) => {
                 self.framework_node(number).sated = true;
                 self.ask(number, framework::Command::Suppress);
@@ -257,11 +263,16 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The number of a dialler's next session: none is used again soon, as drivers never use one again.
+    /// The number of a dialler's next session: none is used again soon, nor while an end knows of it, as drivers
+    /// never use one again.
     fn dial(&mut self, dialer: Dialer) -> u8 {
+        let known: Vec<u8> =
+            self.world.links.iter().filter(|link| link.key.0 == dialer).map(|link| link.key.1).collect();
         let mut number = 0;
         let mut next = |dialled: &mut u8| {
-            *dialled = (*dialled + 1) % SESSIONS;
+            let turns = (1..=SESSIONS).map(|more| (*dialled % SESSIONS + more) % SESSIONS);
+            let mut fresh = turns.chain(SESSIONS..=u8::MAX).filter(|number| !known.contains(number));
+            *dialled = fresh.next().unwrap_or_else(|| unreachable!("nobody has that many sessions"));
             number = *dialled;
         };
         match dialer {
@@ -523,13 +534,15 @@ impl<'a> Step<'a> {
 
 /// What slaves are called.
 pub fn slave_name(number: u8) -> Name {
-    let names =
-        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
-    let name = names.get(usize::from(number)).copied().unwrap_or("z");
-    Name::new(name).unwrap_or_else(|_| unreachable!("a letter is a name"))
+    let letter = char::from(b'a' + number % 26);
+    let name = match number / 26 {
+        0 => letter.to_string(),
+        round => format!("{letter}{round}"),
+    };
+    Name::new(&name).unwrap_or_else(|_| unreachable!("a letter is a name"))
 }
 
 /// What a master calls the session of a command.
 pub(super) fn operator_session(command: u8) -> SessionId {
-    SessionId(0x10 + u32::from(command))
+    SessionId(0x100 + u32::from(command))
 }

@@ -27,6 +27,7 @@ use crate::cli::work::Run;
 use crate::config::Connection;
 use crate::driver;
 use crate::exit::Exit;
+use crate::journal;
 use crate::output::{Failure, Printer, clock};
 use crate::shutdown::Signal;
 
@@ -54,7 +55,8 @@ const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 pub fn run(run: Run, connection: Connection, printer: Printer) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because("start the runtime", &error))?;
-    let settings = Settings { config: Config::new(run.name.clone()), connection, state: None };
+    let journal = journal::Options::of(run.journal.clone(), run.journal_effects);
+    let settings = Settings { config: Config::new(run.name.clone()), connection, state: None, journal };
     let timeout = settings.connection.timeout.as_duration();
     let mut scheduler = Instances::new(&run, timeout, Box::new(PrintUpdates(printer)));
     let end = runtime.block_on(super::run(&mut scheduler, settings))?;

@@ -274,6 +274,10 @@ impl Leader {
             Timer::DrainBound(drain) => self.drain_bound_over(cx, drain),
             Timer::DrainAcknowledge(drain) => self.drain_acknowledge_over(cx, drain),
             Timer::RemovalWindow => self.removal_window_over(cx),
+            Timer::Lead if !self.ready && self.pending.is_empty() => {
+                self.store(cx, Operation::Lead { epoch: self.epoch }, Then::Nothing);
+            }
+            Timer::Lead => {}
         }
     }
 
@@ -370,11 +374,12 @@ impl Leader {
             | Operation::OpenInverseOffer(InverseOfferRecord { drain: Some(drain), .. }) => {
                 Timer::DrainAcknowledge(drain)
             }
+            // Nobody is answered before it is written, and nobody else is elected for it (R29).
+            Operation::Lead { .. } => Timer::Lead,
             // An answer is said again by a framework that reconnects; what an operator asked for is the operator's to
-            // ask again; a leader whose epoch was not written does not lead.
+            // ask again.
             Operation::AnswerInverseOffer { .. }
             | Operation::OpenInverseOffer(InverseOfferRecord { drain: None, .. })
-            | Operation::Lead { .. }
             | Operation::AdmitSlave { .. }
             | Operation::ReadmitSlave { .. }
             | Operation::RemoveSlave { .. }

@@ -272,10 +272,12 @@ pub enum Timer {
     DrainAcknowledge(DrainId),
     /// The window over which removals are counted is over (R7).
     RemovalWindow,
+    /// The epoch could not be written: it is time to try again (R29).
+    Lead,
 }
 
 /// What an operator of the master sets. It is no part of the state, and may not change while a master lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// How long a slave may take to answer a ping (R6).
     pub ping_timeout: Millis,

@@ -246,7 +246,9 @@ impl Leader {
             self.tell_update(cx, id.framework, slave, update);
         } else {
             cx.tell_slave(session, acknowledge);
-            if update.state.is_terminal() {
+            // What holds something yet is not forgotten, whatever a stale update says of it (S8).
+            let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&id));
+            if known.is_some_and(|task| task.state.is_terminal()) {
                 self.forget(slave, id);
             }
         }
@@ -320,11 +322,12 @@ impl Leader {
         let held = (!task.state.is_terminal()).then(|| task.resources.clone());
         let recorded = task.receipt;
         (task.state, task.reason, task.number) = (update.state, update.reason, update.number);
-        let view = task.clone();
-        let view = self.view_of(record, slave, id, &view);
-        self.publish(cx, Event::Task(view));
+        let ended = task.clone();
         let receipt = recorded.or(receipt).or_else(|| self.receipt_of(slave, id.framework));
+        // What was over before has been told and recorded.
         if let Some(held) = held {
+            let view = self.view_of(record, slave, id, &ended);
+            self.publish(cx, Event::Task(view));
             self.count_out(cx, slave, id, &held);
             if let Some(receipt) = receipt {
                 let line = ended_line(&update, ending);
