@@ -246,7 +246,9 @@ impl Leader {
             self.tell_update(cx, id.framework, slave, update);
         } else {
             cx.tell_slave(session, acknowledge);
-            if update.state.is_terminal() {
+            // What holds something yet is not forgotten, whatever a stale update says of it (S8).
+            let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&id));
+            if known.is_some_and(|task| task.state.is_terminal()) {
                 self.forget(slave, id);
             }
         }
@@ -266,9 +268,13 @@ impl Leader {
         };
         if let Some(obituary) = state.obituaries.get(&task) {
             if number >= obituary.update.number {
-                let receipt = obituary.receipt;
+                let (slave, receipt) = (obituary.slave, obituary.receipt);
                 state.obituaries.remove(&task);
+                if let Some(state) = self.slaves.get_mut(&slave) {
+                    state.mourned.remove(&task);
+                }
                 self.acknowledged(cx, task, receipt);
+                self.check_drained(cx, slave);
             }
             return;
         }
@@ -340,6 +346,9 @@ impl Leader {
             return;
         };
         state.obituaries.insert(update.task, obituary);
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.mourned.insert(update.task, ());
+        }
         self.tell_update(cx, framework, slave, update);
     }
 
