@@ -49,8 +49,8 @@ pub struct Played<M: Talk> {
     pub input: M::Input,
     /// What it asked for.
     pub effects: Vec<M::Effect>,
-    /// What was heard, on which link.
-    pub heard: Option<(LinkId, Message)>,
+    /// What was heard, and on which link if both ends have a name for it.
+    pub heard: Option<(Option<LinkId>, Message)>,
     /// What was said, on which links.
     pub said: Vec<(LinkId, Message)>,
     /// What is wrong with it.
@@ -108,9 +108,7 @@ impl<M: Talk> Player<M> {
         let mut broken = Vec::new();
         self.promises.input(at, &input, &mut broken);
         let heard = match M::news(&input) {
-            Some(News::Heard(session, Some(message))) => {
-                self.links.get(&session).map(|link| (*link, message))
-            }
+            Some(News::Heard(session, Some(message))) => Some((self.links.get(&session).copied(), message)),
             Some(News::Heard(_, None) | News::Opened(_) | News::Closed(_)) | None => None,
         };
         let effects = match self.handle(&input) {
@@ -261,8 +259,8 @@ impl AnyPlayed {
         each!(Self, self, played => played.at)
     }
 
-    /// What was heard, on which link.
-    pub fn heard(&self) -> Option<&(LinkId, Message)> {
+    /// What was heard, and on which link if both ends have a name for it.
+    pub fn heard(&self) -> Option<&(Option<LinkId>, Message)> {
         each!(Self, self, played => played.heard.as_ref())
     }
 

@@ -105,11 +105,8 @@ impl<M: Talk> Promises<M> {
             if let Some(setting) = M::setting(effect) {
                 push(broken, TIMERS, self.set(setting));
             }
-            if let Some(session) = M::closed(effect).filter(|session| self.open.remove(session)) {
-                if M::HEARS_OWN_CLOSE {
-                    self.closing.insert(session);
-                }
-            }
+            let closed = M::closed(effect).filter(|session| self.open.remove(session));
+            self.closing.extend(closed.filter(|_| M::HEARS_OWN_CLOSE));
             if let Some(errand) = M::errand(effect) {
                 *self.errands.entry(errand).or_default() += 1;
             }
@@ -123,7 +120,7 @@ impl<M: Talk> Promises<M> {
         }
     }
 
-    /// What an errand of a driver is that is under way.
+    /// Whether a session is open, as far as the machine was told and has not closed it.
     pub fn is_open(&self, session: SessionId) -> bool {
         self.open.contains(&session)
     }
