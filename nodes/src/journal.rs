@@ -55,9 +55,14 @@ pub struct Options {
 }
 
 impl Options {
+    /// The usual ones: digests of effects, written soon.
+    pub fn at(file: PathBuf) -> Self {
+        Self { file, effects: false, gather: GATHER }
+    }
+
     /// Of a file, where one is named.
     pub fn of(file: Option<PathBuf>, effects: bool) -> Option<Self> {
-        file.map(|file| Self { file, effects, gather: GATHER })
+        file.map(|file| Self { effects, ..Self::at(file) })
     }
 }
 

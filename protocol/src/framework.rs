@@ -7,6 +7,7 @@
 //! What must outlive the process is the driver's to keep: the id from [`Event::Subscribed`] and the highest number
 //! from [`Event::Launching`], each **before** the effects after it are taken. They are the next [`Input::Start`].
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SessionId, SlaveId, TaskId};
-use crate::map::Map;
+use crate::map::{Map, Set};
 use crate::message::{
     FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
 };
@@ -311,6 +312,8 @@ pub struct Framework {
     id: Option<FrameworkId>,
     epoch: Epoch,
     highest_task: u32,
+    /// Tasks of earlier processes of the scheduler, if there were any.
+    inherited: Option<Box<Inherited>>,
     appetite: Appetite,
     tearing_down: bool,
     tasks: Map<u32, Task>,
@@ -354,6 +357,15 @@ struct Task {
     kill: Kill,
 }
 
+/// What an earlier process of the scheduler had launched, and this one knows of only as it hears of it (R14).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Inherited {
+    /// The highest number that was used.
+    highest_task: u32,
+    /// Those that are over and handled.
+    over: Set<u32>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kill {
     Unasked,
@@ -384,6 +396,7 @@ impl Framework {
             id: None,
             epoch: Epoch(0),
             highest_task: 0,
+            inherited: None,
             appetite: Appetite::Unsaid,
             tearing_down: false,
             tasks: Map::new(),
@@ -494,6 +507,7 @@ impl Framework {
         }
         self.id = id;
         self.highest_task = highest_task;
+        self.inherited = (highest_task > 0).then(|| Box::new(Inherited { highest_task, over: Set::new() }));
         self.link = Link::Connecting;
         out.push(Effect::Connect { leader: None });
     }
@@ -915,6 +929,9 @@ impl Framework {
         task.handled = number;
         if over {
             self.tasks.remove(&id.number);
+            if let Some(inherited) = self.inherited.as_mut().filter(|tasks| id.number <= tasks.highest_task) {
+                inherited.over.insert(id.number, ());
+            }
         }
         self.tell(FrameworkToMaster::Acknowledge { task: id, number }, out);
     }
@@ -969,13 +986,18 @@ impl Framework {
         if self.id != Some(id.framework) || id.number == 0 || id.number > self.highest_task {
             return;
         }
+        let ends = update.state.is_terminal();
+        let inherited = self.inherited.as_ref().is_some_and(|tasks| tasks.may_have(id.number));
+        if inherited && (number > 0 || ends) && !self.tasks.contains_key(&id.number) {
+            // An earlier process launched it, and this one has not heard of it (R14).
+            self.tasks.insert(id.number, Task::staging(slave));
+        }
         let Some(task) = self.tasks.get_mut(&id.number) else {
             // It is over and handled, but the acknowledgement was lost.
             return self.tell(FrameworkToMaster::Acknowledge { task: id, number }, out);
         };
         // A master that does not know a task cannot know the numbers of its updates either: an end that is news
         // counts whatever its number (R15).
-        let ends = update.state.is_terminal();
         if !task.state.is_terminal() && (number > task.told || ends) {
             task.told = number;
             task.state = update.state;
@@ -1048,6 +1070,13 @@ impl Framework {
         if self.is_subscribed() && self.inverse_offers.values().any(|inverse| !inverse.confirmed) {
             out.push(Effect::CancelTimer(Timer::Reannounce));
         }
+    }
+}
+
+impl Inherited {
+    /// Whether a task of this number may live.
+    fn may_have(&self, number: u32) -> bool {
+        number <= self.highest_task && !self.over.contains_key(&number)
     }
 }
 

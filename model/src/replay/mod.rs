@@ -382,4 +382,4 @@ fn sum(one: Looked, other: Looked) -> Looked {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

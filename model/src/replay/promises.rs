@@ -14,7 +14,7 @@ use neap_protocol::time::{Millis, Moment, When};
 use super::talk::{Answer, Errand, News, Setting, Talk};
 
 /// How late a timer may fire: what a host that is out of breath needs.
-const LATE_MAX: Millis = Millis::from_secs(10);
+const LATE_MAX: Millis = Millis::from_secs(60);
 
 /// How much earlier than at its moment a timer may seem to fire: both clocks are cut to milliseconds.
 const MOMENT_SLACK: u64 = 2;

@@ -150,6 +150,19 @@ fn replay(slave: Run<Slave>, executor: Run<Executor>) -> Replay {
     Replay::new(vec![tape(AnyRun::Slave(Rc::new(slave))), tape(AnyRun::Executor(Rc::new(executor)))])
 }
 
+/// Journals in which everything holds.
+pub(crate) fn honest_replay() -> Replay {
+    let (slave, executor) = runs();
+    replay(slave, executor)
+}
+
+/// The same with one answer that nobody asked for.
+pub(crate) fn doctored_replay() -> Replay {
+    let (mut slave, executor) = runs();
+    slave.entries.push(lie(500, slave::Input::Stored { seq: Seq(999) }));
+    replay(slave, executor)
+}
+
 /// What does not hold, once each.
 fn broken(report: &Report) -> Vec<&'static str> {
     let mut found: Vec<_> = report.findings.iter().map(|finding| finding.check).collect();
@@ -298,7 +311,7 @@ fn timers_that_a_driver_gets_wrong_are_found() {
     let forgotten = doctored(|entries| {
         let opened = place(entries, 0, |input| matches!(input, slave::Input::ExecutorOpened { .. }));
         entries.truncate(opened - 1);
-        entries.push(lie(90_000, slave::Input::Master { session: MASTER, message: MasterToSlave::Ping }));
+        entries.push(lie(200_000, slave::Input::Master { session: MASTER, message: MasterToSlave::Ping }));
     });
     let finding = forgotten.findings.iter().find(|finding| finding.check == TIMERS).unwrap();
     assert!(finding.what.contains("should have fired"), "{finding:?}");

@@ -457,6 +457,11 @@ impl Slave {
         self.tasks.get(&task).map(|task| task.stage.is_over())
     }
 
+    /// Whether an executor's tree may be alive, as far as it knows (S11).
+    pub fn knows(&self, executor: ExecutorId) -> bool {
+        self.executors.contains_key(&executor)
+    }
+
     /// The framework's own executor that has a task; `None` where that is the built-in one, or does not live.
     pub fn own_executor(&self, task: TaskId) -> Option<ExecutorId> {
         let id = self.tasks.get(&task)?.executor;
