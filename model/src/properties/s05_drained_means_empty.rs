@@ -27,6 +27,10 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
                 return Err(format!("{slave} is drained, and {} runs there", process.task));
             }
         }
+        // One that had its time to acknowledge, and has not, counts as gone (R21).
+        if seen.after.ghost.waited.contains_key(drain) {
+            continue;
+        }
         for node in &seen.after.frameworks {
             // One that is away does not hold a drain up (R21).
             let Some(machine) = node.machine.as_ref().filter(|machine| machine.is_subscribed()) else {

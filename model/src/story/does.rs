@@ -191,6 +191,7 @@ fn master_timer(timer: master::Timer) -> String {
             format!("{id} has waited for acknowledgements for long enough")
         }
         master::Timer::RemovalWindow => "the window over which removals are counted is over".into(),
+        master::Timer::Lead => "it is time to write its epoch again".into(),
     }
 }
 
