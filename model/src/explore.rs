@@ -67,7 +67,7 @@ impl Model for Explored {
     type Action = Choice;
 
     fn init_states(&self) -> Vec<Shown> {
-        vec![Shown { scope: Arc::clone(&self.0), world: World::begin(&self.0), reached: 0 }]
+        vec![Shown { scope: Arc::clone(&self.0), world: World::begin(&self.0), reached: Mask::NONE }]
     }
 
     fn actions(&self, state: &Shown, choices: &mut Vec<Choice>) {
@@ -108,11 +108,11 @@ impl Model for Explored {
 }
 
 fn holds<const AT: usize>(_: &Explored, state: &Shown) -> bool {
-    state.world.broken & (1 << AT) == 0
+    !state.world.broken.contains(AT)
 }
 
 fn reaches<const AT: usize>(_: &Explored, state: &Shown) -> bool {
-    state.reached & (1 << AT) != 0
+    state.reached.contains(AT)
 }
 
 type Condition = fn(&Explored, &Shown) -> bool;

@@ -32,6 +32,8 @@ pub struct Scope {
     pub budget: Budget,
     /// Whether executors leave a descendant that ignores SIGTERM and has left their session, and tasks ignore SIGTERM.
     pub hostile: bool,
+    /// Whether a master that crashed is started again.
+    pub masters_return: bool,
     /// Whether a framework that crashed is started again.
     pub frameworks_return: bool,
     /// Whether schedulers answer inverse offers.

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::properties::{self, Kind, Seen};
+use crate::properties::{self, Kind, Mask, Seen};
 use crate::scope::Scope;
 use crate::shared::hash_of;
 use crate::world::{Action, World};
@@ -24,7 +24,7 @@ pub struct Found {
     /// Whether every state was seen.
     pub complete: bool,
     /// The `sometimes` properties that were reached, by their place in the table.
-    pub reached: u64,
+    pub reached: Mask,
     /// What is broken, each with the shortest way there.
     pub broken: Vec<Broken>,
 }
@@ -85,8 +85,9 @@ pub fn search(scope: &Scope, states_max: usize, mut tell: impl FnMut(Progress)) 
     let good = (0..properties::ALL.len()).filter(eventually).map(|at| (at, Vec::new())).collect();
     let mut graph = Graph { nodes: Vec::new(), calm: Vec::new(), good };
     let mut ids: HashMap<u64, u32, BuildHasherDefault<Through>> = HashMap::default();
-    let mut found = Found { states: 0, steps: 0, depth: 0, complete: true, reached: 0, broken: Vec::new() };
-    let mut seen_broken = 0u64;
+    let mut found =
+        Found { states: 0, steps: 0, depth: 0, complete: true, reached: Mask::NONE, broken: Vec::new() };
+    let mut seen_broken = Mask::NONE;
     let first = World::begin(scope);
     ids.insert(hash_of(&first), 0);
     graph.add(scope, &first, Node { parent: u32::MAX, action: 0 });
@@ -102,7 +103,7 @@ pub fn search(scope: &Scope, states_max: usize, mut tell: impl FnMut(Progress)) 
                 found.steps += 1;
                 let seen =
                     Seen { scope, before: &world, after: &after, action: *action, happenings: &happenings };
-                found.reached |= properties::reached(&seen);
+                properties::reach(&seen, &mut found.reached);
                 let fresh = u32::try_from(graph.nodes.len()).unwrap_or(u32::MAX);
                 let known = *ids.entry(hash_of(&after)).or_insert(fresh);
                 if action.is_calm() && known != id {
@@ -112,9 +113,7 @@ pub fn search(scope: &Scope, states_max: usize, mut tell: impl FnMut(Progress)) 
                     continue;
                 }
                 graph.add(scope, &after, Node { parent: id, action: u16::try_from(at).unwrap_or(u16::MAX) });
-                let new = after.broken & !seen_broken;
-                seen_broken |= new;
-                for property in (0..properties::ALL.len()).filter(|property| new & (1 << property) != 0) {
+                for property in after.broken.iter().filter(|property| seen_broken.insert(*property)) {
                     found.broken.push(Broken { property, actions: graph.way(scope, fresh) });
                 }
                 if graph.nodes.len() >= states_max {

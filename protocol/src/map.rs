@@ -29,6 +29,12 @@ pub trait Key: Ord {
     fn number(&self) -> Option<u64>;
 }
 
+impl Key for u8 {
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(*self))
+    }
+}
+
 impl Key for u32 {
     fn number(&self) -> Option<u64> {
         Some(u64::from(*self))
@@ -452,12 +458,6 @@ mod tests {
     use alloc::vec;
     use core::hash::BuildHasher;
     use core::ops::Bound;
-
-    impl Key for u8 {
-        fn number(&self) -> Option<u64> {
-            None
-        }
-    }
 
     fn hash_of(map: &Map<u32, u32>) -> u64 {
         std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(map)

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use stateright::{Checker as _, Model, Property};
 
 use crate::places::{PLACES, at_every_place};
-use crate::properties::{self, Kind, Mask, Seen};
+use crate::properties::{self, Kind, Mask, Seen, WORDS};
 use crate::scope::Scope;
 use crate::world::{Action, World};
 
@@ -139,12 +139,12 @@ impl Bounded {
 
 /// Properties, by their place in the table, as threads find them.
 #[derive(Debug, Default)]
-struct Bits([AtomicU64; 2]);
+struct Bits([AtomicU64; WORDS]);
 
 impl Bits {
     /// Steps are many and news is rare: it is looked at before it is written.
     fn note(&self, bits: Mask) {
-        for (word, bits) in self.0.iter().zip(halves(bits)) {
+        for (word, bits) in self.0.iter().zip(bits.words()) {
             if bits & !word.load(Ordering::Relaxed) != 0 {
                 word.fetch_or(bits, Ordering::Relaxed);
             }
@@ -152,15 +152,8 @@ impl Bits {
     }
 
     fn all(&self) -> Mask {
-        let [low, high] = &self.0;
-        let (low, high) = (low.load(Ordering::Relaxed), high.load(Ordering::Relaxed));
-        Mask::try_from(u128::from(high) << 64 | u128::from(low)).unwrap_or(Mask::MAX)
+        Mask::of_words(self.0.each_ref().map(|word| word.load(Ordering::Relaxed)))
     }
-}
-
-fn halves(bits: Mask) -> [u64; 2] {
-    let bits = u128::from(bits);
-    [bits as u64, (bits >> 64) as u64]
 }
 
 impl Model for Bounded {
@@ -208,7 +201,7 @@ fn look_at(model: &Bounded, _: &World) -> bool {
 
 /// Whether the step to a state broke the property at this place of the table: stateright's are function pointers.
 fn holds<const AT: usize>(_: &Bounded, world: &World) -> bool {
-    world.broken & (1 << AT) == 0
+    !world.broken.contains(AT)
 }
 
 const HOLDS: [fn(&Bounded, &World) -> bool; PLACES] = at_every_place!(holds);
@@ -300,7 +293,7 @@ mod tests {
         assert_eq!(two.shortfalls, []);
         assert!(one.states > 100, "{one:?}");
         assert_eq!((one.states, one.steps, one.reached), (two.states, two.steps, two.reached));
-        assert_eq!((one.broken, two.broken), (0, 0));
+        assert_eq!((one.broken, two.broken), (Mask::NONE, Mask::NONE));
     }
 
     #[test]

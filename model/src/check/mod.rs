@@ -96,7 +96,7 @@ pub fn check(scope: &Scope, limits: Limits, mut tell: impl FnMut(Progress)) -> C
 fn differences(exhausted: &Exhausted, found: &Found) -> Vec<Shortfall> {
     let is_always = |at: &usize| matches!(properties::ALL[*at].kind, Kind::Step(_) | Kind::State(_));
     let broken = found.broken.iter().map(|broken| broken.property).filter(is_always);
-    let broken = broken.fold(0, |all: Mask, at| all | 1 << at);
+    let broken: Mask = broken.collect();
     let pairs = [
         ("states", exhausted.states.to_string(), found.states.to_string()),
         ("steps", exhausted.steps.to_string(), found.steps.to_string()),
@@ -109,10 +109,7 @@ fn differences(exhausted: &Exhausted, found: &Found) -> Vec<Shortfall> {
 
 /// The properties of a set, by name.
 pub fn names(set: Mask) -> String {
-    let named: Vec<&str> = (0..properties::ALL.len())
-        .filter(|at| set & (1 << at) != 0)
-        .map(|at| properties::ALL[at].name)
-        .collect();
+    let named: Vec<&str> = set.iter().map(|at| properties::ALL[at].name).collect();
     match named.is_empty() {
         true => "nothing".into(),
         false => named.join(", "),
@@ -127,27 +124,27 @@ impl Checked {
 
     /// Whether anything is broken.
     pub fn is_broken(&self) -> bool {
-        self.exhausted.broken != 0 || !self.found.broken.is_empty()
+        !self.exhausted.broken.is_empty() || !self.found.broken.is_empty()
     }
 
     /// Whether ways end early because something that must always hold is broken there.
     fn is_truncated(&self) -> bool {
         let is_eventual = |at: usize| matches!(properties::ALL[at].kind, Kind::Eventually(_));
-        self.exhausted.broken != 0 || self.found.broken.iter().any(|broken| !is_eventual(broken.property))
+        !self.exhausted.broken.is_empty()
+            || self.found.broken.iter().any(|broken| !is_eventual(broken.property))
     }
 
     /// What a property came to, by its place in the table.
     pub fn verdict(&self, at: usize) -> Verdict {
-        let bit: Mask = 1 << at;
         if let Some(broken) = self.found.broken.iter().find(|broken| broken.property == at) {
             return Verdict::Broken(Some(broken.actions.clone()));
         }
-        if self.exhausted.broken & bit != 0 {
+        if self.exhausted.broken.contains(at) {
             return Verdict::Broken(None);
         }
         let whole = self.is_complete() && !self.is_truncated();
         match properties::ALL[at].kind {
-            Kind::Sometimes(_) if (self.exhausted.reached | self.found.reached) & bit != 0 => {
+            Kind::Sometimes(_) if self.exhausted.reached.contains(at) || self.found.reached.contains(at) => {
                 Verdict::Reached
             }
             Kind::Sometimes(_) if whole => Verdict::NotReached,
@@ -201,7 +198,7 @@ mod tests {
         let checked = check(&small()[0], limits(usize::MAX), |_| {});
         let mut other = checked.exhausted.clone();
         other.states += 1;
-        other.reached = 0;
+        other.reached = Mask::NONE;
         let differ: Vec<&str> = differences(&other, &checked.found)
             .into_iter()
             .map(|shortfall| match shortfall {

@@ -10,6 +10,7 @@ mod explore;
 mod memory;
 mod near;
 mod properties;
+mod replay;
 mod simulate;
 mod story;
 
@@ -53,6 +54,7 @@ enum Command {
     Explore(explore::Args),
     Properties(properties::Args),
     Simulate(simulate::Args),
+    Replay(replay::Args),
 }
 
 /// Reads the command line and does what it says.
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Story(args) => story::run(&args),
         Command::Explore(args) => explore::run(&args),
         Command::Properties(args) => properties::run(&args),

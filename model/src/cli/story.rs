@@ -35,8 +35,7 @@ fn told(scope: &str, code: &str) -> Result<(String, u8), String> {
     let scope = near::scope(scope)?;
     let actions = code::decode(&scope, code).map_err(|error| error.to_string())?;
     let end = actions.iter().fold(World::begin(&scope), |world, action| world.step(&scope, *action));
-    let mut broken: Vec<usize> =
-        (0..properties::ALL.len()).filter(|at| end.broken & (1 << at) != 0).collect();
+    let mut broken: Vec<usize> = end.broken.iter().collect();
     if broken.is_empty() {
         broken = search::never(&scope, &end);
     }

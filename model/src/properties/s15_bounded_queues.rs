@@ -1,10 +1,13 @@
-//! S15: no queue grows without bound. That nothing panics shows by itself.
+//! S15: nothing grows without bound: sessions, writes, what slaves and operators wait for. That nothing panics shows
+//! by itself, and that machines do not grow for ever by a search that ends.
+
+use neap_protocol::slave::UPDATES_MAX;
 
 use super::{Kind, Property};
 use crate::scope::Scope;
 use crate::world::{End, World};
 
-/// What is on its way at most: far above what any honest exchange needs in a small world.
+/// What is on its way, or waits for a disk, at most: far above what any honest exchange needs in a small world.
 const WAITING_MAX: usize = 64;
 
 pub(super) const PROPERTY: Property =
@@ -13,10 +16,27 @@ pub(super) const PROPERTY: Property =
 fn wrong(_: &Scope, world: &World) -> Result<(), String> {
     for link in &world.links {
         for end in [End::Near, End::Far] {
-            if link.waiting(end).len() > WAITING_MAX {
-                return Err(format!("{} messages wait on {:?}", link.waiting(end).len(), link.key));
-            }
+            bound(link.waiting(end).len(), WAITING_MAX, || format!("messages wait on {:?}", link.key))?;
         }
     }
-    Ok(())
+    for node in &world.masters {
+        bound(node.pending().count(), WAITING_MAX, || "writes of a master wait".into())?;
+        bound(node.waiting(), WAITING_MAX, || "operators wait for a master".into())?;
+    }
+    for node in &world.slaves {
+        bound(node.pending().count(), WAITING_MAX, || "writes of a slave wait".into())?;
+        for task in &node.disk.tasks {
+            // The end of a task has room beside them.
+            let updates = task.updates.len();
+            bound(updates, UPDATES_MAX + 1, || format!("updates of {} are kept", task.report.id))?;
+        }
+    }
+    bound(world.links.len(), WAITING_MAX, || "sessions are there".into())
+}
+
+fn bound(is: usize, max: usize, what: impl Fn() -> String) -> Result<(), String> {
+    match is > max {
+        true => Err(format!("{is} {}", what())),
+        false => Ok(()),
+    }
 }

@@ -56,7 +56,7 @@ impl Outcome {
         self.calm_max = self.calm_max.max((run.calm_steps, seed));
         self.reached.resize(properties::ALL.len(), 0);
         for (at, reached) in self.reached.iter_mut().enumerate() {
-            *reached += u64::from(run.reached & (1 << at) != 0);
+            *reached += u64::from(run.reached.contains(at));
         }
         if let Some(failure) = run.failure {
             self.failed.entry(failure.wrong).or_default().push(seed);

@@ -130,6 +130,8 @@ impl Left {
             Action::Return(number) => Action::Return(slave(number)?),
             Action::CrashFramework(number) => Action::CrashFramework(framework(number)?),
             Action::StartFramework(number) => Action::StartFramework(framework(number)?),
+            Action::Suppress(number) => Action::Suppress(framework(number)?),
+            Action::Revive(number) => Action::Revive(framework(number)?),
             Action::NewFramework(number) => Action::NewFramework(framework(number)?),
             Action::Launch(number, offer, task) => Action::Launch(framework(number)?, offer, task),
             Action::Decline(number, offer) => Action::Decline(framework(number)?, offer),

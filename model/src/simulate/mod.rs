@@ -24,7 +24,7 @@ mod swarm;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::properties::{self, Kind, Seen};
+use crate::properties::{self, Kind, Mask, Seen};
 use crate::scope::Scope;
 use crate::world::{Action, World};
 
@@ -61,7 +61,7 @@ pub struct Run {
     /// Those of the calm phase.
     pub calm_steps: u32,
     /// The `sometimes` properties that were reached, by their place in the table.
-    pub reached: u64,
+    pub reached: Mask,
     /// What went wrong, if anything did.
     pub failure: Option<Failure>,
 }
@@ -128,14 +128,14 @@ struct Walk<'a> {
     world: World,
     way: Vec<Action>,
     calm_steps: u32,
-    reached: u64,
+    reached: Mask,
     wanted: Option<usize>,
 }
 
 impl<'a> Walk<'a> {
     fn new(scope: &'a Scope, wanted: Option<usize>) -> Self {
         let world = World::begin(scope);
-        Self { scope, world, way: Vec::new(), calm_steps: 0, reached: 0, wanted }
+        Self { scope, world, way: Vec::new(), calm_steps: 0, reached: Mask::NONE, wanted }
     }
 
     /// Makes a step.
@@ -145,12 +145,12 @@ impl<'a> Walk<'a> {
         let (after, happenings) = stepped.map_err(|panic| Wrong::Panics(message(&*panic)))?;
         let seen =
             Seen { scope: self.scope, before: &self.world, after: &after, action, happenings: &happenings };
-        self.reached |= properties::reached(&seen);
+        properties::reach(&seen, &mut self.reached);
         self.world = after;
-        if self.world.broken != 0 {
-            return Err(Wrong::Broken(self.world.broken.trailing_zeros() as usize));
+        if let Some(first) = self.world.broken.iter().next() {
+            return Err(Wrong::Broken(first));
         }
-        match self.wanted.filter(|wanted| self.reached & (1 << wanted) != 0) {
+        match self.wanted.filter(|wanted| self.reached.contains(*wanted)) {
             Some(wanted) => Err(Wrong::Reaches(wanted)),
             None => Ok(()),
         }

@@ -287,6 +287,8 @@ impl Shape {
             Action::CrashFramework(number)
             | Action::StartFramework(number)
             | Action::NewFramework(number)
+            | Action::Suppress(number)
+            | Action::Revive(number)
             | Action::Decline(number, _)
             | Action::Kill(number, _)
             | Action::AcceptInverse(number, _)

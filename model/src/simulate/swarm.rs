@@ -32,7 +32,7 @@ impl Swarm {
         let random = &mut Random::new(seed, Stream::Swarm);
         let steps = usize::try_from(steps.max(1)).unwrap_or(usize::MAX);
         let mut rates = [0; WANTED];
-        for event in EVENTS {
+        for event in Event::ALL {
             // As often as is allowed, or up to four times as often: then it comes early, and no more later.
             let often = usize::from(scope.budget.left(event)) * random.pick(&[1, 1, 2, 4]);
             rates[event as usize] = (often * RATE_OF / steps).min(RATE_OF / 10);
@@ -136,30 +136,10 @@ fn is_slow((dialer, _): LinkKey, slow: u8) -> bool {
     (number + u32::from(slow)).is_multiple_of(4)
 }
 
-const EVENTS: [Event; 17] = [
-    Event::Cut,
-    Event::MasterCrash,
-    Event::SlaveCrash,
-    Event::FrameworkCrash,
-    Event::Election,
-    Event::FullDisk,
-    Event::Signal,
-    Event::Return,
-    Event::NewFramework,
-    Event::Launch,
-    Event::Kill,
-    Event::Decline,
-    Event::Teardown,
-    Event::Finish,
-    Event::ExecutorCrash,
-    Event::NoLaunch,
-    Event::Skew,
-];
-
-const COMMAND: usize = EVENTS.len();
-const ANSWER: usize = EVENTS.len() + 1;
-const NO_CONNECTION: usize = EVENTS.len() + 2;
-const WANTED: usize = EVENTS.len() + 3;
+const COMMAND: usize = Event::ALL.len();
+const ANSWER: usize = Event::ALL.len() + 1;
+const NO_CONNECTION: usize = Event::ALL.len() + 2;
+const WANTED: usize = Event::ALL.len() + 3;
 
 /// Which kind an action is of those that go wrong or are wanted.
 fn wanted(action: &Action) -> Option<usize> {
@@ -222,6 +202,8 @@ fn calm(action: &Action) -> usize {
         | Action::Return(_)
         | Action::CrashFramework(_)
         | Action::NewFramework(_)
+        | Action::Suppress(_)
+        | Action::Revive(_)
         | Action::Launch(..)
         | Action::Decline(..)
         | Action::Kill(..)

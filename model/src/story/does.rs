@@ -70,6 +70,8 @@ pub fn does(scope: &Scope, world: &World, action: Action) -> String {
         Action::CrashFramework(number) => format!("{} crashes", told.framework(number)),
         Action::NewFramework(number) => format!("{} comes anew, as another", told.framework(number)),
         Action::StartFramework(number) => format!("{} is started again", told.framework(number)),
+        Action::Suppress(number) => format!("{}'s scheduler wants no more offers", told.framework(number)),
+        Action::Revive(number) => format!("{}'s scheduler wants offers again", told.framework(number)),
         Action::Launch(number, offer, _) => {
             format!("{}'s scheduler accepts {offer} to launch a task", told.framework(number))
         }
@@ -191,7 +193,7 @@ fn master_timer(timer: master::Timer) -> String {
             format!("{id} has waited for acknowledgements for long enough")
         }
         master::Timer::RemovalWindow => "the window over which removals are counted is over".into(),
-        master::Timer::Lead => "it is time to write its epoch again".into(),
+        master::Timer::Lead => "it is time to write the epoch again".into(),
     }
 }
 

@@ -129,7 +129,10 @@ impl Telling<'_> {
             Happening::SlaveEvent { slave, event } => {
                 format!("{} logs: {}", names::slave(*slave), words::slave_event(event))
             }
-            Happening::Stored { applied: true, .. } | Happening::MasterEvent { .. } => return None,
+            // A receipt's line says again what the messages around it say.
+            Happening::Stored { applied: true, .. }
+            | Happening::Recorded { .. }
+            | Happening::MasterEvent { .. } => return None,
         })
     }
 

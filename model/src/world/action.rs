@@ -64,6 +64,10 @@ pub enum Action {
     Launch(u8, OfferId, u8),
     /// It declines one.
     Decline(u8, OfferId),
+    /// It wants no more offers.
+    Suppress(u8),
+    /// It wants them again.
+    Revive(u8),
     /// It kills a task.
     Kill(u8, TaskId),
     /// It accepts an inverse offer, naming its newest task there.
@@ -118,6 +122,8 @@ impl Action {
             Self::Launch(..) => Event::Launch,
             Self::Decline(..) => Event::Decline,
             Self::Kill(..) => Event::Kill,
+            Self::Suppress(_) => Event::Suppress,
+            Self::Revive(_) => Event::Revive,
             Self::Teardown(_) => Event::Teardown,
             Self::NoLaunch(..) => Event::NoLaunch,
             Self::Finish(..) => Event::Finish,

@@ -30,6 +30,10 @@ pub enum Event {
     Kill,
     /// A scheduler declines an offer.
     Decline,
+    /// A scheduler wants no more offers.
+    Suppress,
+    /// It wants them again.
+    Revive,
     /// A scheduler tears its framework down.
     Teardown,
     /// A task's process ends by itself.
@@ -43,6 +47,20 @@ pub enum Event {
 }
 
 const EVENTS: usize = Event::Skew as usize + 1;
+
+impl Event {
+    /// Every event, in order.
+    pub const ALL: [Self; EVENTS] = {
+        let mut all = [Self::Cut; EVENTS];
+        let mut at = 0;
+        while at < EVENTS {
+            assert!(NAMES[at].0 as usize == at, "the names are in order");
+            all[at] = NAMES[at].0;
+            at += 1;
+        }
+        all
+    };
+}
 
 /// Every event, in order, and what people call one of it.
 const NAMES: [(Event, &str); EVENTS] = [
@@ -58,6 +76,8 @@ const NAMES: [(Event, &str); EVENTS] = [
     (Event::Launch, "launch"),
     (Event::Kill, "kill"),
     (Event::Decline, "decline"),
+    (Event::Suppress, "suppression"),
+    (Event::Revive, "revival"),
     (Event::Teardown, "teardown"),
     (Event::Finish, "finish"),
     (Event::ExecutorCrash, "executor crash"),
@@ -70,6 +90,9 @@ const NAMES: [(Event, &str); EVENTS] = [
 pub struct Budget([u8; EVENTS]);
 
 impl Budget {
+    /// As many of an event as there may be: what it leads to must be finite by itself.
+    pub const ANY: u8 = u8::MAX;
+
     /// So many of these, and none of the others.
     pub const fn of(events: &[(Event, u8)]) -> Self {
         let mut budget = [0; EVENTS];
@@ -97,7 +120,10 @@ impl Budget {
     }
 
     pub(super) fn spend(&mut self, event: Event) {
-        self.0[event as usize] = self.0[event as usize].saturating_sub(1);
+        let left = &mut self.0[event as usize];
+        if *left != Self::ANY {
+            *left = left.saturating_sub(1);
+        }
     }
 }
 

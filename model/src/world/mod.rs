@@ -22,6 +22,7 @@ use neap_protocol::message::InverseAnswer;
 use neap_protocol::slave;
 
 use crate::ghost::Ghost;
+use crate::properties::Mask;
 use crate::scope::Scope;
 use crate::shared::Shared;
 
@@ -29,7 +30,7 @@ pub use action::{Action, Cost};
 pub use budget::{Budget, Event};
 pub use carry::Happening;
 pub use links::{Dialer, End, Link, LinkKey, Message};
-pub use nodes::{FrameworkNode, MasterNode, Process, SlaveNode, Store, Tree};
+pub use nodes::{FrameworkNode, MasterNode, Plan, Process, SlaveNode, Store, Tree};
 pub use step::{Step, slave_name};
 pub use timers::{Class, Timers};
 
@@ -50,12 +51,14 @@ pub struct World {
     pub links: Vec<Shared<Link>>,
     /// How many of the operator's commands were given.
     pub commands: u8,
+    /// The last plan that the operator was shown; a drain may demand that it is still true.
+    pub plan: Option<Plan>,
     /// What may still happen.
     pub budget: Budget,
     /// What was true, whatever the nodes believe.
     pub ghost: Shared<Ghost>,
     /// The properties that the step to here broke, by their place in the table.
-    pub broken: u64,
+    pub broken: Mask,
 }
 
 impl World {
@@ -72,9 +75,10 @@ impl World {
             trees: Vec::new(),
             links: Vec::new(),
             commands: 0,
+            plan: None,
             budget: scope.budget,
             ghost: Shared::new(Ghost::default()),
-            broken: 0,
+            broken: Mask::NONE,
         };
         Step::begin(scope, world)
     }
@@ -102,6 +106,11 @@ impl World {
         node.machine.as_ref().map_or(node.disk.id, |machine| machine.id())
     }
 
+    /// The id of a slave, by what is durable at its master.
+    pub fn admitted_id(&self, number: u8) -> Option<SlaveId> {
+        self.store.registry.slave_named(&slave_name(number))
+    }
+
     /// Whether a process of a task, or of its executor, lives anywhere.
     pub fn is_alive(&self, task: TaskId) -> bool {
         self.trees.iter().any(|tree| tree.hosted.contains(&task) && tree.is_alive())
@@ -115,6 +124,11 @@ impl World {
         self.masters.iter().find(leads).map(|node| &**node)
     }
 
+    /// Whether no master is up, or ever will be.
+    pub fn is_headless(&self, scope: &Scope) -> bool {
+        !scope.masters_return && self.masters.iter().all(|node| node.machine.is_none())
+    }
+
     /// Whether the coordinator has someone who leads, or is about to.
     fn has_elected(&self) -> bool {
         self.masters
@@ -124,7 +138,7 @@ impl World {
 
     /// What can happen next, in an order that is always the same.
     pub fn actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
-        if self.broken != 0 {
+        if !self.broken.is_empty() {
             return;
         }
         self.session_actions(actions);
@@ -132,7 +146,7 @@ impl World {
         self.slave_actions(actions);
         self.tree_actions(actions);
         self.framework_actions(scope, actions);
-        self.timer_actions(actions);
+        self.timer_actions(scope, actions);
         actions.retain(|action| action.event().is_none_or(|event| self.budget.has(event)));
     }
 
@@ -188,7 +202,9 @@ impl World {
     fn master_actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
         for (number, master) in (0..).zip(&self.masters) {
             if master.machine.is_none() {
-                actions.push(Action::StartMaster(number));
+                if scope.masters_return {
+                    actions.push(Action::StartMaster(number));
+                }
                 continue;
             }
             if !master.writes.is_empty() {
@@ -207,7 +223,8 @@ impl World {
                 actions.push(Action::Depose(number));
             }
             let leads = master.machine.as_ref().is_some_and(Master::leads);
-            if leads && usize::from(self.commands) < scope.commands.len() {
+            // An operator may ask a standby, who knows better (R29).
+            if (leads || scope.masters > 1) && usize::from(self.commands) < scope.commands.len() {
                 actions.push(Action::Command(number));
             }
         }
@@ -310,11 +327,15 @@ impl World {
                 actions.push(Action::DeclineInverse(number, id));
             }
         }
+        match self.frameworks[usize::from(number)].sated {
+            true => actions.push(Action::Revive(number)),
+            false => actions.push(Action::Suppress(number)),
+        }
         actions.push(Action::Teardown(number));
     }
 
-    fn timer_actions(&self, actions: &mut Vec<Action>) {
-        let turn = self.turn();
+    fn timer_actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
+        let turn = self.turn(scope);
         let cost = |class: Class| match class <= turn {
             true => Cost::Free,
             false => Cost::Skew,
@@ -340,8 +361,8 @@ impl World {
     }
 
     /// The highest class of timers whose turn it is.
-    fn turn(&self) -> Class {
-        if self.is_busy() {
+    fn turn(&self, scope: &Scope) -> Class {
+        if self.is_busy(scope) {
             return Class::Instant;
         }
         let masters = self.masters.iter().flat_map(|node| {
@@ -364,14 +385,14 @@ impl World {
     }
 
     /// Whether something is under way that takes no time to speak of.
-    fn is_busy(&self) -> bool {
+    fn is_busy(&self, scope: &Scope) -> bool {
         let said = self.links.iter().any(|link| {
             [End::Near, End::Far]
                 .iter()
                 .any(|end| link.is_open(*end) && (!link.alive || !link.waiting(*end).is_empty()))
         });
         let master_up = self.masters.iter().any(|node| node.machine.is_some());
-        let master_down = self.masters.iter().any(|node| node.machine.is_none());
+        let master_down = scope.masters_return && self.masters.iter().any(|node| node.machine.is_none());
         let writes = self
             .masters
             .iter()

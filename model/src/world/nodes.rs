@@ -29,6 +29,11 @@ impl MasterNode {
         self.writes.iter().map(|(_, _, operation)| operation)
     }
 
+    /// How many operators wait for its answer.
+    pub fn waiting(&self) -> usize {
+        self.asked.len()
+    }
+
     /// In which epoch it asked for its next write.
     pub fn first_write(&self) -> Option<Epoch> {
         self.writes.first().map(|(epoch, ..)| *epoch)
@@ -42,6 +47,15 @@ pub struct Store {
     pub registry: Registry,
     /// The highest epoch that it has heard of: reading the registry tells it.
     pub fence: Epoch,
+}
+
+/// A plan that the operator was shown (R23).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Plan {
+    /// What it was made from, in a number.
+    pub digest: u64,
+    /// The tasks that it named.
+    pub tasks: Vec<TaskId>,
 }
 
 /// A slave.
@@ -79,6 +93,8 @@ pub struct FrameworkNode {
     pub highest_task: u32,
     /// Whether it is over: torn down, or refused.
     pub over: bool,
+    /// Whether its scheduler wants no offers.
+    pub sated: bool,
     pub(super) timers: Timers<framework::Timer>,
     pub(super) dialing: bool,
     /// The number of its newest session.

@@ -6,7 +6,7 @@ use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Framework};
 use neap_protocol::ids::{ExecutorId, InverseOfferId, SessionId, TaskId};
 use neap_protocol::master::{self, Master};
-use neap_protocol::message::{InverseAnswer, OperatorToMaster};
+use neap_protocol::message::{Command, InverseAnswer, OperatorToMaster};
 use neap_protocol::slave::{self, Slave};
 use neap_protocol::task::{Ending, Exit};
 use neap_protocol::text::{Name, Text};
@@ -141,6 +141,14 @@ impl<'a> Step<'a> {
                 *node = FrameworkNode { dialled: node.dialled, ..FrameworkNode::default() };
                 self.start_framework(number);
             }
+            Action::Suppress(number) => {
+                self.framework_node(number).sated = true;
+                self.ask(number, framework::Command::Suppress);
+            }
+            Action::Revive(number) => {
+                self.framework_node(number).sated = false;
+                self.ask(number, framework::Command::Revive);
+            }
             Action::Launch(number, offer, which) => {
                 let tasks = vec![self.scope.tasks[usize::from(which)].clone()];
                 self.ask(number, framework::Command::Accept { offer, tasks, filter: Millis::ZERO });
@@ -181,7 +189,10 @@ impl<'a> Step<'a> {
             }
             Action::See(slave, id) => self.see(slave, id),
             Action::Command(number) => self.command(number),
-            Action::Signal(number) => self.slave(number, slave::Input::DrainNow),
+            Action::Signal(number) => {
+                self.world.ghost.edit().told_to_go.insert(number, ());
+                self.slave(number, slave::Input::DrainNow);
+            }
         }
     }
 
@@ -397,7 +408,12 @@ impl<'a> Step<'a> {
         let peer = Peer { role: Role::Operator, name };
         self.master_node(number).asked.push(command);
         self.master(number, master::Input::Opened { session, peer });
-        let Some(asked) = self.scope.commands.get(usize::from(command)).cloned() else { return };
+        let Some(mut asked) = self.scope.commands.get(usize::from(command)).cloned() else { return };
+        if let Command::Drain { if_plan: Some(digest), .. } = &mut asked
+            && let Some(plan) = &self.world.plan
+        {
+            *digest = plan.digest;
+        }
         let message = OperatorToMaster { request: 1, command: asked };
         self.master(number, master::Input::Operator { session, at: Moment(0), message });
     }
@@ -449,6 +465,8 @@ impl<'a> Step<'a> {
         let kept = std::mem::take(&mut node.disk);
         let checkpoint = (kept != slave::Checkpoint::default()).then(|| kept.clone());
         let dialled = node.dialled;
+        self.world.ghost.edit().told_to_go.remove(&number);
+        let node = self.slave_node(number);
         *node = SlaveNode { machine: Some(Slave::new()), disk: kept, dialled, ..SlaveNode::default() };
         self.slave(number, slave::Input::Start { checkpoint });
     }

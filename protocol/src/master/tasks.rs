@@ -266,9 +266,13 @@ impl Leader {
         };
         if let Some(obituary) = state.obituaries.get(&task) {
             if number >= obituary.update.number {
-                let receipt = obituary.receipt;
+                let (slave, receipt) = (obituary.slave, obituary.receipt);
                 state.obituaries.remove(&task);
+                if let Some(state) = self.slaves.get_mut(&slave) {
+                    state.mourned.remove(&task);
+                }
                 self.acknowledged(cx, task, receipt);
+                self.check_drained(cx, slave);
             }
             return;
         }
@@ -316,11 +320,12 @@ impl Leader {
         let held = (!task.state.is_terminal()).then(|| task.resources.clone());
         let recorded = task.receipt;
         (task.state, task.reason, task.number) = (update.state, update.reason, update.number);
-        let view = task.clone();
-        let view = self.view_of(record, slave, id, &view);
-        self.publish(cx, Event::Task(view));
+        let ended = task.clone();
         let receipt = recorded.or(receipt).or_else(|| self.receipt_of(slave, id.framework));
+        // What was over before has been told and recorded.
         if let Some(held) = held {
+            let view = self.view_of(record, slave, id, &ended);
+            self.publish(cx, Event::Task(view));
             self.count_out(cx, slave, id, &held);
             if let Some(receipt) = receipt {
                 let line = ended_line(&update, ending);
@@ -339,6 +344,9 @@ impl Leader {
             return;
         };
         state.obituaries.insert(update.task, obituary);
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.mourned.insert(update.task, ());
+        }
         self.tell_update(cx, framework, slave, update);
     }
 

@@ -388,7 +388,7 @@ pub struct Slave {
     disk: Disk,
     /// The last write that was asked for.
     seq: Seq,
-    /// The writes of updates that are not durable yet, and whose update it is.
+    /// The writes of launches and updates that are not durable yet, and of which task they are.
     writes: Map<Seq, TaskId>,
 }
 
@@ -455,6 +455,11 @@ impl Slave {
     /// longer.
     pub fn is_over(&self, task: TaskId) -> Option<bool> {
         self.tasks.get(&task).map(|task| task.stage.is_over())
+    }
+
+    /// Whether an executor's tree may be alive, as far as it knows (S11).
+    pub fn knows(&self, executor: ExecutorId) -> bool {
+        self.executors.contains_key(&executor)
     }
 
     /// The framework's own executor that has a task; `None` where that is the built-in one, or does not live.
