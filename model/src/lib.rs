@@ -12,6 +12,7 @@
 //! | [`explore`] | a scope in stateright's explorer, in a browser |
 //! | [`table`] | which property guards what, in which scopes, over how many states |
 //! | [`replay`] | what real nodes recorded, through the same machines once more |
+//! | [`mutants`] | the protocol broken on purpose, and whether that is caught |
 //! | [`cli`] | the command line: `check` and others |
 //! | [`story`] | a counterexample as people read it |
 
@@ -19,6 +20,7 @@ pub mod check;
 pub mod cli;
 pub mod explore;
 pub mod ghost;
+pub mod mutants;
 mod places;
 pub mod properties;
 pub mod replay;

@@ -21,6 +21,9 @@ pub struct Found {
     pub steps: u64,
     /// The most actions on the shortest way to a state.
     pub depth: usize,
+    /// A number for the whole graph: from which state, by which of its actions, each state was first reached. It is
+    /// the same on every machine.
+    pub shape: u64,
     /// Whether every state was seen.
     pub complete: bool,
     /// The `sometimes` properties that were reached, by their place in the table.
@@ -85,8 +88,15 @@ pub fn search(scope: &Scope, states_max: usize, mut tell: impl FnMut(Progress)) 
     let good = (0..properties::ALL.len()).filter(eventually).map(|at| (at, Vec::new())).collect();
     let mut graph = Graph { nodes: Vec::new(), calm: Vec::new(), good };
     let mut ids: HashMap<u64, u32, BuildHasherDefault<Through>> = HashMap::default();
-    let mut found =
-        Found { states: 0, steps: 0, depth: 0, complete: true, reached: Mask::NONE, broken: Vec::new() };
+    let mut found = Found {
+        states: 0,
+        steps: 0,
+        depth: 0,
+        shape: 0,
+        complete: true,
+        reached: Mask::NONE,
+        broken: Vec::new(),
+    };
     let mut seen_broken = Mask::NONE;
     let first = World::begin(scope);
     ids.insert(hash_of(&first), 0);
@@ -118,7 +128,7 @@ pub fn search(scope: &Scope, states_max: usize, mut tell: impl FnMut(Progress)) 
                 }
                 if graph.nodes.len() >= states_max {
                     found.complete = false;
-                    found.states = graph.nodes.len();
+                    (found.states, found.shape) = (graph.nodes.len(), graph.shape());
                     return found;
                 }
                 if graph.nodes.len().is_multiple_of(1 << 14) {
@@ -130,7 +140,7 @@ pub fn search(scope: &Scope, states_max: usize, mut tell: impl FnMut(Progress)) 
         found.depth += usize::from(!next.is_empty());
         frontier = next;
     }
-    found.states = graph.nodes.len();
+    (found.states, found.shape) = (graph.nodes.len(), graph.shape());
     if found.broken.is_empty() {
         graph.check_eventually(scope, &mut found);
     }
@@ -174,6 +184,12 @@ impl Graph {
                 good.push(is(scope, world));
             }
         }
+    }
+
+    /// 64-bit FNV-1a of every state's parent and action.
+    fn shape(&self) -> u64 {
+        let words = self.nodes.iter().flat_map(|node| [u64::from(node.parent), u64::from(node.action)]);
+        words.fold(0xcbf2_9ce4_8422_2325, |shape, word| (shape ^ word).wrapping_mul(0x100_0000_01b3))
     }
 
     /// The actions that lead to a state.

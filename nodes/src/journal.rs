@@ -1,7 +1,7 @@
 //! What a driver records of its machine, into a file of its own: the format is [`neap_protocol::journal`]'s.
 //!
 //! The driver encodes each input before the machine takes it, and a digest of the effects after; that is all that it
-//! waits for. A thread writes what has gathered, in frames, [`GATHER`] after the first of it at the latest. So a
+//! waits for. A thread writes what has gathered, in frames, `GATHER` after the first of it at the latest. So a
 //! process that is killed loses the last moments of its journal, and one whose machine panics does not: the last input
 //! is then the one that it panicked over. Nothing is synced: a host that loses power may lose more.
 //!

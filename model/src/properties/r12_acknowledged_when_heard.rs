@@ -3,16 +3,12 @@
 use neap_protocol::message::MasterToSlave;
 
 use super::{Kind, Property, Seen};
-use crate::world::{Event, Message};
+use crate::world::Message;
 
 pub(super) const PROPERTY: Property =
     Property { name: "R12 acknowledged-when-heard", guards: "R12", kind: Kind::Step(wrong) };
 
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
-    // A scheduler that was started anew acknowledges what it was told before.
-    if seen.scope.budget.has(Event::FrameworkCrash) {
-        return Ok(());
-    }
     let ghost = &seen.after.ghost;
     for (_, message) in seen.leader_said() {
         let Message::MasterToSlave(MasterToSlave::Acknowledge { task, number }) = message else { continue };

@@ -42,6 +42,8 @@ pub enum Event {
     ExecutorCrash,
     /// An executor cannot be launched.
     NoLaunch,
+    /// An offer times out. It is counted as it may happen again and again, to ever new offers.
+    OfferTimeout,
     /// A timer fires before something that should have been faster.
     Skew,
 }
@@ -82,6 +84,7 @@ const NAMES: [(Event, &str); EVENTS] = [
     (Event::Finish, "finish"),
     (Event::ExecutorCrash, "executor crash"),
     (Event::NoLaunch, "failed launch"),
+    (Event::OfferTimeout, "offer time-out"),
     (Event::Skew, "skew"),
 ];
 

@@ -246,7 +246,9 @@ impl Leader {
             self.tell_update(cx, id.framework, slave, update);
         } else {
             cx.tell_slave(session, acknowledge);
-            if update.state.is_terminal() {
+            // What holds something yet is not forgotten, whatever a stale update says of it (S8).
+            let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&id));
+            if known.is_some_and(|task| task.state.is_terminal()) {
                 self.forget(slave, id);
             }
         }
