@@ -36,6 +36,13 @@ pub(super) fn run(args: &Args) -> ExitCode {
             found.states as f64 / took,
             if found.complete { "" } else { "  INCOMPLETE" }
         );
+        println!(
+            "  {} parts, {} worked out, {:.1} bytes/state, digest {:x}",
+            found.parts,
+            found.worked_out,
+            found.bytes as f64 / found.states as f64,
+            found.digest
+        );
         let reached: Vec<&str> = (0..properties::ALL.len())
             .filter(|at| found.reached & (1 << at) != 0)
             .map(|at| properties::ALL[at].name)

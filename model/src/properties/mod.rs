@@ -50,6 +50,9 @@ pub enum Kind {
     Eventually(fn(&Scope, &World) -> bool),
 }
 
+/// A set of properties, by their place in [`ALL`].
+pub type Mask = u64;
+
 /// A step as properties see it.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
@@ -107,14 +110,23 @@ pub const ALL: &[Property] = &[
 ];
 
 /// The properties that a step breaks, by their place in [`ALL`].
-pub fn broken(seen: &Seen<'_>) -> u64 {
-    let mut broken = 0;
-    for (at, property) in ALL.iter().enumerate() {
-        if verdict(property, seen).is_err() {
-            broken |= 1 << at;
-        }
-    }
-    broken
+pub fn broken(seen: &Seen<'_>) -> Mask {
+    broken_by_step(seen) | broken_in_state(seen.scope, seen.after)
+}
+
+/// Those of them that are properties of steps.
+pub fn broken_by_step(seen: &Seen<'_>) -> Mask {
+    mask(|property| matches!(property.kind, Kind::Step(wrong) if wrong(seen).is_err()))
+}
+
+/// Those of them that are properties of states.
+pub fn broken_in_state(scope: &Scope, world: &World) -> Mask {
+    mask(|property| matches!(property.kind, Kind::State(wrong) if wrong(scope, world).is_err()))
+}
+
+fn mask(is: impl Fn(&Property) -> bool) -> Mask {
+    let chosen = ALL.iter().enumerate().filter(|(_, property)| is(property));
+    chosen.fold(0, |mask, (at, _)| mask | 1 << at)
 }
 
 /// What is wrong with a step, by one property.
@@ -130,14 +142,6 @@ pub fn verdict(property: &Property, seen: &Seen<'_>) -> Result<(), String> {
 }
 
 /// The `sometimes` properties that a step reaches, by their place in [`ALL`].
-pub fn reached(seen: &Seen<'_>) -> u64 {
-    let mut reached = 0;
-    for (at, property) in ALL.iter().enumerate() {
-        if let Kind::Sometimes(is) = property.kind
-            && is(seen)
-        {
-            reached |= 1 << at;
-        }
-    }
-    reached
+pub fn reached(seen: &Seen<'_>) -> Mask {
+    mask(|property| matches!(property.kind, Kind::Sometimes(is) if is(seen)))
 }

@@ -101,7 +101,7 @@ pub enum Cost {
 
 impl Action {
     /// What it is counted as.
-    pub(super) fn event(&self) -> Option<Event> {
+    pub fn event(&self) -> Option<Event> {
         Some(match self {
             Self::Cut(_) => Event::Cut,
             Self::MasterTimer(.., Cost::Skew)

@@ -1,5 +1,10 @@
 //! What may go wrong, or be wanted, how often: nondeterminism is bounded by counting, never by leaving a case out.
 
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use crate::track::{self, NOWHERE, Place};
+
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -41,8 +46,13 @@ pub enum Event {
 const EVENTS: usize = Event::Skew as usize + 1;
 
 /// How many of each event are left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Budget([u8; EVENTS]);
+#[derive(Clone, Copy)]
+pub struct Budget {
+    left: [u8; EVENTS],
+    /// Where in a packed state it came from. To spend is not to look: the outcome of a step is the same whatever is
+    /// left, as long as nobody asks.
+    place: Place,
+}
 
 impl Budget {
     /// So many of these, and none of the others.
@@ -53,12 +63,12 @@ impl Budget {
             budget[events[at].0 as usize] = events[at].1;
             at += 1;
         }
-        Self(budget)
+        Self { left: budget, place: NOWHERE }
     }
 
     /// Whether one is left.
     pub fn has(&self, event: Event) -> bool {
-        self.0[event as usize] > 0
+        self.look()[event as usize] > 0
     }
 
     /// The same with none left.
@@ -66,7 +76,47 @@ impl Budget {
         Self::default()
     }
 
-    pub(super) fn spend(&mut self, event: Event) {
-        self.0[event as usize] = self.0[event as usize].saturating_sub(1);
+    fn look(&self) -> &[u8; EVENTS] {
+        track::read(self.place);
+        &self.left
+    }
+
+    /// The same, at a place of a packed state.
+    pub(crate) fn placed(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    pub(crate) fn place(self) -> Place {
+        self.place
+    }
+
+    pub(crate) fn spend(&mut self, event: Event) {
+        self.left[event as usize] = self.left[event as usize].saturating_sub(1);
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::of(&[])
+    }
+}
+
+impl PartialEq for Budget {
+    fn eq(&self, other: &Self) -> bool {
+        self.look() == other.look()
+    }
+}
+
+impl Eq for Budget {}
+
+impl Hash for Budget {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.look().hash(state);
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Budget").field(self.look()).finish()
     }
 }
