@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::track::{self, NOWHERE, Place};
+use crate::track::{self, CHANGED, NOWHERE, Place};
 
 /// A hash of anything, the same in every run of one build.
 pub fn hash_of<T: Hash + ?Sized>(value: &T) -> u64 {
@@ -52,6 +52,16 @@ impl<T> Shared<T> {
     /// The same, at a place of a packed state.
     pub(crate) fn placed(&self, place: Place) -> Self {
         Self { place, ..self.clone() }
+    }
+
+    /// Whether it may be another than it was before a step: of a world that was not unpacked nobody knows.
+    pub(crate) fn may_have_changed(&self) -> bool {
+        self.place >= CHANGED
+    }
+
+    /// Lets it be noted when it is read, if it was changed.
+    pub(crate) fn note_if_changed(&mut self) {
+        self.place = self.place.min(CHANGED);
     }
 
     /// Where it came from.

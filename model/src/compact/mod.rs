@@ -8,6 +8,7 @@
 //!
 //! A [`Space`] is shared by threads, each of which has a [`Worker`] with a copy of what it has needed so far.
 
+mod leaves;
 mod parts;
 mod trie;
 
@@ -19,11 +20,12 @@ use rustc_hash::FxBuildHasher;
 
 use crate::properties::{self, Kind, Mask, Seen};
 use crate::scope::Scope;
-use crate::track::{self, Place};
+use crate::track::{self, CHANGED, Place};
 use crate::world::{Action, Event, World};
 
-use parts::{BUDGET, FRAME, Part, PartId, Parts, Source};
-use trie::{Edges, Found, Node, Stuck, table_bytes};
+use leaves::Leaves;
+use parts::{BUDGET, FRAME, Part, PartId, Parts, Placed, Source};
+use trie::{Edges, Found, Node, Stuck};
 
 /// An action of a scope, by the order in which actions were first seen.
 pub type ActionId = u16;
@@ -35,6 +37,7 @@ pub type Words = [PartId];
 #[derive(Debug)]
 pub struct Space<'a> {
     scope: &'a Scope,
+    leaves: Leaves,
     common: Mutex<Common>,
 }
 
@@ -42,14 +45,26 @@ pub struct Space<'a> {
 #[derive(Debug)]
 struct Common {
     parts: Parts,
-    edges: Edges,
+    edges: Arc<Edges>,
+    /// How many edges there are.
+    taken: usize,
     /// The newest node.
     fresh: Node,
-    leaves: Vec<Arc<Leaf>>,
+    /// Where the last leaf ends.
+    leaves_end: u32,
     verdicts: Vec<Verdict>,
     actions: Vec<Known>,
     action_ids: HashMap<Action, ActionId, FxBuildHasher>,
+    /// Of each property of states, every place that it was ever seen to read.
+    looked_at: Vec<Places>,
     packed: Vec<Source>,
+}
+
+/// A set of places; the last bit is all beyond.
+type Places = u64;
+
+fn bit(place: Place) -> Places {
+    1 << place.min(63)
 }
 
 /// An action that was seen.
@@ -62,45 +77,31 @@ struct Known {
     root: Node,
 }
 
-/// What comes of a step.
-#[derive(Debug)]
-struct Leaf {
-    change: Change,
-    /// What the properties of steps read first, or what they say without reading.
-    judge: Found,
-}
-
-#[derive(Debug)]
-enum Change {
-    /// Every part stays in its place, but for these.
-    Some(Box<[(Place, PartId)]>),
-    /// Sessions or trees come and go, and parts move.
-    All(Box<[Source]>),
-}
-
-/// What properties of steps say.
+/// What properties say of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Verdict {
     broken: Mask,
     reached: Mask,
 }
 
+/// Which parts a step changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed(Places);
+
+impl Changed {
+    /// All of them, or who knows which.
+    pub const ALL: Self = Self(Places::MAX);
+}
+
 /// What a step came to, beside the state after it.
 #[derive(Clone, Copy, Debug)]
 pub struct Came {
-    /// The properties of steps that it breaks.
+    /// What it changed, if not everything.
+    pub changed: Changed,
+    /// The properties that it breaks.
     pub broken: Mask,
     /// The `sometimes` properties that it reaches.
     pub reached: Mask,
-}
-
-/// What properties say of a state.
-#[derive(Clone, Copy, Debug)]
-pub struct Judged {
-    /// The properties of states that are broken.
-    pub broken: Mask,
-    /// The `eventually` properties for which it is good.
-    pub good: Mask,
 }
 
 impl<'a> Space<'a> {
@@ -108,16 +109,18 @@ impl<'a> Space<'a> {
     pub fn new(scope: &'a Scope) -> Self {
         let common = Common {
             parts: Parts::default(),
-            edges: Edges::default(),
+            edges: Arc::new(Edges::new(1 << 10)),
+            taken: 0,
             // Those before are where properties of states begin.
             fresh: Node::try_from(properties::ALL.len()).unwrap_or(Node::MAX),
-            leaves: Vec::new(),
+            leaves_end: 0,
             verdicts: Vec::new(),
             actions: Vec::new(),
             action_ids: HashMap::default(),
+            looked_at: vec![0; properties::ALL.len()],
             packed: Vec::new(),
         };
-        Self { scope, common: Mutex::new(common) }
+        Self { scope, leaves: Leaves::new(), common: Mutex::new(common) }
     }
 
     /// For a thread.
@@ -126,16 +129,22 @@ impl<'a> Space<'a> {
             space: self,
             parts: Vec::new(),
             hashes: Vec::new(),
-            edges: Edges::default(),
-            leaves: Vec::new(),
+            edges: Arc::clone(&self.common().edges),
             verdicts: Vec::new(),
             actions: Vec::new(),
             action_ids: HashMap::default(),
+            looked_at: vec![0; properties::ALL.len()],
             spent: HashMap::default(),
             possible: Vec::new(),
             scratch: None,
             missed: 0,
         }
+    }
+
+    /// What the threads share of memory, but for the parts themselves.
+    pub fn bytes(&self) -> usize {
+        let common = self.common();
+        common.edges.bytes() + self.leaves.bytes()
     }
 
     /// How many parts are kept.
@@ -155,11 +164,11 @@ pub struct Worker<'s> {
     space: &'s Space<'s>,
     parts: Vec<Part>,
     hashes: Vec<u64>,
-    edges: Edges,
-    leaves: Vec<Arc<Leaf>>,
+    edges: Arc<Edges>,
     verdicts: Vec<Verdict>,
     actions: Vec<Known>,
     action_ids: HashMap<Action, ActionId, FxBuildHasher>,
+    looked_at: Vec<Places>,
     spent: HashMap<(PartId, Event), PartId, FxBuildHasher>,
     possible: Vec<Action>,
     /// The world that was looked at last, and what it is made of.
@@ -183,7 +192,7 @@ impl Worker<'_> {
 
     /// The world of a state.
     pub fn unpack(&self, words: &Words) -> World {
-        parts::unpack(&self.parts, words)
+        parts::unpack(&self.parts, words, Placed::No)
     }
 
     /// A hash of a state: the same in every run of one build, whatever its parts are called.
@@ -226,32 +235,26 @@ impl Worker<'_> {
             Ok(found) => found,
             Err(stuck) => self.step_anew(words, known, stuck),
         };
-        let Leaf { change, judge } = &*self.leaves[leaf as usize];
-        after.clear();
-        match change {
-            Change::Some(parts) => {
-                after.extend_from_slice(words);
-                parts.iter().for_each(|(place, part)| after[usize::from(*place)] = *part);
-            }
-            Change::All(sources) => after.extend(sources.iter().map(|source| match source {
-                Source::From(place) => words[usize::from(*place)],
-                Source::Part(part) => *part,
-            })),
-        }
-        let verdict = match *judge {
+        let (changed, judge) = self.space.leaves.apply(leaf, words, after);
+        let verdict = match judge {
             Found::Outcome(verdict) => verdict,
             Found::Read(place) => match self.edges.walk(node, place, words) {
                 Ok((_, verdict)) => verdict,
-                Err(stuck) => self.judge_anew(words, known, node, place, stuck),
+                Err(stuck) => self.judge_anew(words, known, node, stuck),
             },
         };
         if let Some(event) = known.event {
             let budget = words[usize::from(BUDGET)];
             after[usize::from(BUDGET)] = self.spend(budget, event);
         }
+        if verdict as usize >= self.verdicts.len()
+            || after.iter().any(|part| *part as usize >= self.parts.len())
+        {
+            self.refresh();
+        }
         let Verdict { broken, reached } = self.verdicts[verdict as usize];
         self.mark(after, broken);
-        Came { broken, reached }
+        Came { changed, broken, reached }
     }
 
     /// Marks a state as one in which properties are broken: nothing follows it.
@@ -266,17 +269,24 @@ impl Worker<'_> {
         self.catch_up(&common);
     }
 
-    /// What properties say of a state.
-    pub fn judge(&mut self, words: &Words) -> Judged {
-        let mut judged = Judged { broken: 0, good: 0 };
-        for (at, property) in (0..).zip(properties::ALL) {
-            match property.kind {
-                Kind::State(wrong) => {
-                    let broken = self.ask(at, words, |scope, world| wrong(scope, world).is_err());
-                    judged.broken |= Mask::from(broken) << at;
-                }
-                Kind::Eventually(is) => judged.good |= Mask::from(self.ask(at, words, is)) << at,
-                Kind::Step(_) | Kind::Sometimes(_) => {}
+    /// For which `eventually` properties a state is good, all by itself.
+    pub fn judge(&mut self, words: &Words) -> Mask {
+        self.judge_after(words, Changed::ALL, 0)
+    }
+
+    /// For which `eventually` properties a state is good that differs only by what was changed from one which is good
+    /// for `good`; that one was judged before the last [`Worker::refresh`].
+    ///
+    /// A property that reads nothing of what was changed says what it said before. It is enough to know every place
+    /// that it has ever been seen to read: it read none but those then, and reads the same again.
+    pub fn judge_after(&mut self, words: &Words, changed: Changed, good: Mask) -> Mask {
+        let mut judged = 0;
+        for (at, property) in properties::ALL.iter().enumerate() {
+            let Kind::Eventually(is) = property.kind else { continue };
+            if self.looked_at[at] & changed.0 == 0 && changed != Changed::ALL {
+                judged |= good & 1 << at;
+            } else {
+                judged |= Mask::from(self.ask(at as Node, words, is)) << at;
             }
         }
         judged
@@ -285,6 +295,7 @@ impl Worker<'_> {
     /// Learns what other threads have given numbers to: before a state of theirs is looked at.
     pub fn refresh(&mut self) {
         let common = self.space.common();
+        self.looked_at.copy_from_slice(&common.looked_at);
         self.catch_up(&common);
     }
 
@@ -295,60 +306,61 @@ impl Worker<'_> {
 
     /// What it takes of memory by itself, beside what is shared.
     pub fn bytes(&self) -> usize {
-        self.edges.bytes()
-            + self.parts.capacity() * size_of::<Part>()
-            + self.hashes.capacity() * size_of::<u64>()
-            + self.leaves.capacity() * size_of::<Arc<Leaf>>()
-            + self.verdicts.capacity() * size_of::<Verdict>()
-            + table_bytes(self.spent.capacity(), size_of::<(PartId, Event, PartId)>())
+        self.parts.len() * size_of::<Part>() + self.hashes.len() * size_of::<u64>()
     }
 
     fn ask(&mut self, root: Node, words: &Words, is: impl FnOnce(&Scope, &World) -> bool) -> bool {
-        let outcome = match self.edges.walk(root, FRAME, words) {
-            Ok((_, outcome)) => outcome,
-            Err(stuck) => {
-                if let Ok((_, outcome)) = self.edges.learn(&self.space.common().edges, stuck, words) {
-                    return outcome != 0;
-                }
-                self.missed += 1;
-                let world = self.unpack(words);
-                let (is, mut reads) = track::listen(|| is(self.space.scope, &world));
-                reads.insert(0, FRAME);
-                let mut common = self.space.common();
-                let (_, outcome) = common.add(root, &reads, words, u32::from(is));
-                let _ = self.edges.learn(&common.edges, Stuck::at(root, FRAME), words);
-                outcome
-            }
-        };
+        let found = self.edges.walk(root, FRAME, words);
+        let (_, outcome) = found.unwrap_or_else(|stuck| self.ask_anew(root, words, is, stuck));
         outcome != 0
     }
 
     #[cold]
-    fn step_anew(&mut self, words: &Words, known: Known, stuck: Stuck) -> (Node, u32) {
-        {
-            let common = self.space.common();
-            if let Ok(found) = self.edges.learn(&common.edges, stuck, words) {
-                self.catch_up(&common);
-                return found;
-            }
+    fn ask_anew(
+        &mut self,
+        root: Node,
+        words: &Words,
+        is: impl FnOnce(&Scope, &World) -> bool,
+        stuck: Stuck,
+    ) -> (Node, u32) {
+        if let Some(found) = self.walk_on(stuck, words) {
+            return found;
         }
         self.missed += 1;
-        let scope = self.space.scope;
-        let before = self.unpack(words);
-        let (done, mut reads) = track::listen(|| before.step_unjudged(scope, known.action));
+        let world = parts::unpack(&self.parts, words, Placed::Yes);
+        let (is, mut reads) = track::listen(|| is(self.space.scope, &world));
         reads.insert(0, FRAME);
-        let (verdict, more) = listen_to_properties(scope, &before, known.action, &done, &reads);
+        let mut common = self.space.common();
+        let places = reads.iter().fold(0, |places, place| places | bit(*place));
+        common.looked_at[root as usize] |= places & !bit(FRAME);
+        let found = common.add(root, &reads, words, u32::from(is));
+        self.catch_up(&common);
+        found
+    }
+
+    /// Walks on with what other threads have found meanwhile.
+    fn walk_on(&mut self, stuck: Stuck, words: &Words) -> Option<(Node, u32)> {
+        let common = self.space.common();
+        self.catch_up(&common);
+        self.edges.walk_on(stuck, words).ok()
+    }
+
+    #[cold]
+    fn step_anew(&mut self, words: &Words, known: Known, stuck: Stuck) -> (Node, u32) {
+        if let Some(found) = self.walk_on(stuck, words) {
+            return found;
+        }
+        self.missed += 1;
+        let (after, reads, verdict, more) = self.work_out(words, known);
         let mut common = self.space.common();
         let number = common.verdict(verdict);
         let judge = more.first().map_or(Found::Outcome(number), |place| Found::Read(*place));
-        let leaf = common.leaf(&done.0, words, judge);
+        common.pack(&after);
+        let Common { packed, leaves_end, .. } = &mut *common;
+        let leaf = self.space.leaves.add(packed, words[usize::from(FRAME)], judge, leaves_end);
         let (node, leaf) = common.add(known.root, &reads, words, leaf);
         if !more.is_empty() {
             common.add(node, &more, words, number);
-        }
-        let _ = self.edges.learn(&common.edges, Stuck::at(known.root, FRAME), words);
-        if let Some(place) = more.first() {
-            let _ = self.edges.learn(&common.edges, Stuck::at(node, *place), words);
         }
         self.catch_up(&common);
         (node, leaf)
@@ -356,25 +368,33 @@ impl Worker<'_> {
 
     /// What properties say of a step that is known, where they read something that is not.
     #[cold]
-    fn judge_anew(&mut self, words: &Words, known: Known, node: Node, place: Place, stuck: Stuck) -> u32 {
-        {
-            let common = self.space.common();
-            if let Ok((_, verdict)) = self.edges.learn(&common.edges, stuck, words) {
-                self.catch_up(&common);
-                return verdict;
-            }
+    fn judge_anew(&mut self, words: &Words, known: Known, node: Node, stuck: Stuck) -> u32 {
+        if let Some((_, verdict)) = self.walk_on(stuck, words) {
+            return verdict;
         }
         self.missed += 1;
-        let scope = self.space.scope;
-        let before = self.unpack(words);
-        let (done, reads) = track::listen(|| before.step_unjudged(scope, known.action));
-        let (verdict, more) = listen_to_properties(scope, &before, known.action, &done, &reads);
+        let (_, _, verdict, more) = self.work_out(words, known);
         let mut common = self.space.common();
         let number = common.verdict(verdict);
         let (_, verdict) = common.add(node, &more, words, number);
-        let _ = self.edges.learn(&common.edges, Stuck::at(node, place), words);
         self.catch_up(&common);
         verdict
+    }
+
+    /// Takes a step as the machines do: what follows, what it read, what properties say of it, and what they read
+    /// beside that.
+    fn work_out(&self, words: &Words, known: Known) -> (World, Vec<Place>, Verdict, Vec<Place>) {
+        let scope = self.space.scope;
+        let before = parts::unpack(&self.parts, words, Placed::Yes);
+        let ((mut after, happenings), mut reads) =
+            track::listen(|| before.step_unjudged(scope, known.action));
+        reads.insert(0, FRAME);
+        parts::note_changed(&mut after);
+        let seen =
+            Seen { scope, before: &before, after: &after, action: known.action, happenings: &happenings };
+        let (verdict, mut more) = listen_to_properties(&seen);
+        more.retain(|place| *place != CHANGED && !reads.contains(place));
+        (after, reads, verdict, more)
     }
 
     fn spend(&mut self, budget: PartId, event: Event) -> PartId {
@@ -410,34 +430,44 @@ impl Worker<'_> {
                 parts::repack(&self.parts, old, words, world);
                 old.copy_from_slice(words);
             }
-            scratch => *scratch = Some((parts::unpack(&self.parts, words), words.to_vec())),
+            scratch => *scratch = Some((parts::unpack(&self.parts, words, Placed::No), words.to_vec())),
         }
     }
 
     fn catch_up(&mut self, common: &Common) {
         self.parts.extend_from_slice(&common.parts.all[self.parts.len()..]);
         self.hashes.extend_from_slice(&common.parts.hashes[self.hashes.len()..]);
-        self.leaves.extend_from_slice(&common.leaves[self.leaves.len()..]);
+        if !Arc::ptr_eq(&self.edges, &common.edges) {
+            self.edges = Arc::clone(&common.edges);
+        }
         self.verdicts.extend_from_slice(&common.verdicts[self.verdicts.len()..]);
         self.actions.extend_from_slice(&common.actions[self.actions.len()..]);
     }
 }
 
-/// What properties say of a step, and what they read of the state before it that the step did not.
-fn listen_to_properties(
-    scope: &Scope,
-    before: &World,
-    action: Action,
-    (after, happenings): &(World, Vec<crate::world::Happening>),
-    read: &[Place],
-) -> (Verdict, Vec<Place>) {
-    let seen = Seen { scope, before, after, action, happenings };
-    let (verdict, mut more) = track::listen(|| Verdict {
-        broken: properties::broken_by_step(&seen),
-        reached: properties::reached(&seen),
+/// What properties say of a step, and what they read for it.
+///
+/// A property of states that reads nothing that the step changed holds as it did before: nothing follows a state in
+/// which one does not.
+fn listen_to_properties(seen: &Seen<'_>) -> (Verdict, Vec<Place>) {
+    let (mut verdict, mut reads) = track::listen(|| Verdict {
+        broken: properties::broken_by_step(seen),
+        reached: properties::reached(seen),
     });
-    more.retain(|place| !read.contains(place));
-    (verdict, more)
+    let framed = parts::same_frame(seen.before, seen.after);
+    for (at, property) in properties::ALL.iter().enumerate() {
+        let Kind::State(wrong) = property.kind else { continue };
+        let (broken, its) = track::listen(|| wrong(seen.scope, seen.after).is_err());
+        if !framed || its.contains(&CHANGED) {
+            verdict.broken |= Mask::from(broken) << at;
+            for place in its {
+                if !reads.contains(&place) {
+                    reads.push(place);
+                }
+            }
+        }
+    }
+    (verdict, reads)
 }
 
 impl Common {
@@ -445,33 +475,6 @@ impl Common {
         let mut packed = std::mem::take(&mut self.packed);
         self.parts.pack(world, &mut packed);
         self.packed = packed;
-    }
-
-    /// A new leaf, for a step from a state to a world.
-    fn leaf(&mut self, after: &World, words: &Words, judge: Found) -> u32 {
-        self.pack(after);
-        let frame = usize::from(FRAME);
-        let change = if self.packed[frame] == Source::Part(words[frame]) && self.keeps_places() {
-            let parts = (0..).zip(&self.packed).filter_map(|(place, source)| match source {
-                // Even one that is as it was: it may not have been read.
-                Source::Part(part) if place != FRAME => Some((place, *part)),
-                Source::Part(_) | Source::From(_) => None,
-            });
-            Change::Some(parts.collect())
-        } else {
-            Change::All(self.packed.as_slice().into())
-        };
-        let number = u32::try_from(self.leaves.len()).unwrap_or(u32::MAX);
-        self.leaves.push(Arc::new(Leaf { change, judge }));
-        number
-    }
-
-    /// Whether what was packed last has no part that moved.
-    fn keeps_places(&self) -> bool {
-        self.packed.iter().enumerate().all(|(place, source)| match source {
-            Source::From(from) => usize::from(*from) == place,
-            Source::Part(_) => true,
-        })
     }
 
     fn verdict(&mut self, verdict: Verdict) -> u32 {
@@ -484,8 +487,13 @@ impl Common {
     }
 
     fn add(&mut self, root: Node, reads: &[Place], words: &Words, outcome: u32) -> (Node, u32) {
-        let Self { edges, fresh, .. } = self;
-        edges.add(root, reads, words, outcome, fresh)
+        if self.taken + reads.len() > self.edges.room() {
+            self.edges = Arc::new(self.edges.grown());
+        }
+        let before = self.fresh;
+        let found = self.edges.add(root, reads, words, outcome, &mut self.fresh);
+        self.taken += (self.fresh - before) as usize;
+        found
     }
 
     fn meet(&mut self, action: Action) -> ActionId {
@@ -545,9 +553,8 @@ mod tests {
                     let mut packed = Vec::new();
                     let came = worker.step(&words, ids[choice], &mut packed);
                     assert_eq!(came.reached, properties::reached(&seen));
-                    let judged = worker.judge(&packed);
-                    assert_eq!(came.broken | judged.broken, after.broken);
-                    worker.mark(&mut packed, after.broken);
+                    assert_eq!(came.broken, after.broken);
+                    assert_eq!(worker.judge(&packed), properties::good(&scope, &after));
                     assert_eq!(worker.unpack(&packed), after);
                     assert_eq!(worker.pack(&after), packed, "equal worlds are the same state");
                     (world, words) = (after, packed);

@@ -7,7 +7,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::ghost::Ghost;
 use crate::shared::{Shared, hash_of};
-use crate::track::{NOWHERE, Place};
+use crate::track::{CHANGED, NOWHERE, Place};
 use crate::world::{Budget, FrameworkNode, Link, MasterNode, Message, SlaveNode, Store, Tree, World};
 
 /// A part, by the order in which parts were first seen.
@@ -164,83 +164,127 @@ impl Parts {
 
     fn source<T: Kept>(&mut self, shared: &Shared<T>) -> Source {
         match shared.place() {
-            NOWHERE => Source::Part(self.intern(T::part(shared.clone()))),
+            CHANGED.. => Source::Part(self.intern(T::part(shared.placed(NOWHERE)))),
             place => Source::From(place),
         }
     }
 }
 
-/// The world of these parts, which know their places.
-pub(super) fn unpack(parts: &[Part], words: &[PartId]) -> World {
-    let Part::Frame(frame) = &parts[words[usize::from(FRAME)] as usize] else {
-        unreachable!("a state begins with its frame");
-    };
-    let mut world = frame.rest.clone();
-    let Part::Budget(budget) = &parts[words[usize::from(BUDGET)] as usize] else {
-        unreachable!("the budget is in its place");
-    };
-    world.budget = budget.placed(BUDGET);
-    world.store = placed(parts, words, STORE);
-    world.ghost = placed(parts, words, GHOST);
-    let mut at = NODES;
-    world.masters = some(parts, words, &mut at, frame.masters);
-    world.slaves = some(parts, words, &mut at, frame.slaves);
-    world.frameworks = some(parts, words, &mut at, frame.frameworks);
-    world.trees = some(parts, words, &mut at, frame.trees);
-    for link in &mut world.links {
-        link.fill([placed(parts, words, at), placed(parts, words, at + 1)]);
-        at += 2;
-    }
-    world
+/// Lets it be noted when a part is read that a step changed.
+pub(super) fn note_changed(world: &mut World) {
+    let World { masters, store, slaves, frameworks, trees, links, ghost, .. } = world;
+    masters.iter_mut().for_each(Shared::note_if_changed);
+    store.note_if_changed();
+    slaves.iter_mut().for_each(Shared::note_if_changed);
+    frameworks.iter_mut().for_each(Shared::note_if_changed);
+    trees.iter_mut().for_each(Shared::note_if_changed);
+    links.iter_mut().flat_map(Link::queues_mut).for_each(Shared::note_if_changed);
+    ghost.note_if_changed();
 }
 
-/// Makes a world of one with the same frame, by what is different.
+/// Whether two worlds are the same but for what is a part by itself.
+pub(super) fn same_frame(one: &World, other: &World) -> bool {
+    Frame::of(one) == Frame::of(other)
+}
+
+/// Whether the parts of a world know their places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    Yes,
+    No,
+}
+
+/// The world of these parts.
+pub(super) fn unpack(parts: &[Part], words: &[PartId], know: Placed) -> World {
+    let placed_all = Unpack { parts, words, know };
+    placed_all.world()
+}
+
+struct Unpack<'a> {
+    parts: &'a [Part],
+    words: &'a [PartId],
+    know: Placed,
+}
+
+impl Unpack<'_> {
+    fn world(&self) -> World {
+        let Part::Frame(frame) = self.part(FRAME) else { unreachable!("a state begins with its frame") };
+        let mut at = NODES;
+        let mut world = frame.rest.clone();
+        world.budget = self.budget();
+        world.store = self.shared(STORE);
+        world.ghost = self.shared(GHOST);
+        world.masters = self.some(&mut at, frame.masters);
+        world.slaves = self.some(&mut at, frame.slaves);
+        world.frameworks = self.some(&mut at, frame.frameworks);
+        world.trees = self.some(&mut at, frame.trees);
+        for link in &mut world.links {
+            link.fill([self.shared(at), self.shared(at + 1)]);
+            at += 2;
+        }
+        world
+    }
+
+    fn part(&self, place: Place) -> &Part {
+        &self.parts[self.words[usize::from(place)] as usize]
+    }
+
+    fn place(&self, place: Place) -> Place {
+        match self.know {
+            Placed::Yes => place,
+            Placed::No => NOWHERE,
+        }
+    }
+
+    fn budget(&self) -> Budget {
+        let Part::Budget(budget) = self.part(BUDGET) else { unreachable!("the budget is in its place") };
+        budget.placed(self.place(BUDGET))
+    }
+
+    fn some<T: Kept>(&self, at: &mut Place, count: u16) -> Vec<Shared<T>> {
+        let all = (*at..*at + count).map(|place| self.shared(place)).collect();
+        *at += count;
+        all
+    }
+
+    fn shared<T: Kept>(&self, place: Place) -> Shared<T> {
+        let shared = T::of(self.part(place));
+        shared.unwrap_or_else(|| unreachable!("another kind of part is at {place}")).placed(self.place(place))
+    }
+}
+
+/// Makes a world of one with the same frame, by what is different. Its parts do not know their places.
 pub(super) fn repack(parts: &[Part], before: &[PartId], words: &[PartId], world: &mut World) {
+    let unpack = Unpack { parts, words, know: Placed::No };
     let differs = |place: Place| before[usize::from(place)] != words[usize::from(place)];
-    if differs(BUDGET)
-        && let Part::Budget(budget) = &parts[words[usize::from(BUDGET)] as usize]
-    {
-        world.budget = budget.placed(BUDGET);
-    }
     let mut at = NODES;
-    let mut change = |has: &mut dyn FnMut(Place)| {
-        if differs(at) {
-            has(at);
-        }
+    let mut next = || {
         at += 1;
+        (at - 1, differs(at - 1))
     };
-    for node in &mut world.masters {
-        change(&mut |at| *node = placed(parts, words, at));
+    macro_rules! renew {
+        ($parts:expr) => {
+            for part in $parts {
+                if let (place, true) = next() {
+                    *part = unpack.shared(place);
+                }
+            }
+        };
     }
-    for node in &mut world.slaves {
-        change(&mut |at| *node = placed(parts, words, at));
-    }
-    for node in &mut world.frameworks {
-        change(&mut |at| *node = placed(parts, words, at));
-    }
-    for tree in &mut world.trees {
-        change(&mut |at| *tree = placed(parts, words, at));
-    }
+    renew!(&mut world.masters);
+    renew!(&mut world.slaves);
+    renew!(&mut world.frameworks);
+    renew!(&mut world.trees);
     for link in &mut world.links {
-        for queue in link.queues_mut() {
-            change(&mut |at| *queue = placed(parts, words, at));
-        }
+        renew!(link.queues_mut());
+    }
+    if differs(BUDGET) {
+        world.budget = unpack.budget();
     }
     if differs(STORE) {
-        world.store = placed(parts, words, STORE);
+        world.store = unpack.shared(STORE);
     }
     if differs(GHOST) {
-        world.ghost = placed(parts, words, GHOST);
+        world.ghost = unpack.shared(GHOST);
     }
-}
-
-fn some<T: Kept>(parts: &[Part], words: &[PartId], at: &mut Place, count: u16) -> Vec<Shared<T>> {
-    let all = (*at..*at + count).map(|place| placed(parts, words, place)).collect();
-    *at += count;
-    all
-}
-
-fn placed<T: Kept>(parts: &[Part], words: &[PartId], place: Place) -> Shared<T> {
-    let part = T::of(&parts[words[usize::from(place)] as usize]);
-    part.unwrap_or_else(|| unreachable!("another kind of part is at {place}")).placed(place)
 }

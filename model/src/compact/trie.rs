@@ -3,9 +3,7 @@
 //! A function begins at a root of its own and reads the frame first. Which place it reads next is a function of what
 //! it has read: so the parts that it read spell a path, at the end of which is what came of it.
 
-use std::collections::HashMap;
-
-use rustc_hash::FxBuildHasher;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::track::Place;
 
@@ -29,13 +27,26 @@ pub(super) enum Found {
 
 const OUTCOME: u32 = 1 << 31;
 
+impl Found {
+    pub(super) fn tag(self) -> u32 {
+        match self {
+            Self::Read(place) => u32::from(place),
+            Self::Outcome(number) => OUTCOME | number,
+        }
+    }
+
+    #[inline]
+    pub(super) fn of(tag: u32) -> Self {
+        match tag & OUTCOME {
+            0 => Self::Read(tag as Place),
+            _ => Self::Outcome(tag & !OUTCOME),
+        }
+    }
+}
+
 impl Edge {
     pub(super) fn new(to: Node, found: Found) -> Self {
-        let tag = match found {
-            Found::Read(place) => u32::from(place),
-            Found::Outcome(number) => OUTCOME | number,
-        };
-        Self(u64::from(to) << 32 | u64::from(tag))
+        Self(u64::from(to) << 32 | u64::from(found.tag()))
     }
 
     #[inline]
@@ -45,17 +56,77 @@ impl Edge {
 
     #[inline]
     pub(super) fn found(self) -> Found {
-        let tag = self.0 as u32;
-        match tag & OUTCOME {
-            0 => Found::Read(tag as Place),
-            _ => Found::Outcome(tag & !OUTCOME),
-        }
+        Found::of(self.0 as u32)
     }
 }
 
-/// Every path, or those that one thread has gone.
-#[derive(Debug, Default)]
-pub(super) struct Edges(HashMap<u64, Edge, FxBuildHasher>);
+/// Every path: a table by open addressing, in which an edge is one cache line away. It is read by all threads while
+/// one of them, which holds the lock, adds to it; when it is full, a larger one takes its place.
+#[derive(Debug)]
+pub(super) struct Edges(Box<[Slot]>);
+
+/// An edge is written before its key.
+#[derive(Debug)]
+struct Slot {
+    key: AtomicU64,
+    edge: AtomicU64,
+}
+
+/// No key: there are not that many nodes.
+const FREE: u64 = u64::MAX;
+
+impl Edges {
+    /// None, with room for so many.
+    pub(super) fn new(room: usize) -> Self {
+        let free = || Slot { key: AtomicU64::new(FREE), edge: AtomicU64::new(0) };
+        Self((0..room.max(16) * 4 / 3).map(|_| free()).collect())
+    }
+
+    /// How many there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.0.len() * 3 / 4
+    }
+
+    /// The same edges, with room for half as many more.
+    pub(super) fn grown(&self) -> Self {
+        let grown = Self::new(self.room() * 3 / 2);
+        for slot in &self.0 {
+            let key = slot.key.load(Ordering::Relaxed);
+            if key != FREE {
+                grown.put(key, Edge(slot.edge.load(Ordering::Relaxed)));
+            }
+        }
+        grown
+    }
+
+    #[inline]
+    fn get(&self, key: u64) -> Option<Edge> {
+        let mut at = self.first(key);
+        loop {
+            let slot = &self.0[at];
+            match slot.key.load(Ordering::Acquire) {
+                found if found == key => return Some(Edge(slot.edge.load(Ordering::Relaxed))),
+                FREE => return None,
+                _ => at = if at + 1 == self.0.len() { 0 } else { at + 1 },
+            }
+        }
+    }
+
+    fn put(&self, key: u64, edge: Edge) {
+        let mut at = self.first(key);
+        while self.0[at].key.load(Ordering::Relaxed) != FREE {
+            at = if at + 1 == self.0.len() { 0 } else { at + 1 };
+        }
+        self.0[at].edge.store(edge.0, Ordering::Relaxed);
+        self.0[at].key.store(key, Ordering::Release);
+    }
+
+    #[inline]
+    fn first(&self, key: u64) -> usize {
+        let spread = (key ^ key >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        ((u128::from(spread) * self.0.len() as u128) >> 64) as usize
+    }
+}
 
 /// Where a walk ended before it came to an outcome.
 #[derive(Clone, Copy, Debug)]
@@ -64,20 +135,13 @@ pub(super) struct Stuck {
     place: Place,
 }
 
-impl Stuck {
-    /// Where a place is read, and nothing is known beyond.
-    pub(super) fn at(node: Node, place: Place) -> Self {
-        Self { node, place }
-    }
-}
-
 impl Edges {
     /// Walks from a node at which a place is read to an outcome.
     #[inline]
     pub(super) fn walk(&self, node: Node, place: Place, words: &[PartId]) -> Result<(Node, u32), Stuck> {
         let (mut node, mut place) = (node, place);
         loop {
-            let Some(edge) = self.0.get(&key(node, words[usize::from(place)])) else {
+            let Some(edge) = self.get(key(node, words[usize::from(place)])) else {
                 return Err(Stuck { node, place });
             };
             node = edge.to();
@@ -88,24 +152,9 @@ impl Edges {
         }
     }
 
-    /// Copies what the other has beyond a point; whether that leads to an outcome.
-    pub(super) fn learn(
-        &mut self,
-        other: &Self,
-        stuck: Stuck,
-        words: &[PartId],
-    ) -> Result<(Node, u32), Stuck> {
-        let Stuck { mut node, mut place } = stuck;
-        loop {
-            let key = key(node, words[usize::from(place)]);
-            let Some(edge) = other.0.get(&key) else { return Err(Stuck { node, place }) };
-            self.0.insert(key, *edge);
-            node = edge.to();
-            match edge.found() {
-                Found::Read(next) => place = next,
-                Found::Outcome(number) => return Ok((node, number)),
-            }
-        }
+    /// Walks on.
+    pub(super) fn walk_on(&self, stuck: Stuck, words: &[PartId]) -> Result<(Node, u32), Stuck> {
+        self.walk(stuck.node, stuck.place, words)
     }
 
     /// Adds the path of these reads, from a node at which the first of them is read.
@@ -113,7 +162,7 @@ impl Edges {
     /// # Panics
     /// If something else was read here before: a step is not a function of what it reads.
     pub(super) fn add(
-        &mut self,
+        &self,
         root: Node,
         reads: &[Place],
         words: &[PartId],
@@ -123,9 +172,12 @@ impl Edges {
         let (mut node, mut outcome) = (root, outcome);
         for (at, place) in reads.iter().enumerate() {
             let found = reads.get(at + 1).map_or(Found::Outcome(outcome), |next| Found::Read(*next));
-            let edge = *self.0.entry(key(node, words[usize::from(*place)])).or_insert_with(|| {
+            let key = key(node, words[usize::from(*place)]);
+            let edge = self.get(key).unwrap_or_else(|| {
                 *fresh += 1;
-                Edge::new(*fresh, found)
+                let edge = Edge::new(*fresh, found);
+                self.put(key, edge);
+                edge
             });
             match (edge.found(), found) {
                 // Another thread was faster, with an outcome that is called otherwise.
@@ -139,15 +191,7 @@ impl Edges {
 
     /// How much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        table_bytes(self.0.capacity(), size_of::<(u64, Edge)>())
-    }
-}
-
-/// What a hash table for so many entries takes.
-pub(super) fn table_bytes(capacity: usize, entry: usize) -> usize {
-    match capacity {
-        0 => 0,
-        _ => (capacity * 8 / 7).next_power_of_two() * (entry + 1),
+        size_of_val(&*self.0)
     }
 }
 

@@ -124,6 +124,11 @@ pub fn broken_in_state(scope: &Scope, world: &World) -> Mask {
     mask(|property| matches!(property.kind, Kind::State(wrong) if wrong(scope, world).is_err()))
 }
 
+/// The `eventually` properties for which a state is good.
+pub fn good(scope: &Scope, world: &World) -> Mask {
+    mask(|property| matches!(property.kind, Kind::Eventually(is) if is(scope, world)))
+}
+
 fn mask(is: impl Fn(&Property) -> bool) -> Mask {
     let chosen = ALL.iter().enumerate().filter(|(_, property)| is(property));
     chosen.fold(0, |mask, (at, _)| mask | 1 << at)

@@ -115,7 +115,7 @@ impl Graph {
 
     /// What it takes of memory.
     pub(super) fn bytes(&self) -> usize {
-        self.edges.capacity() + self.blocks.capacity() * size_of::<usize>() + self.good.capacity()
+        self.edges.len() + self.blocks.len() * size_of::<usize>() + self.good.len()
     }
 }
 

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::compact::{ActionId, Space, Words, Worker};
+use crate::compact::{ActionId, Changed, Space, Words, Worker};
 use crate::properties::{self, Kind, Mask};
 use crate::scope::Scope;
 use crate::world::{Action, World};
@@ -40,7 +40,8 @@ pub struct Found {
     pub broken: Vec<Broken>,
     /// One number for all states together, the same in every run of one build.
     pub digest: u64,
-    /// The most that the search kept at once, in bytes, beside the parts of worlds.
+    /// The most that the search kept at once, in bytes, beside the parts of worlds; of what grows by doubling, what
+    /// is in use.
     pub bytes: usize,
     /// How many different parts there are, of all worlds together.
     pub parts: usize,
@@ -73,7 +74,7 @@ pub const THREADS: usize = 2;
 const CHUNK: usize = 256;
 
 /// States whose successors are worked out before they are taken in.
-const BLOCK: usize = 128 * CHUNK;
+const BLOCK: usize = 32 * CHUNK;
 
 /// Searches a scope, up to so many states.
 pub fn search(scope: &Scope, states_max: usize, tell: impl FnMut(Progress)) -> Found {
@@ -85,7 +86,7 @@ pub fn search_on(scope: &Scope, states_max: usize, threads: usize, mut tell: imp
     let space = Space::new(scope);
     let mut workers: Vec<Worker<'_>> = (0..threads.max(1)).map(|_| space.worker()).collect();
     let mut search = Search::new(states_max);
-    let mut level = search.begin(&mut workers[0], &World::begin(scope));
+    let mut level = search.begin(&mut workers[0], scope);
     while level.len() > 0 && search.found.complete {
         let mut next = Level { first: search.visited.len(), ..Level::default() };
         for from in (0..level.len()).step_by(BLOCK) {
@@ -101,7 +102,7 @@ pub fn search_on(scope: &Scope, states_max: usize, threads: usize, mut tell: imp
             tell(Progress { states: search.visited.len(), depth: search.found.depth });
         }
         search.found.depth += usize::from(next.len() > 0);
-        search.measure([&level, &next], &workers);
+        search.measure([&level, &next], &space, &workers);
         level = next;
     }
     search.found.worked_out = workers.iter().map(Worker::missed).sum();
@@ -115,6 +116,15 @@ struct Level {
     first: usize,
     words: Vec<u32>,
     ends: Vec<u32>,
+    /// Of each, what is different from the one before it, and for what that one was good.
+    since: Vec<Since>,
+}
+
+/// What became of a state.
+#[derive(Clone, Copy)]
+struct Since {
+    changed: Changed,
+    good: Mask,
 }
 
 impl Level {
@@ -122,7 +132,8 @@ impl Level {
         self.ends.len()
     }
 
-    fn push(&mut self, words: &Words) {
+    fn push(&mut self, words: &Words, since: Since) {
+        self.since.push(since);
         self.words.extend_from_slice(words);
         let end = u32::try_from(self.words.len());
         self.ends.push(end.unwrap_or_else(|_| unreachable!("states of one depth fill sixteen gigabytes")));
@@ -134,7 +145,9 @@ impl Level {
     }
 
     fn bytes(&self) -> usize {
-        self.words.capacity() * size_of::<u32>() + self.ends.capacity() * size_of::<u32>()
+        self.words.len() * size_of::<u32>()
+            + self.ends.len() * size_of::<u32>()
+            + self.since.len() * size_of::<Since>()
     }
 }
 
@@ -149,8 +162,6 @@ struct Chunk {
     from: Vec<(Id, ActionId)>,
     /// Of those, which break properties.
     broken: Vec<(usize, Mask)>,
-    /// Which properties the states that were explored break by themselves.
-    broken_before: Vec<(Id, Mask)>,
     /// Of each state that was explored, for what it is good, and where calm steps lead.
     good: Vec<Mask>,
     calm: Vec<Target>,
@@ -206,18 +217,15 @@ impl Chunk {
         let mut after = Vec::new();
         for at in states.clone() {
             let words = level.words(at);
-            let judged = worker.judge(words);
-            chunk.good.push(judged.good);
-            if judged.broken != 0 {
-                chunk.broken_before.push(((level.first + at) as Id, judged.broken));
-                continue;
-            }
+            let Since { changed, good } = level.since[at];
+            let good = worker.judge_after(words, changed, good);
+            chunk.good.push(good);
             actions.clear();
             worker.actions(words, &mut actions);
             for action in &actions {
                 let came = worker.step(words, *action, &mut after);
                 chunk.reached |= came.reached;
-                steps.states.push(&after);
+                steps.states.push(&after, Since { changed: came.changed, good });
                 steps.hashes.push(worker.hash(&after));
                 steps.from.push((at, *action, came.broken));
             }
@@ -241,7 +249,7 @@ impl Chunk {
                     self.calm.push(target);
                 }
                 if let Target::Fresh(number) = target {
-                    self.fresh.push(steps.states.words(step));
+                    self.fresh.push(steps.states.words(step), steps.states.since[step]);
                     self.hashes.push(steps.hashes[step]);
                     self.from.push((id, *action));
                     if *broken != 0 {
@@ -300,13 +308,15 @@ impl Search {
         }
     }
 
-    fn begin(&mut self, worker: &mut Worker<'_>, world: &World) -> Level {
-        let words = worker.pack(world);
+    fn begin(&mut self, worker: &mut Worker<'_>, scope: &Scope) -> Level {
+        let world = World::begin(scope);
+        let words = worker.pack(&world);
         self.visited.insert(worker.hash(&words));
         self.parents.push(Id::MAX);
         self.actions.push(0);
         let mut level = Level::default();
-        level.push(&words);
+        self.tell_broken(properties::broken_in_state(scope, &world), 0, worker);
+        level.push(&words, Since { changed: Changed::ALL, good: 0 });
         level
     }
 
@@ -314,9 +324,6 @@ impl Search {
     fn take(&mut self, chunk: Chunk, next: &mut Level, worker: &Worker<'_>) {
         self.found.steps += chunk.steps;
         self.found.reached |= chunk.reached;
-        for (id, broken) in &chunk.broken_before {
-            self.tell_broken(*broken, *id, worker);
-        }
         let mut ids = Vec::with_capacity(chunk.hashes.len());
         let mut broken = chunk.broken.iter().peekable();
         for (number, hash) in chunk.hashes.iter().enumerate() {
@@ -328,7 +335,7 @@ impl Search {
             ids.push(id);
             let breaks = broken.next_if(|(at, _)| *at == number);
             if fresh {
-                next.push(chunk.fresh.words(number));
+                next.push(chunk.fresh.words(number), chunk.fresh.since[number]);
                 let (parent, action) = chunk.from[number];
                 self.parents.push(parent);
                 self.actions.push(action);
@@ -370,11 +377,12 @@ impl Search {
         way
     }
 
-    fn measure(&mut self, levels: [&Level; 2], workers: &[Worker<'_>]) {
+    fn measure(&mut self, levels: [&Level; 2], space: &Space<'_>, workers: &[Worker<'_>]) {
         let now = self.visited.bytes()
             + self.graph.bytes()
-            + self.parents.capacity() * size_of::<Id>()
-            + self.actions.capacity() * size_of::<ActionId>()
+            + self.parents.len() * size_of::<Id>()
+            + self.actions.len() * size_of::<ActionId>()
+            + space.bytes()
             + levels.iter().map(|level| level.bytes()).sum::<usize>()
             + workers.iter().map(Worker::bytes).sum::<usize>();
         self.found.bytes = self.found.bytes.max(now);

@@ -71,7 +71,7 @@ impl Visited {
 
     /// What it takes of memory.
     pub(super) fn bytes(&self) -> usize {
-        self.hashes.capacity() * size_of::<u64>() + self.index.capacity() * size_of::<Id>()
+        self.hashes.len() * size_of::<u64>() + self.index.len() * size_of::<Id>()
     }
 
     /// Every hash together, in whatever order they came.
@@ -80,7 +80,10 @@ impl Visited {
     }
 
     fn grow(&mut self) {
-        self.index = vec![FREE; self.index.len() / 2 * 3];
+        let length = self.index.len() / 2 * 3;
+        // The old one goes first: both together would be the most that a search takes.
+        self.index = Vec::new();
+        self.index = vec![FREE; length];
         for (id, hash) in (0..).zip(&self.hashes) {
             let mut at = self.place(*hash);
             while self.index[at] != FREE {

@@ -7,7 +7,6 @@ use neap_protocol::message::{
 };
 
 use crate::shared::Shared;
-use crate::track::NOWHERE;
 
 /// Who dialled. Of one dialler the numbers tell its sessions apart, as old ones may not be over at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,7 +108,7 @@ impl Link {
             End::Near => &self.to_near,
             End::Far => &self.to_far,
         };
-        queue.place() == NOWHERE
+        queue.may_have_changed()
     }
 
     /// What the near end calls it.
