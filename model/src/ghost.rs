@@ -9,12 +9,22 @@ use neap_protocol::task::TaskState;
 pub struct Ghost {
     /// The last state of each task that a scheduler's callback was told.
     pub told: Map<TaskId, TaskState>,
+    /// The number of the last update of each task that a scheduler's callback was told.
+    pub heard: Map<TaskId, u32>,
+    /// Tasks that a master has sent to a slave.
+    pub launched: Map<TaskId, SlaveId>,
     /// Tasks of which a process was started.
     pub ran: Set<TaskId>,
+    /// Tasks that are over, by the word of the slave that had them.
+    pub over: Map<TaskId, TaskState>,
     /// Slaves that were removed, durably.
     pub removed: Set<SlaveId>,
+    /// Slaves that were unreachable, durably, once.
+    pub given_up: Set<SlaveId>,
     /// Inverse offers whose deadline has passed.
     pub passed: Set<InverseOfferId>,
     /// Drains that have waited for acknowledgements for long enough.
     pub waited: Set<DrainId>,
+    /// Slaves, by number, that got SIGUSR1 or were told to leave since they were started.
+    pub told_to_go: Set<u8>,
 }

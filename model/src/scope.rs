@@ -14,6 +14,8 @@ pub struct Scope {
     pub name: &'static str,
     /// What it covers, in a line.
     pub about: &'static str,
+    /// Whether it takes too long for every change's check.
+    pub long: bool,
     /// How many masters there are; the first leads at the beginning.
     pub masters: u8,
     /// How many slaves.
@@ -22,14 +24,16 @@ pub struct Scope {
     pub frameworks: u8,
     /// What each slave has.
     pub resources: Resources,
-    /// What schedulers launch.
-    pub task: NewTask,
+    /// What schedulers launch: one of these at a time.
+    pub tasks: Vec<NewTask>,
     /// The operator's commands, given in this order at any moment.
     pub commands: Vec<Command>,
     /// What may happen, how often.
     pub budget: Budget,
     /// Whether executors leave a descendant that ignores SIGTERM and has left their session, and tasks ignore SIGTERM.
     pub hostile: bool,
+    /// Whether a master that crashed is started again.
+    pub masters_return: bool,
     /// Whether a framework that crashed is started again.
     pub frameworks_return: bool,
     /// Whether schedulers answer inverse offers.

@@ -13,9 +13,6 @@ pub(crate) type Place = u16;
 /// Of a part that has none: it was made or changed since.
 pub(crate) const NOWHERE: Place = Place::MAX;
 
-/// The same, where it is of interest that such a part is read.
-pub(crate) const CHANGED: Place = NOWHERE - 1;
-
 thread_local! {
     static READS: RefCell<Option<Vec<Place>>> = const { RefCell::new(None) };
 }

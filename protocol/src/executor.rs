@@ -12,6 +12,8 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{SessionId, TaskId};
 use crate::map::{Map, Set};
 use crate::message::{ExecutorToSlave, SlaveToExecutor};
@@ -36,14 +38,14 @@ pub const TASKS_MAX: usize = 4096;
 pub const REFUSED_MAX: usize = 256;
 
 /// What an executor is told once, by its slave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// How long it goes on without a session to its slave (R28).
     pub recovery_timeout: Millis,
 }
 
 /// What happens to an executor.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Input {
     /// It begins. From here on the driver dials the slave whenever there is no session.
     Start,
@@ -92,7 +94,7 @@ pub enum Input {
 }
 
 /// What an executor asks of its driver.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Effect {
     /// Say this to the slave.
     ToSlave {
@@ -144,7 +146,7 @@ pub enum Effect {
 }
 
 /// What an executor sends to a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Signal {
     /// SIGTERM: please end.
     Term,
@@ -153,7 +155,7 @@ pub enum Signal {
 }
 
 /// The timers of an executor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Timer {
     /// The task's grace is over.
     Kill(TaskId),

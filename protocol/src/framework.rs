@@ -7,13 +7,16 @@
 //! What must outlive the process is the driver's to keep: the id from [`Event::Subscribed`] and the highest number
 //! from [`Event::Launching`], each **before** the effects after it are taken. They are the next [`Input::Start`].
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::codec;
 use crate::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SessionId, SlaveId, TaskId};
-use crate::map::Map;
+use crate::map::{Map, Set};
 use crate::message::{
     FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
 };
@@ -26,7 +29,7 @@ use crate::time::{Millis, Moment, When};
 use crate::transport::{CloseCode, CloseReason};
 
 /// What does not change while a framework runs.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Config {
     /// What people call it.
     pub name: Name,
@@ -72,7 +75,7 @@ impl Config {
 }
 
 /// What happens to a framework.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Input {
     /// The node has started: the first input, given once.
     Start {
@@ -114,7 +117,7 @@ pub enum Input {
 }
 
 /// What the author's scheduler may ask for.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Command {
     /// Launch these on the offer's slave. [`Event::Launching`] tells their ids before anything else is said of them.
     Accept {
@@ -157,7 +160,7 @@ pub enum Command {
 }
 
 /// A task to launch: a [`TaskSpec`] that has no number yet.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NewTask {
     /// What people call it.
     pub name: Name,
@@ -170,7 +173,7 @@ pub struct NewTask {
 }
 
 /// What runs a new task.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NewRun {
     /// The built-in executor.
     Command(Arc<task::Command>),
@@ -186,7 +189,7 @@ pub enum NewRun {
 }
 
 /// What a framework wants of its driver.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Effect {
     /// Connect to a master, and answer with [`Input::Opened`] or [`Input::ConnectFailed`], exactly one of them.
     Connect {
@@ -223,7 +226,7 @@ pub enum Effect {
 }
 
 /// A framework's timers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Timer {
     /// It is time to connect again.
     Connect,
@@ -234,7 +237,7 @@ pub enum Timer {
 }
 
 /// What the author's scheduler is told.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Event {
     /// It is subscribed, for the first time or again.
     Subscribed {
@@ -286,7 +289,7 @@ pub enum Event {
 }
 
 /// What an inverse offer asks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Asked {
     /// On which slave.
     pub slave: SlaveId,
@@ -309,6 +312,8 @@ pub struct Framework {
     id: Option<FrameworkId>,
     epoch: Epoch,
     highest_task: u32,
+    /// Tasks of earlier processes of the scheduler, if there were any.
+    inherited: Option<Box<Inherited>>,
     appetite: Appetite,
     tearing_down: bool,
     tasks: Map<u32, Task>,
@@ -352,6 +357,15 @@ struct Task {
     kill: Kill,
 }
 
+/// What an earlier process of the scheduler had launched, and this one knows of only as it hears of it (R14).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Inherited {
+    /// The highest number that was used.
+    highest_task: u32,
+    /// Those that are over and handled.
+    over: Set<u32>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kill {
     Unasked,
@@ -382,6 +396,7 @@ impl Framework {
             id: None,
             epoch: Epoch(0),
             highest_task: 0,
+            inherited: None,
             appetite: Appetite::Unsaid,
             tearing_down: false,
             tasks: Map::new(),
@@ -492,6 +507,7 @@ impl Framework {
         }
         self.id = id;
         self.highest_task = highest_task;
+        self.inherited = (highest_task > 0).then(|| Box::new(Inherited { highest_task, over: Set::new() }));
         self.link = Link::Connecting;
         out.push(Effect::Connect { leader: None });
     }
@@ -913,6 +929,9 @@ impl Framework {
         task.handled = number;
         if over {
             self.tasks.remove(&id.number);
+            if let Some(inherited) = self.inherited.as_mut().filter(|tasks| id.number <= tasks.highest_task) {
+                inherited.over.insert(id.number, ());
+            }
         }
         self.tell(FrameworkToMaster::Acknowledge { task: id, number }, out);
     }
@@ -967,13 +986,18 @@ impl Framework {
         if self.id != Some(id.framework) || id.number == 0 || id.number > self.highest_task {
             return;
         }
+        let ends = update.state.is_terminal();
+        let inherited = self.inherited.as_ref().is_some_and(|tasks| tasks.may_have(id.number));
+        if inherited && (number > 0 || ends) && !self.tasks.contains_key(&id.number) {
+            // An earlier process launched it, and this one has not heard of it (R14).
+            self.tasks.insert(id.number, Task::staging(slave));
+        }
         let Some(task) = self.tasks.get_mut(&id.number) else {
             // It is over and handled, but the acknowledgement was lost.
             return self.tell(FrameworkToMaster::Acknowledge { task: id, number }, out);
         };
         // A master that does not know a task cannot know the numbers of its updates either: an end that is news
         // counts whatever its number (R15).
-        let ends = update.state.is_terminal();
         if !task.state.is_terminal() && (number > task.told || ends) {
             task.told = number;
             task.state = update.state;
@@ -1046,6 +1070,13 @@ impl Framework {
         if self.is_subscribed() && self.inverse_offers.values().any(|inverse| !inverse.confirmed) {
             out.push(Effect::CancelTimer(Timer::Reannounce));
         }
+    }
+}
+
+impl Inherited {
+    /// Whether a task of this number may live.
+    fn may_have(&self, number: u32) -> bool {
+        number <= self.highest_task && !self.over.contains_key(&number)
     }
 }
 

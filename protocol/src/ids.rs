@@ -4,6 +4,8 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::map::Key;
+
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($int:ty), $prefix:literal) => {
         $(#[$doc])*
@@ -15,6 +17,12 @@ macro_rules! id {
             #[must_use]
             pub fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
+            }
+        }
+
+        impl Key for $name {
+            fn number(&self) -> Option<u64> {
+                Some(self.0.into())
             }
         }
 
@@ -93,6 +101,12 @@ pub struct TaskId {
     pub number: u32,
 }
 
+impl Key for TaskId {
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.framework.0) << 32 | u64::from(self.number))
+    }
+}
+
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.framework, self.number)
@@ -125,6 +139,12 @@ pub struct ExecutorId {
     pub framework: FrameworkId,
     /// Which of the framework's: the number of the first task that it was started for.
     pub number: u32,
+}
+
+impl Key for ExecutorId {
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.framework.0) << 32 | u64::from(self.number))
+    }
 }
 
 impl fmt::Display for ExecutorId {

@@ -15,6 +15,7 @@ pub mod codec;
 pub mod executor;
 pub mod framework;
 pub mod ids;
+pub mod journal;
 pub mod map;
 pub mod master;
 pub mod message;

@@ -1,24 +1,45 @@
 //! One ordered map for both ends of the scale.
 //!
 //! The same core is exhausted by a checker (three entries, cloned and hashed at every step) and carries 50,000
-//! slaves (no scan on any message). A sorted vector is best for the first and hopeless for the second, a B-tree
-//! the other way round; so a [`Map`] is a vector up to [`SMALL`] entries and a B-tree beyond, and a single entry
+//! slaves (no scan on any message). A sorted vector is best for the first and hopeless for the second, a tree
+//! the other way round; so a [`Map`] is a vector up to [`SMALL`] entries and a tree beyond, and a single entry
 //! takes no memory of its own. Equality and hash are those of the sequence of entries, whatever holds them: one
 //! meaning, one encoding.
 //!
-//! [`Records`] is such a map of large values, of which most steps change one: they are [`Shared`], and the nodes of
-//! its B-tree are small.
+//! [`Records`] is such a map of large values, of which most steps change one: they are [`Shared`], and what finds
+//! them is small.
+
+mod large;
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, btree_map};
 use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
-use core::ops::Bound;
 use core::{fmt, mem, slice};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::shared::Shared;
+
+use large::Large;
+
+/// What may be the key of a [`Map`].
+pub trait Key: Ord {
+    /// A number for each key, in the order of the keys, where there is one: most ids are. A large map finds by
+    /// numbers what it would else have to search for.
+    fn number(&self) -> Option<u64>;
+}
+
+impl Key for u8 {
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(*self))
+    }
+}
+
+impl Key for u32 {
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(*self))
+    }
+}
 
 /// The most entries that are kept in a vector. `cargo bench -p neap-protocol --bench representation` shows where the
 /// two representations cross.
@@ -28,20 +49,19 @@ pub const SMALL: usize = 16;
 #[derive(Clone)]
 pub struct Map<K, V>(Repr<K, V>);
 
-/// `Vec` has at least two entries, `Tree` more than half of [`SMALL`].
+/// `Vec` has at least two entries, `Large` more than half of [`SMALL`].
 #[derive(Clone)]
-#[expect(clippy::box_collection, reason = "most maps have no tree, and are to be no larger for it")]
 enum Repr<K, V> {
     Empty,
     One([(K, V); 1]),
     Vec(Vec<(K, V)>),
-    Tree(Box<BTreeMap<K, V>>),
+    Large(Box<Large<K, V>>),
 }
 
 /// An ordered set: a [`Map`] to nothing.
 pub type Set<K> = Map<K, ()>;
 
-impl<K: Ord, V> Map<K, V> {
+impl<K: Key, V> Map<K, V> {
     /// An empty map, which takes no memory.
     pub const fn new() -> Self {
         Self(Repr::Empty)
@@ -51,7 +71,7 @@ impl<K: Ord, V> Map<K, V> {
     pub fn len(&self) -> usize {
         match self.parts() {
             Ok(entries) => entries.len(),
-            Err(tree) => tree.len(),
+            Err(large) => large.len(),
         }
     }
 
@@ -64,7 +84,7 @@ impl<K: Ord, V> Map<K, V> {
     pub fn get(&self, key: &K) -> Option<&V> {
         match self.parts() {
             Ok(entries) => find(entries, key).ok().map(|i| &entries[i].1),
-            Err(tree) => tree.get(key),
+            Err(large) => large.get(key),
         }
     }
 
@@ -72,7 +92,7 @@ impl<K: Ord, V> Map<K, V> {
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         match self.parts_mut() {
             Ok(entries) => find(entries, key).ok().map(|i| &mut entries[i].1),
-            Err(tree) => tree.get_mut(key),
+            Err(large) => large.get_mut(key),
         }
     }
 
@@ -91,7 +111,7 @@ impl<K: Ord, V> Map<K, V> {
                     None
                 }
             },
-            Err(tree) => tree.insert(key, value),
+            Err(large) => large.insert(key, value),
         }
     }
 
@@ -99,7 +119,7 @@ impl<K: Ord, V> Map<K, V> {
     fn add(&mut self, i: usize, key: K, value: V) {
         match &mut self.0 {
             Repr::Vec(entries) if entries.len() < SMALL => entries.insert(i, (key, value)),
-            Repr::Empty | Repr::One(_) | Repr::Vec(_) | Repr::Tree(_) => {
+            Repr::Empty | Repr::One(_) | Repr::Vec(_) | Repr::Large(_) => {
                 self.0 = match mem::replace(&mut self.0, Repr::Empty) {
                     Repr::Empty => Repr::One([(key, value)]),
                     Repr::One([entry]) => Repr::Vec(match i {
@@ -107,13 +127,13 @@ impl<K: Ord, V> Map<K, V> {
                         _ => alloc::vec![entry, (key, value)],
                     }),
                     Repr::Vec(entries) => {
-                        let mut tree: BTreeMap<K, V> = entries.into_iter().collect();
-                        tree.insert(key, value);
-                        Repr::Tree(Box::new(tree))
+                        let mut large = Large::from_sorted(entries);
+                        large.insert(key, value);
+                        Repr::Large(Box::new(large))
                     }
-                    Repr::Tree(mut tree) => {
-                        tree.insert(key, value);
-                        Repr::Tree(tree)
+                    Repr::Large(mut large) => {
+                        large.insert(key, value);
+                        Repr::Large(large)
                     }
                 };
             }
@@ -127,10 +147,10 @@ impl<K: Ord, V> Map<K, V> {
             Repr::One([(only, _)]) if only != key => None,
             Repr::One(_) => match mem::replace(&mut self.0, Repr::Empty) {
                 Repr::One([(_, value)]) => Some(value),
-                Repr::Empty | Repr::Vec(_) | Repr::Tree(_) => None,
+                Repr::Empty | Repr::Vec(_) | Repr::Large(_) => None,
             },
             Repr::Vec(entries) => find(entries, key).ok().map(|i| entries.remove(i).1),
-            Repr::Tree(tree) => tree.remove(key),
+            Repr::Large(large) => large.remove(key),
         };
         self.shrink();
         removed
@@ -142,12 +162,12 @@ impl<K: Ord, V> Map<K, V> {
             Repr::Vec(entries) if entries.len() < 2 => {
                 self.0 = entries.pop().map_or(Repr::Empty, |entry| Repr::One([entry]));
             }
-            Repr::Tree(tree) if tree.len() <= SMALL / 2 => {
-                self.0 = Repr::Vec(mem::take(&mut **tree).into_iter().collect());
-                // A tree can lose many entries at once.
-                self.shrink();
+            Repr::Large(large) if large.len() <= SMALL / 2 => {
+                if let Repr::Large(large) = mem::replace(&mut self.0, Repr::Empty) {
+                    *self = Self::from_sorted(large.into_entries());
+                }
             }
-            Repr::Empty | Repr::One(_) | Repr::Vec(_) | Repr::Tree(_) => {}
+            Repr::Empty | Repr::One(_) | Repr::Vec(_) | Repr::Large(_) => {}
         }
     }
 
@@ -160,7 +180,7 @@ impl<K: Ord, V> Map<K, V> {
     pub fn last(&self) -> Option<(&K, &V)> {
         match self.parts() {
             Ok(entries) => entries.last().map(|(k, v)| (k, v)),
-            Err(tree) => tree.last_key_value(),
+            Err(large) => large.last(),
         }
     }
 
@@ -168,7 +188,7 @@ impl<K: Ord, V> Map<K, V> {
     pub fn iter(&self) -> Iter<'_, K, V> {
         match self.parts() {
             Ok(entries) => Iter::Small(entries.iter()),
-            Err(tree) => Iter::Large(tree.iter()),
+            Err(large) => Iter::Large(LargeIter(large.iter())),
         }
     }
 
@@ -179,10 +199,7 @@ impl<K: Ord, V> Map<K, V> {
                 let from = after.map_or(0, |key| entries.partition_point(|(k, _)| *k <= key));
                 (Some(entries[from..].iter().map(|(k, v)| (k, v))), None)
             }
-            Err(tree) => {
-                let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-                (None, Some(tree.range((from, Bound::Unbounded))))
-            }
+            Err(large) => (None, Some(large.iter_after(after))),
         };
         small.into_iter().flatten().chain(large.into_iter().flatten())
     }
@@ -201,7 +218,7 @@ impl<K: Ord, V> Map<K, V> {
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
         let (small, large) = match self.parts_mut() {
             Ok(entries) => (Some(entries.iter_mut().map(|(_, v)| v)), None),
-            Err(tree) => (None, Some(tree.values_mut())),
+            Err(large) => (None, Some(large.values_mut())),
         };
         small.into_iter().flatten().chain(large.into_iter().flatten())
     }
@@ -216,26 +233,26 @@ impl<K: Ord, V> Map<K, V> {
                 }
             }
             Repr::Vec(entries) => entries.retain_mut(|(key, value)| keep(key, value)),
-            Repr::Tree(tree) => tree.retain(keep),
+            Repr::Large(large) => large.retain(keep),
         }
         self.shrink();
     }
 
-    fn parts(&self) -> Result<&[(K, V)], &BTreeMap<K, V>> {
+    fn parts(&self) -> Result<&[(K, V)], &Large<K, V>> {
         match &self.0 {
             Repr::Empty => Ok(&[]),
             Repr::One(entry) => Ok(entry),
             Repr::Vec(entries) => Ok(entries),
-            Repr::Tree(tree) => Err(tree),
+            Repr::Large(large) => Err(large),
         }
     }
 
-    fn parts_mut(&mut self) -> Result<&mut [(K, V)], &mut BTreeMap<K, V>> {
+    fn parts_mut(&mut self) -> Result<&mut [(K, V)], &mut Large<K, V>> {
         match &mut self.0 {
             Repr::Empty => Ok(&mut []),
             Repr::One(entry) => Ok(entry),
             Repr::Vec(entries) => Ok(entries),
-            Repr::Tree(tree) => Err(tree),
+            Repr::Large(large) => Err(large),
         }
     }
 
@@ -244,12 +261,12 @@ impl<K: Ord, V> Map<K, V> {
             0 => Repr::Empty,
             1 => entries.pop().map_or(Repr::Empty, |entry| Repr::One([entry])),
             2..=SMALL => Repr::Vec(entries),
-            _ => Repr::Tree(Box::new(entries.into_iter().collect())),
+            _ => Repr::Large(Box::new(Large::from_sorted(entries))),
         })
     }
 }
 
-fn find<K: Ord, V>(entries: &[(K, V)], key: &K) -> Result<usize, usize> {
+fn find<K: Key, V>(entries: &[(K, V)], key: &K) -> Result<usize, usize> {
     entries.binary_search_by(|(k, _)| k.cmp(key))
 }
 
@@ -259,8 +276,12 @@ pub enum Iter<'a, K, V> {
     /// Of a small map.
     Small(slice::Iter<'a, (K, V)>),
     /// Of a large one.
-    Large(btree_map::Iter<'a, K, V>),
+    Large(LargeIter<'a, K, V>),
 }
+
+/// The entries of a large [`Map`], in order.
+#[derive(Debug)]
+pub struct LargeIter<'a, K, V>(large::Iter<'a, K, V>);
 
 impl<'a, K, V> Iterator for Iter<'a, K, V> {
     type Item = (&'a K, &'a V);
@@ -268,19 +289,19 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     fn next(&mut self) -> Option<Self::Item> {
         match self {
             Self::Small(iter) => iter.next().map(|(k, v)| (k, v)),
-            Self::Large(iter) => iter.next(),
+            Self::Large(LargeIter(iter)) => iter.next(),
         }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         match self {
             Self::Small(iter) => iter.size_hint(),
-            Self::Large(iter) => iter.size_hint(),
+            Self::Large(LargeIter(iter)) => iter.size_hint(),
         }
     }
 }
 
-impl<'a, K: Ord, V> IntoIterator for &'a Map<K, V> {
+impl<'a, K: Key, V> IntoIterator for &'a Map<K, V> {
     type Item = (&'a K, &'a V);
     type IntoIter = Iter<'a, K, V>;
 
@@ -289,7 +310,7 @@ impl<'a, K: Ord, V> IntoIterator for &'a Map<K, V> {
     }
 }
 
-impl<K: Ord, V> FromIterator<(K, V)> for Map<K, V> {
+impl<K: Key, V> FromIterator<(K, V)> for Map<K, V> {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(iter: I) -> Self {
         let mut map = Self::new();
         for (key, value) in iter {
@@ -299,21 +320,21 @@ impl<K: Ord, V> FromIterator<(K, V)> for Map<K, V> {
     }
 }
 
-impl<K: Ord, V> Default for Map<K, V> {
+impl<K: Key, V> Default for Map<K, V> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<K: Ord, V: PartialEq> PartialEq for Map<K, V> {
+impl<K: Key, V: PartialEq> PartialEq for Map<K, V> {
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().eq(other.iter())
     }
 }
 
-impl<K: Ord, V: Eq> Eq for Map<K, V> {}
+impl<K: Key, V: Eq> Eq for Map<K, V> {}
 
-impl<K: Ord + Hash, V: Hash> Hash for Map<K, V> {
+impl<K: Key + Hash, V: Hash> Hash for Map<K, V> {
     #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_usize(self.len());
@@ -324,19 +345,19 @@ impl<K: Ord + Hash, V: Hash> Hash for Map<K, V> {
     }
 }
 
-impl<K: Ord + fmt::Debug, V: fmt::Debug> fmt::Debug for Map<K, V> {
+impl<K: Key + fmt::Debug, V: fmt::Debug> fmt::Debug for Map<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self).finish()
     }
 }
 
-impl<K: Ord + Serialize, V: Serialize> Serialize for Map<K, V> {
+impl<K: Key + Serialize, V: Serialize> Serialize for Map<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self)
     }
 }
 
-impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Map<K, V> {
+impl<'de, K: Key + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Map<K, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let entries = Vec::<(K, V)>::deserialize(deserializer)?;
         if !entries.is_sorted_by(|a, b| a.0 < b.0) {
@@ -348,11 +369,11 @@ impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for M
 
 /// A [`Map`] of records that are [`Shared`]: a clone copies none, and a change only the one that it changes.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent, bound(serialize = "K: Ord + Serialize, V: Serialize"))]
-#[serde(bound(deserialize = "K: Ord + Deserialize<'de>, V: Deserialize<'de>"))]
-pub struct Records<K: Ord, V>(Map<K, Shared<V>>);
+#[serde(transparent, bound(serialize = "K: Key + Serialize, V: Serialize"))]
+#[serde(bound(deserialize = "K: Key + Deserialize<'de>, V: Deserialize<'de>"))]
+pub struct Records<K: Key, V>(Map<K, Shared<V>>);
 
-impl<K: Ord, V> Records<K, V> {
+impl<K: Key, V> Records<K, V> {
     /// None, which takes no memory.
     pub const fn new() -> Self {
         Self(Map::new())
@@ -404,7 +425,7 @@ impl<K: Ord, V> Records<K, V> {
     }
 }
 
-impl<K: Ord, V: Clone> Records<K, V> {
+impl<K: Key, V: Clone> Records<K, V> {
     /// The record of `key`, to change: from here on it is no clone's.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         self.0.get_mut(key).map(Shared::to_mut)
@@ -416,13 +437,13 @@ impl<K: Ord, V: Clone> Records<K, V> {
     }
 }
 
-impl<K: Ord, V> Default for Records<K, V> {
+impl<K: Key, V> Default for Records<K, V> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<K: Ord + fmt::Debug, V: fmt::Debug> fmt::Debug for Records<K, V> {
+impl<K: Key + fmt::Debug, V: fmt::Debug> fmt::Debug for Records<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -431,8 +452,12 @@ impl<K: Ord + fmt::Debug, V: fmt::Debug> fmt::Debug for Records<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{FrameworkId, TaskId};
+    use crate::text::Name;
+    use alloc::collections::BTreeMap;
     use alloc::vec;
     use core::hash::BuildHasher;
+    use core::ops::Bound;
 
     fn hash_of(map: &Map<u32, u32>) -> u64 {
         std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().hash_one(map)
@@ -453,30 +478,42 @@ mod tests {
 
     #[test]
     fn it_does_what_a_b_tree_does() {
+        // Numbers that fill few blocks, many blocks sparsely, and keys that have none.
+        does_what_a_b_tree_does(|x| x % 48);
+        does_what_a_b_tree_does(|x| x % 48 * 37);
+        does_what_a_b_tree_does(|x| TaskId { framework: FrameworkId(u32::MAX - x % 3), number: x % 16 });
+        does_what_a_b_tree_does(|x| Name::new(&std::format!("n{}", x % 48)).unwrap());
+    }
+
+    fn does_what_a_b_tree_does<K: Key + Clone + fmt::Debug>(make: impl Fn(u32) -> K) {
         let mut map = Map::new();
         let mut tree = BTreeMap::new();
-        let mut x = 1u32;
+        let (mut x, mut largest) = (1u32, 0);
         for step in 0..20_000 {
             x ^= x << 13;
             x ^= x >> 17;
             x ^= x << 5;
-            let key = x % 48;
-            match (x >> 8) % 4 {
-                0 | 1 => assert_eq!(map.insert(key, step), tree.insert(key, step)),
-                2 => assert_eq!(map.remove(&key), tree.remove(&key)),
-                _ => {
+            let key = make(x);
+            match (x >> 8) % 16 {
+                0..=8 => assert_eq!(map.insert(key.clone(), step), tree.insert(key.clone(), step)),
+                9..=12 => assert_eq!(map.remove(&key), tree.remove(&key)),
+                13 => {
                     let bit = (step >> 3) & 1;
-                    map.retain(|k, v| k % 5 != key % 5 || *v & 1 == bit);
-                    tree.retain(|k, v| k % 5 != key % 5 || *v & 1 == bit);
-                    assert_eq!(map.get_mut(&key).map(|v| *v += 1), tree.get_mut(&key).map(|v| *v += 1));
+                    map.retain(|k, v| *k < key || *v & 1 == bit);
+                    tree.retain(|k, v| *k < key || *v & 1 == bit);
                 }
+                _ => assert_eq!(map.get_mut(&key).map(|v| *v += 1), tree.get_mut(&key).map(|v| *v += 1)),
             }
             assert_eq!(map.len(), tree.len());
             assert_eq!(map.get(&key), tree.get(&key));
             assert!(map.iter().eq(tree.iter()));
-            assert!(map.iter_after(Some(key)).eq(tree.range((Bound::Excluded(key), Bound::Unbounded))));
+            assert!(map.values_mut().eq(tree.values_mut()));
+            let after = (Bound::Excluded(key.clone()), Bound::Unbounded);
+            assert!(map.iter_after(Some(key)).eq(tree.range(after)));
             assert_eq!(map.last(), tree.last_key_value());
+            largest = largest.max(tree.len());
         }
+        assert!(largest > 2 * SMALL, "it was never large: {largest}");
     }
 
     #[test]

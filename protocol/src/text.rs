@@ -11,6 +11,8 @@ use core::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::map::Key;
+
 /// The longest [`Name`], in bytes: what one DNS label may have, so that a host's name fits.
 pub const NAME_LEN_MAX: usize = 63;
 
@@ -74,6 +76,12 @@ impl Name {
             Repr::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
             Repr::Long(text) => text.as_bytes(),
         }
+    }
+}
+
+impl Key for Name {
+    fn number(&self) -> Option<u64> {
+        None
     }
 }
 

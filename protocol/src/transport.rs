@@ -9,8 +9,8 @@
 //!   where it is received, before memory is taken for it;
 //! - a peer that does not read makes `send` wait: neither side's memory grows beyond a stated bound.
 //!
-//! It can end at any byte: by either side's [`close`](SendHalf::close), by [`finish`](SendHalf::finish), or
-//! because a peer, a host or a network died. At its end an unknown suffix of each direction is lost, and the two
+//! It can end at any byte: by either side's [`close`](SendHalf::close), in order by [`finish`](SendHalf::finish) (one
+//! direction) or [`part`](SendHalf::part) (both, with a reason), or because a peer, a host or a network died. At its end an unknown suffix of each direction is lost, and the two
 //! ends may learn of it at different times. What arrived before it is still delivered after it where the session
 //! was finished in order; nothing is promised otherwise.
 //!
@@ -187,8 +187,8 @@ pub trait Session: Send + 'static {
     fn split(self) -> (Self::Send, Self::Receive);
 }
 
-/// What sends frames. Dropping it before [`finish`](Self::finish) or [`close`](Self::close) loses what was not
-/// yet delivered.
+/// What sends frames. Dropping it before [`finish`](Self::finish), [`part`](Self::part) or [`close`](Self::close)
+/// loses what was not yet delivered.
 pub trait SendHalf: Send + 'static {
     /// Sends one frame, and waits while the peer does not read. Cancelling the future may have sent a part of
     /// the frame: the session must then be dropped.
@@ -205,7 +205,16 @@ pub trait SendHalf: Send + 'static {
     /// [`Closed`] if the session ended before everything arrived.
     fn finish(&mut self) -> impl Future<Output = Result<(), Closed>> + Send;
 
-    /// Ends both directions at once and tells the peer why, as well as the network lets it.
+    /// Says no more, and ends both directions with this reason once the peer has received everything: it hears the
+    /// reason after the last frame, and for certain if that arrives. Cancelling the future leaves the session to
+    /// [`close`](Self::close).
+    ///
+    /// # Errors
+    /// [`Closed`] if the session ended before everything arrived.
+    fn part(&mut self, reason: CloseReason) -> impl Future<Output = Result<(), Closed>> + Send;
+
+    /// Ends both directions at once and tells the peer why, as well as the network lets it. It may overtake what was
+    /// sent before.
     fn close(&mut self, reason: CloseReason);
 }
 

@@ -222,6 +222,43 @@ pub async fn a_close_says_why<H: Harness>(harness: &H) {
     }
 }
 
+/// Whoever parts is heard to the end, and why it parted, however late the peer reads; what a peer has said that it
+/// does not read is nobody's any more.
+pub async fn a_parting_comes_after_what_was_said<H: Harness>(harness: &H) {
+    let long = "é".repeat(512);
+    for (place, code) in CloseCode::ALL.into_iter().enumerate() {
+        let why = reason(code, ["", "the slave was told to end", &long][place % 3]);
+        let (one, other) = harness.pair().await;
+        let ((mut send, mut one_receive), (mut other_send, mut receive)) = (one.split(), other.split());
+        for number in 0..50 {
+            send.send(&frame(number, 1_000)).await.unwrap();
+        }
+        other_send.send(b"unread").await.unwrap();
+        let parting = why.clone();
+        let parted = tokio::spawn(async move {
+            let parted = send.part(parting).await;
+            // Too late to change anything.
+            send.close(reason(CloseCode::TooSlow, "no patience"));
+            (parted, send)
+        });
+        for number in 0..50 {
+            assert!(receive.receive().await.unwrap() == frame(number, 1_000));
+        }
+        assert_eq!(receive.receive().await, Err(Closed::Peer(why.clone())));
+        let (parted, mut send) = parted.await.unwrap();
+        assert_eq!(parted, Ok(()));
+        assert_eq!(send.send(b"x").await, Err(SendError::Closed(Closed::Local(why.clone()))));
+        let here = loop {
+            if let Err(closed) = one_receive.receive().await {
+                break closed;
+            }
+        };
+        assert_eq!(here, Closed::Local(why));
+        let error = sends_until_refused(&mut other_send).await;
+        assert!(matches!(error, SendError::Closed(Closed::Peer(_) | Closed::Lost(_))), "{error:?}");
+    }
+}
+
 /// A close reaches every half that waits: both readers, and a sender whose peer does not read.
 pub async fn a_close_wakes_both_ends<H: Harness>(harness: &H) {
     let why = reason(CloseCode::Replaced, "a newer session took over");

@@ -140,6 +140,7 @@ macro_rules! suite {
             a_dropped_sending_half_is_a_loss,
             a_dropped_receiving_half_ends_the_sender,
             a_close_says_why,
+            a_parting_comes_after_what_was_said,
             a_close_wakes_both_ends,
             an_end_is_heard_after_a_burst,
             a_cancelled_receive_loses_nothing,

@@ -111,6 +111,16 @@ impl SendHalf for MemorySend {
         Ok(())
     }
 
+    async fn part(&mut self, reason: CloseReason) -> Result<(), Closed> {
+        let mut wire = lock(&self.wire);
+        if let Some(closed) = wire.ended[self.side].clone() {
+            return Err(closed);
+        }
+        // A reader takes what waits before it looks at how the session ended.
+        wire.end(self.side, Closed::Local(reason.clone()), Closed::Peer(reason));
+        Ok(())
+    }
+
     fn close(&mut self, reason: CloseReason) {
         lock(&self.wire).close(self.side, reason);
     }
@@ -224,6 +234,9 @@ impl Wire {
     }
 
     fn close(&mut self, side: usize, reason: CloseReason) {
+        if self.ended[side].is_some() {
+            return;
+        }
         self.end(side, Closed::Local(reason.clone()), Closed::Peer(reason));
         for way in self.ways.iter_mut().filter(|way| !way.finished) {
             way.frames.clear();

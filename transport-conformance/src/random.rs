@@ -54,6 +54,7 @@ struct Plan {
 enum Ending {
     Finish,
     Close(CloseReason),
+    Part(CloseReason),
     Drop,
 }
 
@@ -66,12 +67,11 @@ impl Plan {
                 _ => 1 + random.below(2_000),
             })
             .collect();
-        let ending = match random.below(5) {
+        let code = CloseCode::ALL[random.below(CloseCode::ALL.len())];
+        let ending = match random.below(6) {
             0 => Ending::Drop,
-            1 => {
-                let code = CloseCode::ALL[random.below(CloseCode::ALL.len())];
-                Ending::Close(reason(code, "a random close"))
-            }
+            1 => Ending::Close(reason(code, "a random close")),
+            2 => Ending::Part(reason(code, "a random parting")),
             _ => Ending::Finish,
         };
         Self { sizes, ending }
@@ -111,6 +111,7 @@ async fn live<S: Session>(session: S, plan: Plan, mut random: Random) -> Life {
     let ended_as_planned = match (&plan.ending, error) {
         (_, Some(_)) => false,
         (Ending::Finish, None) => send.finish().await.is_ok(),
+        (Ending::Part(reason), None) => send.part(reason.clone()).await.is_ok(),
         (Ending::Close(reason), None) => {
             send.close(reason.clone());
             true
@@ -144,8 +145,13 @@ fn judge(plans: &[Plan; 2], lives: &[Life; 2]) -> Result<(), String> {
         }
         let fair = match &life.end {
             Closed::Finished => peer_plan.ending == Ending::Finish && heard == said,
-            Closed::Peer(reason) => peer_plan.ending == Ending::Close(reason.clone()),
-            Closed::Local(reason) => plans[me].ending == Ending::Close(reason.clone()),
+            Closed::Peer(reason) => {
+                peer_plan.ending == Ending::Close(reason.clone())
+                    || peer_plan.ending == Ending::Part(reason.clone()) && heard == said
+            }
+            Closed::Local(reason) => {
+                [Ending::Close(reason.clone()), Ending::Part(reason.clone())].contains(&plans[me].ending)
+            }
             Closed::Lost(_) => plans.iter().any(|plan| plan.ending != Ending::Finish),
             Closed::Violation(_) => false,
         };
@@ -158,6 +164,10 @@ fn judge(plans: &[Plan; 2], lives: &[Life; 2]) -> Result<(), String> {
             if !all {
                 return Err(format!("end {me} heard {heard} of {said} frames that were finished"));
             }
+        }
+        let parted = matches!(peer_plan.ending, Ending::Part(_)) && peer.ended_as_planned;
+        if parted && plans[me].ending == Ending::Finish && !matches!(life.end, Closed::Peer(_)) {
+            return Err(format!("end {me} saw {:?} and not why its peer parted", life.end));
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use neap_protocol::transport::{
 use quinn::{ConnectionError, ReadError, RecvStream, SendStream, StoppedError, VarInt, WriteError};
 
 use crate::congestion;
-use crate::frames::{self, Assembler};
+use crate::frames::{self, Assembler, Item};
 
 /// How much is taken from the stream at once.
 const CHUNK_SIZE_MAX: usize = 64 * 1024;
@@ -87,21 +87,7 @@ pub struct QuicSend {
 impl SendHalf for QuicSend {
     async fn send(&mut self, frame: &[u8]) -> Result<(), SendError> {
         SendError::check(frame)?;
-        if self.torn {
-            let closed = Closed::Lost("an earlier send was cancelled inside its frame".into());
-            return Err(SendError::Closed(closed));
-        }
-        self.torn = true;
-        let written = self.stream.write_chunk(frames::encode(frame)).await;
-        self.torn = false;
-        written.map_err(|error| {
-            SendError::Closed(match error {
-                WriteError::ConnectionLost(error) => self.end.closed(&error),
-                WriteError::Stopped(_) => Closed::Lost("the peer reads no more".into()),
-                WriteError::ClosedStream => self.end.said_here().unwrap_or(Closed::Finished),
-                WriteError::ZeroRttRejected => Closed::Lost(Text::from(error.to_string())),
-            })
-        })
+        self.write(frames::encode(frame)).await.map_err(SendError::Closed)
     }
 
     async fn finish(&mut self) -> Result<(), Closed> {
@@ -122,8 +108,34 @@ impl SendHalf for QuicSend {
         }
     }
 
+    async fn part(&mut self, reason: CloseReason) -> Result<(), Closed> {
+        if !self.finishing {
+            self.write(frames::encode_parting(&reason)).await?;
+        }
+        let finished = self.finish().await;
+        self.close(reason);
+        finished
+    }
+
     fn close(&mut self, reason: CloseReason) {
         self.end.close(Closed::Local(reason.clone()), &reason);
+    }
+}
+
+impl QuicSend {
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Closed> {
+        if self.torn {
+            return Err(Closed::Lost("an earlier send was cancelled inside its frame".into()));
+        }
+        self.torn = true;
+        let written = self.stream.write_chunk(bytes).await;
+        self.torn = false;
+        written.map_err(|error| match error {
+            WriteError::ConnectionLost(error) => self.end.closed(&error),
+            WriteError::Stopped(_) => Closed::Lost("the peer reads no more".into()),
+            WriteError::ClosedStream => self.end.said_here().unwrap_or(Closed::Finished),
+            WriteError::ZeroRttRejected => Closed::Lost(Text::from(error.to_string())),
+        })
     }
 }
 
@@ -166,7 +178,9 @@ impl QuicReceive {
     async fn next_frame(&mut self) -> Result<Vec<u8>, Closed> {
         loop {
             match self.assembler.take(&mut self.chunk) {
-                Ok(Some(frame)) => return Ok(frame),
+                Ok(Some(Item::Frame(frame))) => return Ok(frame),
+                // The peer closes the connection once it knows that this has arrived.
+                Ok(Some(Item::Parting(reason))) => return Err(Closed::Peer(reason)),
                 Ok(None) => {}
                 Err(wrong) => return Err(self.violation(&wrong)),
             }

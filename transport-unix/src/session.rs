@@ -128,6 +128,15 @@ impl SendHalf for UnixSend {
         Ok(())
     }
 
+    async fn part(&mut self, reason: CloseReason) -> Result<(), Closed> {
+        if !self.finished {
+            self.write(&wire::close(&reason), &[]).await?;
+            self.finished = true;
+        }
+        self.wire.end(Closed::Local(reason), None);
+        Ok(())
+    }
+
     fn close(&mut self, reason: CloseReason) {
         let inside_a_frame = self.torn;
         self.wire.end(Closed::Local(reason.clone()), Some(&reason).filter(|_| !inside_a_frame));

@@ -7,7 +7,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::ghost::Ghost;
 use crate::shared::{Shared, hash_of};
-use crate::track::{CHANGED, NOWHERE, Place};
+use crate::track::{NOWHERE, Place};
 use crate::world::{Budget, FrameworkNode, Link, MasterNode, Message, SlaveNode, Store, Tree, World};
 
 /// A part, by the order in which parts were first seen.
@@ -164,27 +164,10 @@ impl Parts {
 
     fn source<T: Kept>(&mut self, shared: &Shared<T>) -> Source {
         match shared.place() {
-            CHANGED.. => Source::Part(self.intern(T::part(shared.placed(NOWHERE)))),
+            NOWHERE => Source::Part(self.intern(T::part(shared.clone()))),
             place => Source::From(place),
         }
     }
-}
-
-/// Lets it be noted when a part is read that a step changed.
-pub(super) fn note_changed(world: &mut World) {
-    let World { masters, store, slaves, frameworks, trees, links, ghost, .. } = world;
-    masters.iter_mut().for_each(Shared::note_if_changed);
-    store.note_if_changed();
-    slaves.iter_mut().for_each(Shared::note_if_changed);
-    frameworks.iter_mut().for_each(Shared::note_if_changed);
-    trees.iter_mut().for_each(Shared::note_if_changed);
-    links.iter_mut().flat_map(Link::queues_mut).for_each(Shared::note_if_changed);
-    ghost.note_if_changed();
-}
-
-/// Whether two worlds are the same but for what is a part by itself.
-pub(super) fn same_frame(one: &World, other: &World) -> bool {
-    Frame::of(one) == Frame::of(other)
 }
 
 /// Whether the parts of a world know their places.

@@ -2,18 +2,24 @@
 
 use neap_protocol::ids::SlaveId;
 use neap_protocol::registry::{Operation, Registry};
+use neap_protocol::text::Name;
 
-use super::{Kind, Property};
-use crate::scope::Scope;
-use crate::world::World;
+use super::{Kind, Property, Seen};
 
 pub(super) const PROPERTY: Property =
-    Property { name: "S2 one-change-at-a-time", guards: "R4", kind: Kind::State(wrong) };
+    Property { name: "S2 one-change-at-a-time", guards: "R1 R4", kind: Kind::Step(wrong) };
 
-fn wrong(_: &Scope, world: &World) -> Result<(), String> {
+fn wrong(seen: &Seen<'_>) -> Result<(), String> {
+    let world = seen.after;
+    if seen.before.masters == world.masters && seen.before.store == world.store {
+        return Ok(());
+    }
     for node in &world.masters {
-        let mut changing: Vec<SlaveId> =
+        let mut changing: Vec<&Name> =
             node.pending().filter_map(|operation| of(&world.store.registry, operation)).collect();
+        if changing.len() < 2 {
+            continue;
+        }
         let changes = changing.len();
         changing.sort();
         changing.dedup();
@@ -24,16 +30,26 @@ fn wrong(_: &Scope, world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Whose lifecycle an operation changes; one that is not admitted yet counts as 0.
-fn of(registry: &Registry, operation: &Operation) -> Option<SlaveId> {
-    if let Operation::AdmitSlave { name, .. } = operation {
-        return Some(registry.slave_named(name).unwrap_or(SlaveId(0))).filter(|id| id.0 > 0);
+/// Whose lifecycle an operation changes: a host's, whose name is its identity (R1).
+fn of<'a>(registry: &'a Registry, operation: &'a Operation) -> Option<&'a Name> {
+    let named = |slave: &SlaveId| registry.slaves().get(slave).map(|record| &record.name);
+    match operation {
+        Operation::AdmitSlave { name, .. } => Some(name),
+        Operation::ReadmitSlave { slave, .. }
+        | Operation::MarkUnreachable { slave }
+        | Operation::RemoveSlave { slave } => named(slave),
+        Operation::Lead { .. }
+        | Operation::PlaceHold { .. }
+        | Operation::LiftHolds { .. }
+        | Operation::AddFramework(_)
+        | Operation::ChangeFramework { .. }
+        | Operation::RemoveFramework { .. }
+        | Operation::OpenInverseOffer(_)
+        | Operation::AnswerInverseOffer { .. }
+        | Operation::AdvanceInverseOffer { .. }
+        | Operation::CloseInverseOffer { .. }
+        | Operation::StartDrain(_)
+        | Operation::ExtendDrain { .. }
+        | Operation::EndDrain { .. } => None,
     }
-    if let Operation::ReadmitSlave { slave, .. }
-    | Operation::MarkUnreachable { slave }
-    | Operation::RemoveSlave { slave } = operation
-    {
-        return Some(*slave);
-    }
-    None
 }

@@ -1,46 +1,49 @@
 //! S5: Drained: nothing runs there, and every terminal update is acknowledged.
 
+use neap_protocol::ids::{DrainId, SlaveId};
 use neap_protocol::message::DrainEnd;
 use neap_protocol::registry::Operation;
 
 use super::{Kind, Property, Seen};
-use crate::world::Happening;
 
 pub(super) const PROPERTY: Property =
     Property { name: "S5 drained-means-empty", guards: "R21", kind: Kind::Step(wrong) };
 
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
-    for happening in seen.happenings {
-        let Happening::Stored {
-            operation: Operation::EndDrain { drain, end: DrainEnd::Drained },
-            applied: true,
-        } = happening
-        else {
-            continue;
-        };
-        let Some(slave) = seen.before.store.registry.drains().get(drain).map(|record| record.slave) else {
-            continue;
-        };
-        for tree in &seen.after.trees {
-            let running = tree.processes.first();
-            if let Some(process) = running.filter(|_| seen.after.slave_id(tree.slave) == Some(slave)) {
-                return Err(format!("{slave} is drained, and {} runs there", process.task));
-            }
-        }
-        for node in &seen.after.frameworks {
-            // One that is away does not hold a drain up (R21).
-            let Some(machine) = node.machine.as_ref().filter(|machine| machine.is_subscribed()) else {
-                continue;
-            };
-            let unheard = machine.tasks().find(|(_, on, state)| *on == slave && !state.is_terminal());
-            if let Some((task, ..)) = unheard
-                && seen.before.ghost.ran.contains_key(&task)
-            {
-                return Err(format!(
-                    "{slave} is drained, and {task}'s framework does not know that it is over"
-                ));
-            }
+    for operation in seen.stored() {
+        let Operation::EndDrain { drain, end: DrainEnd::Drained } = operation else { continue };
+        if let Some(slave) = seen.before.store.registry.drains().get(drain).map(|record| record.slave) {
+            is_empty(seen, slave)?;
+            is_known(seen, *drain, slave)?;
         }
     }
     Ok(())
+}
+
+fn is_empty(seen: &Seen<'_>, slave: SlaveId) -> Result<(), String> {
+    let mut there = seen.after.trees.iter().filter(|tree| seen.after.slave_id(tree.slave) == Some(slave));
+    match there.find(|tree| tree.starting || tree.is_alive()) {
+        Some(tree) => Err(format!("{slave} is drained, and {} runs there", tree.id)),
+        None => Ok(()),
+    }
+}
+
+/// Frameworks that are gone, or that did not acknowledge for long enough, do not hold a drain up (R21).
+fn is_known(seen: &Seen<'_>, drain: DrainId, slave: SlaveId) -> Result<(), String> {
+    if seen.before.ghost.waited.contains_key(&drain) {
+        return Ok(());
+    }
+    let ghost = &seen.before.ghost;
+    let frameworks = seen.after.store.registry.frameworks();
+    let mut launched = ghost.launched.iter().filter(|(_, on)| **on == slave).map(|(task, _)| task);
+    let unheard = launched.find(|task| {
+        let told = ghost.told.get(task).is_some_and(|told| told.is_terminal());
+        !told && frameworks.contains_key(&task.framework)
+    });
+    match unheard {
+        Some(task) => {
+            Err(format!("{slave} is drained, and {task}'s framework does not know that it is over"))
+        }
+        None => Ok(()),
+    }
 }

@@ -1,23 +1,83 @@
-//! S9: after a terminal state of a task, its scheduler's callback hears nothing of it.
+//! S9: each scheduler's callback hears of a task in order, no state twice, one end, the true one, and nothing after it.
 
 use neap_protocol::framework::Event;
+use neap_protocol::message::SlaveToMaster;
+use neap_protocol::task::{Reason, TaskState, Update};
 
 use super::{Kind, Property, Seen};
-use crate::world::{self, Happening};
+use crate::world::{self, Happening, Message};
 
 pub(super) const PROPERTY: Property =
-    Property { name: "S9 terminal-is-final", guards: "R12", kind: Kind::Step(wrong) };
+    Property { name: "S9 terminal-is-final", guards: "R12 R25", kind: Kind::Step(wrong) };
 
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
-    let mut told = seen.before.ghost.told.clone();
+    let mut told = None;
     for happening in seen.happenings {
+        if let Happening::Said { message: Message::SlaveToMaster(message), .. } = happening {
+            one_end(seen, message)?;
+        }
         let Happening::Told { event: Event::Update { update, .. }, .. } = happening else { continue };
-        if let Some(last) = told.insert(update.task, update.state).filter(|last| last.is_terminal()) {
-            // A scheduler that crashed may not have got around to acknowledging what it was told.
-            let again = last == update.state && seen.scope.budget.has(world::Event::FrameworkCrash);
-            if !again {
-                return Err(format!("{} was {last}, and is {} now", update.task, update.state));
-            }
+        let told = told.get_or_insert_with(|| seen.before.ghost.told.clone());
+        if let Some(last) = told.insert(update.task, update.state) {
+            in_order(seen, last, update)?;
+        }
+        is_true(seen, update)?;
+    }
+    Ok(())
+}
+
+fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), String> {
+    // A scheduler that crashed may not have got around to acknowledging what it was told: it hears it again, from the
+    // first update on that it did not acknowledge, and to the same end.
+    let again = seen.scope.budget.has(world::Event::FrameworkCrash)
+        && (last == update.state || !last.is_terminal() || !update.state.is_terminal());
+    match again || !last.is_terminal() && update.state > last {
+        true => Ok(()),
+        false => Err(format!("{} was {last}, and is {} now", update.task, update.state)),
+    }
+}
+
+/// How a task ended is its slave's to say; that it is gone, or never was, its master's, if the slave did not.
+fn is_true(seen: &Seen<'_>, update: &Update) -> Result<(), String> {
+    let said = seen.after.ghost.over.get(&update.task).copied();
+    let wrong = match update.state {
+        TaskState::Finished | TaskState::Failed | TaskState::Killed => said != Some(update.state),
+        TaskState::Lost if update.reason == Reason::SlaveUnregistered => {
+            said.is_some_and(|said| said != TaskState::Lost)
+        }
+        TaskState::Staging
+        | TaskState::Starting
+        | TaskState::Running
+        | TaskState::Killing
+        | TaskState::Unreachable
+        | TaskState::Lost
+        | TaskState::Dropped => false,
+    };
+    match wrong {
+        true => Err(format!("{} is {}, and its slave said {said:?}", update.task, update.state)),
+        false => Ok(()),
+    }
+}
+
+fn one_end(seen: &Seen<'_>, message: &SlaveToMaster) -> Result<(), String> {
+    // Without a disk a slave may forget what it said.
+    if seen.scope.budget.has(world::Event::FullDisk) {
+        return Ok(());
+    }
+    let updates: Vec<&Update> = match message {
+        SlaveToMaster::Update { update, .. } => vec![update],
+        SlaveToMaster::Unregister { finals } => finals.iter().map(|last| &last.update).collect(),
+        SlaveToMaster::Register { .. } | SlaveToMaster::Pong | SlaveToMaster::Leaving => return Ok(()),
+    };
+    for update in updates.into_iter().filter(|update| update.state.is_terminal()) {
+        let before = seen.before.ghost.over.get(&update.task);
+        // Of a task that is acknowledged a slave knows nothing more.
+        let other = before.filter(|before| **before != update.state && update.reason != Reason::SlaveForgot);
+        if let Some(before) = other {
+            return Err(format!(
+                "{} ended as {before}, by its slave, and then as {}",
+                update.task, update.state
+            ));
         }
     }
     Ok(())

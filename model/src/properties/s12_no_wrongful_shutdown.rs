@@ -1,15 +1,26 @@
-//! S12: a slave that is admitted is never told to go, unless an operator said so.
+//! S12: a slave that is admitted is never told to go, and never goes, unless an operator or a signal said so.
 
-use neap_protocol::message::{Command, MasterToSlave, Refused, Then};
+use neap_protocol::message::{Command, DrainEnd, MasterToSlave, Refused, SlaveRef, Then};
+use neap_protocol::slave::EXIT_REFUSED;
 
 use super::{Kind, Property, Seen};
-use crate::world::{Dialer, Happening, Message};
+use crate::world::{Dialer, Happening, Message, slave_name};
 
 pub(super) const PROPERTY: Property =
-    Property { name: "S12 no-wrongful-shutdown", guards: "R3 R6 R24", kind: Kind::Step(wrong) };
+    Property { name: "S12 no-wrongful-shutdown", guards: "R3 R6 R21 R24", kind: Kind::Step(wrong) };
 
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     for happening in seen.happenings {
+        if let Happening::Exited { slave, code } = happening {
+            if *code == EXIT_REFUSED {
+                return Err(format!("slave {slave} is refused for good"));
+            }
+            if !seen.before.ghost.told_to_go.contains_key(slave)
+                && !seen.after.ghost.told_to_go.contains_key(slave)
+            {
+                return Err(format!("slave {slave} exits, and nobody told it to"));
+            }
+        }
         let Happening::MasterSaid {
             to: Dialer::Slave(number), message: Message::MasterToSlave(message), ..
         } = happening
@@ -22,17 +33,26 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
         {
             return Err(format!("{id} is admitted, and is told that it was removed"));
         }
-        if *message == MasterToSlave::Leave && !was_asked(seen) {
+        if *message == MasterToSlave::Leave && !is_to_leave(seen, *number) {
             return Err(format!("slave {number} is told to leave, and no operator said so"));
         }
     }
     Ok(())
 }
 
-fn was_asked(seen: &Seen<'_>) -> bool {
-    let given = seen.scope.commands.iter().take(usize::from(seen.after.commands));
-    let mut leaving = given.filter(|command| {
-        matches!(command, Command::DrainNow { .. } | Command::Drain { then: Then::Unregister, .. })
-    });
-    leaving.next().is_some()
+/// Whether an operator has drained it now, or it is drained, and to leave then.
+fn is_to_leave(seen: &Seen<'_>, number: u8) -> bool {
+    let id = seen.after.slave_id(number);
+    let name = slave_name(number);
+    let is_it = |slave: &SlaveRef| match slave {
+        SlaveRef::Id(asked) => id == Some(*asked),
+        SlaveRef::Name(asked) => name == *asked,
+    };
+    let mut given = seen.scope.commands.iter().take(usize::from(seen.after.commands));
+    let now = given.any(|command| matches!(command, Command::DrainNow { slave } if is_it(slave)));
+    let drains = seen.after.store.registry.drains();
+    let drained = |drain: &neap_protocol::registry::DrainRecord| {
+        Some(drain.slave) == id && drain.end == Some(DrainEnd::Drained) && drain.then == Then::Unregister
+    };
+    now || drains.values().any(drained)
 }

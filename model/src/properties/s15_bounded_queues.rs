@@ -1,21 +1,45 @@
-//! S15: no queue grows without bound. That nothing panics shows by itself.
+//! S15: nothing grows without bound: sessions, writes, what slaves and operators wait for. That nothing panics shows
+//! by itself, and that machines do not grow for ever by a search that ends.
+
+use neap_protocol::slave::UPDATES_MAX;
 
 use super::{Kind, Property, Seen};
 use crate::world::End;
 
-/// What is on its way at most: far above what any honest exchange needs in a small world.
+/// What is on its way, or waits for a disk, at most: far above what any honest exchange needs in a small world.
 const WAITING_MAX: usize = 64;
 
 pub(super) const PROPERTY: Property =
     Property { name: "S15 bounded-queues", guards: "R12", kind: Kind::Step(wrong) };
 
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
-    for link in &seen.after.links {
+    let world = seen.after;
+    // What a step did not change was looked at when it was.
+    for link in &world.links {
         for end in [End::Near, End::Far] {
-            if link.may_have_changed(end) && link.waiting(end).len() > WAITING_MAX {
-                return Err(format!("{} messages wait on {:?}", link.waiting(end).len(), link.key));
+            if link.may_have_changed(end) {
+                bound(link.waiting(end).len(), WAITING_MAX, || format!("messages wait on {:?}", link.key))?;
             }
         }
     }
-    Ok(())
+    for node in world.masters.iter().filter(|node| node.may_have_changed()) {
+        bound(node.pending().count(), WAITING_MAX, || "writes of a master wait".into())?;
+        bound(node.waiting(), WAITING_MAX, || "operators wait for a master".into())?;
+    }
+    for node in world.slaves.iter().filter(|node| node.may_have_changed()) {
+        bound(node.pending().count(), WAITING_MAX, || "writes of a slave wait".into())?;
+        for task in &node.disk.tasks {
+            // The end of a task has room beside them.
+            let updates = task.updates.len();
+            bound(updates, UPDATES_MAX + 1, || format!("updates of {} are kept", task.report.id))?;
+        }
+    }
+    bound(world.links.len(), WAITING_MAX, || "sessions are there".into())
+}
+
+fn bound(is: usize, max: usize, what: impl Fn() -> String) -> Result<(), String> {
+    match is > max {
+        true => Err(format!("{is} {}", what())),
+        false => Ok(()),
+    }
 }

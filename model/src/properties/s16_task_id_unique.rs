@@ -1,7 +1,9 @@
-//! S16: a task's id is not used twice.
+//! S16: a task's id is not used twice: not for two processes, and not for two launches.
+
+use neap_protocol::message::MasterToSlave;
 
 use super::{Kind, Property, Seen};
-use crate::world::Happening;
+use crate::world::{Happening, Message};
 
 pub(super) const PROPERTY: Property =
     Property { name: "S16 task-id-unique", guards: "R11", kind: Kind::Step(wrong) };
@@ -12,6 +14,12 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             && seen.before.ghost.ran.contains_key(task)
         {
             return Err(format!("{task} has run before, and begins again"));
+        }
+        if let Happening::MasterSaid { message: Message::MasterToSlave(MasterToSlave::Launch(spec)), .. } =
+            happening
+            && seen.before.ghost.launched.contains_key(&spec.id)
+        {
+            return Err(format!("{} was launched before, and is again", spec.id));
         }
     }
     Ok(())

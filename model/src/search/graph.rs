@@ -1,8 +1,8 @@
-//! The graph of calm steps, for what must come about in the end, in about seven bytes a state.
+//! The graph of calm steps, for what must come about in the end, in less than ten bytes a state.
 
 use std::mem::size_of;
 
-use crate::properties::Mask;
+use crate::compact::Good;
 
 use super::visited::Id;
 
@@ -16,19 +16,17 @@ pub(super) struct Graph {
     edges: Vec<u8>,
     /// Where each block begins.
     blocks: Vec<usize>,
-    /// Of each state, the number of its mask.
-    good: Vec<u8>,
-    masks: Vec<Mask>,
+    good: Vec<Good>,
 }
 
 impl Graph {
     /// Adds the next state.
-    pub(super) fn add(&mut self, good: Mask, calm: &[Id]) {
+    pub(super) fn add(&mut self, good: Good, calm: &[Id]) {
         let state = self.good.len();
         if state.is_multiple_of(BLOCK) {
             self.blocks.push(self.edges.len());
         }
-        self.good.push(number(&mut self.masks, good));
+        self.good.push(good);
         self.put(calm.len() as u64);
         for to in calm {
             let far = i64::from(*to) - state as i64;
@@ -37,26 +35,25 @@ impl Graph {
         }
     }
 
-    /// The first state from which no good one can be reached, of each property of a mask for which there is one. As
-    /// a calm action that goes on being possible happens in the end, a world that stays calm gets to a good state
-    /// unless it comes into a set of states without one and without a way out.
-    pub(super) fn stuck(&self, properties: Mask) -> Vec<(usize, Id)> {
-        let mut masks = self.masks.clone();
+    /// The first state from which no good one can be reached, of each property of a set for which there is one, by its
+    /// number. As a calm action that goes on being possible happens in the end, a world that stays calm gets to a good
+    /// state unless it comes into a set of states without one and without a way out.
+    pub(super) fn stuck(&self, properties: Good) -> Vec<(usize, Id)> {
         let mut reaches = self.good.clone();
-        // Most steps lead to states that were found later: from the last to the first, once or twice is enough.
-        while self.sweep(&mut reaches, &mut masks) {}
+        // Most steps lead to states that were found later: from the last to the first, a few times are enough.
+        while self.sweep(&mut reaches) {}
         let mut stuck = Vec::new();
-        for property in (0..Mask::BITS as usize).filter(|property| properties >> property & 1 != 0) {
-            let first = reaches.iter().position(|mask| masks[usize::from(*mask)] >> property & 1 == 0);
+        for property in (0..Good::BITS as usize).filter(|property| properties >> property & 1 != 0) {
+            let first = reaches.iter().position(|good| good >> property & 1 == 0);
             stuck.extend(first.map(|state| (property, state as Id)));
         }
         stuck
     }
 
     /// Whether some state was found to reach more.
-    fn sweep(&self, reaches: &mut [u8], masks: &mut Vec<Mask>) -> bool {
+    fn sweep(&self, reaches: &mut [Good]) -> bool {
         let mut more = false;
-        let mut edges = Vec::new();
+        let mut edges: Vec<Id> = Vec::new();
         let mut ends = Vec::new();
         for block in (0..self.blocks.len()).rev() {
             let first = block * BLOCK;
@@ -64,14 +61,11 @@ impl Graph {
             self.read(block, count, &mut edges, &mut ends);
             for state in (0..count).rev() {
                 let from = if state == 0 { 0 } else { ends[state - 1] };
-                let before = masks[usize::from(reaches[first + state])];
-                let after = edges[from..ends[state]]
-                    .iter()
-                    .fold(before, |mask, to: &Id| mask | masks[usize::from(reaches[*to as usize])]);
-                if after != before {
-                    reaches[first + state] = number(masks, after);
-                    more = true;
-                }
+                let before = reaches[first + state];
+                let after =
+                    edges[from..ends[state]].iter().fold(before, |good, to| good | reaches[*to as usize]);
+                reaches[first + state] = after;
+                more |= after != before;
             }
         }
         more
@@ -115,18 +109,8 @@ impl Graph {
 
     /// What it takes of memory.
     pub(super) fn bytes(&self) -> usize {
-        self.edges.len() + self.blocks.len() * size_of::<usize>() + self.good.len()
+        self.edges.len() + self.blocks.len() * size_of::<usize>() + self.good.len() * size_of::<Good>()
     }
-}
-
-/// The number of a mask: there are few.
-fn number(masks: &mut Vec<Mask>, mask: Mask) -> u8 {
-    let known = masks.iter().position(|known| *known == mask);
-    let number = known.unwrap_or_else(|| {
-        masks.push(mask);
-        masks.len() - 1
-    });
-    u8::try_from(number).unwrap_or_else(|_| unreachable!("there are less than eight `eventually` properties"))
 }
 
 #[cfg(test)]
@@ -141,7 +125,7 @@ mod tests {
             // A ring forwards by one and back by a hundred, but for the last fifty, which lead to themselves.
             let to =
                 [(state + 1).min(states - 1), if state < 950 { state.saturating_sub(100) } else { state }];
-            let good = Mask::from(state == 3) | Mask::from(state == 999) << 1 | Mask::from(state == 949) << 2;
+            let good = Good::from(state == 3) | Good::from(state == 999) << 1 | Good::from(state == 949) << 2;
             graph.add(good, &to);
         }
         assert_eq!(graph.stuck(0b111), [(0, 950), (2, 950)]);

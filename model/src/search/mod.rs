@@ -8,6 +8,7 @@
 //! it follows. So a search finds the same, and tells it in the same order, however many threads there are.
 
 mod graph;
+mod never;
 mod visited;
 
 use std::mem::size_of;
@@ -15,12 +16,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::compact::{ActionId, Changed, Space, Words, Worker};
-use crate::properties::{self, Kind, Mask};
+use crate::compact::{ActionId, Changed, Good, Space, Words, Worker};
+use crate::properties::{self, Mask};
 use crate::scope::Scope;
 use crate::world::{Action, World};
 
 use graph::Graph;
+pub use never::never;
 use visited::{Id, Visited};
 
 /// What a search found.
@@ -84,7 +86,7 @@ pub fn search(scope: &Scope, states_max: usize, tell: impl FnMut(Progress)) -> F
 /// The same, on so many threads.
 pub fn search_on(scope: &Scope, states_max: usize, threads: usize, mut tell: impl FnMut(Progress)) -> Found {
     let space = Space::new(scope);
-    let mut workers: Vec<Worker<'_>> = (0..threads.max(1)).map(|_| space.worker()).collect();
+    let mut workers: Vec<Worker> = (0..threads.max(1)).map(|_| space.worker()).collect();
     let mut search = Search::new(states_max);
     let mut level = search.begin(&mut workers[0], scope);
     while level.len() > 0 && search.found.complete {
@@ -124,7 +126,7 @@ struct Level {
 #[derive(Clone, Copy)]
 struct Since {
     changed: Changed,
-    good: Mask,
+    good: Good,
 }
 
 impl Level {
@@ -163,7 +165,7 @@ struct Chunk {
     /// Of those, which break properties.
     broken: Vec<(usize, Mask)>,
     /// Of each state that was explored, for what it is good, and where calm steps lead.
-    good: Vec<Mask>,
+    good: Vec<Good>,
     calm: Vec<Target>,
     calm_ends: Vec<usize>,
     steps: u64,
@@ -179,9 +181,9 @@ enum Target {
 }
 
 /// Works out what follows a block of states.
-fn explore(workers: &mut [Worker<'_>], level: &Level, block: Range<usize>, visited: &Visited) -> Vec<Chunk> {
+fn explore(workers: &mut [Worker], level: &Level, block: Range<usize>, visited: &Visited) -> Vec<Chunk> {
     let next = AtomicUsize::new(0);
-    let work = |worker: &mut Worker<'_>| {
+    let work = |worker: &mut Worker| {
         let mut chunks = Vec::new();
         worker.refresh();
         loop {
@@ -210,7 +212,7 @@ fn explore(workers: &mut [Worker<'_>], level: &Level, block: Range<usize>, visit
 }
 
 impl Chunk {
-    fn explore(worker: &mut Worker<'_>, level: &Level, states: Range<usize>, visited: &Visited) -> Self {
+    fn explore(worker: &mut Worker, level: &Level, states: Range<usize>, visited: &Visited) -> Self {
         let mut chunk = Self::default();
         let mut steps = Steps::default();
         let mut actions = Vec::new();
@@ -218,13 +220,13 @@ impl Chunk {
         for at in states.clone() {
             let words = level.words(at);
             let Since { changed, good } = level.since[at];
-            let good = worker.judge_after(words, changed, good);
+            let good = worker.judge(words, changed, good);
             chunk.good.push(good);
             actions.clear();
             worker.actions(words, &mut actions);
             for action in &actions {
                 let came = worker.step(words, *action, &mut after);
-                chunk.reached |= came.reached;
+                chunk.reached.extend(came.reached);
                 steps.states.push(&after, Since { changed: came.changed, good });
                 steps.hashes.push(worker.hash(&after));
                 steps.from.push((at, *action, came.broken));
@@ -236,7 +238,7 @@ impl Chunk {
         chunk
     }
 
-    fn sort_out(&mut self, worker: &Worker<'_>, steps: &Steps, level: &Level, states: Range<usize>) {
+    fn sort_out(&mut self, worker: &Worker, steps: &Steps, level: &Level, states: Range<usize>) {
         let mut step = 0;
         for state in states {
             let id = (level.first + state) as Id;
@@ -252,7 +254,7 @@ impl Chunk {
                     self.fresh.push(steps.states.words(step), steps.states.since[step]);
                     self.hashes.push(steps.hashes[step]);
                     self.from.push((id, *action));
-                    if *broken != 0 {
+                    if !broken.is_empty() {
                         self.broken.push((number as usize, *broken));
                     }
                 }
@@ -290,7 +292,7 @@ impl Search {
             steps: 0,
             depth: 0,
             complete: true,
-            reached: 0,
+            reached: Mask::NONE,
             broken: Vec::new(),
             digest: 0,
             bytes: 0,
@@ -303,12 +305,12 @@ impl Search {
             parents: Vec::new(),
             actions: Vec::new(),
             graph: Graph::default(),
-            seen_broken: 0,
+            seen_broken: Mask::NONE,
             found,
         }
     }
 
-    fn begin(&mut self, worker: &mut Worker<'_>, scope: &Scope) -> Level {
+    fn begin(&mut self, worker: &mut Worker, scope: &Scope) -> Level {
         let world = World::begin(scope);
         let words = worker.pack(&world);
         self.visited.insert(worker.hash(&words));
@@ -321,9 +323,9 @@ impl Search {
     }
 
     /// Takes in what follows some states.
-    fn take(&mut self, chunk: Chunk, next: &mut Level, worker: &Worker<'_>) {
+    fn take(&mut self, chunk: Chunk, next: &mut Level, worker: &Worker) {
         self.found.steps += chunk.steps;
-        self.found.reached |= chunk.reached;
+        self.found.reached.extend(chunk.reached);
         let mut ids = Vec::with_capacity(chunk.hashes.len());
         let mut broken = chunk.broken.iter().peekable();
         for (number, hash) in chunk.hashes.iter().enumerate() {
@@ -357,16 +359,16 @@ impl Search {
         }
     }
 
-    fn tell_broken(&mut self, broken: Mask, state: Id, worker: &Worker<'_>) {
-        let new = broken & !self.seen_broken;
-        self.seen_broken |= new;
-        for property in (0..properties::ALL.len()).filter(|property| new & (1 << property) != 0) {
-            self.found.broken.push(Broken { property, actions: self.way(state, worker) });
+    fn tell_broken(&mut self, broken: Mask, state: Id, worker: &Worker) {
+        for property in broken.iter() {
+            if self.seen_broken.insert(property) {
+                self.found.broken.push(Broken { property, actions: self.way(state, worker) });
+            }
         }
     }
 
     /// The actions that lead to a state.
-    fn way(&self, to: Id, worker: &Worker<'_>) -> Vec<Action> {
+    fn way(&self, to: Id, worker: &Worker) -> Vec<Action> {
         let mut way = Vec::new();
         let mut at = to as usize;
         while self.parents[at] != Id::MAX {
@@ -377,7 +379,7 @@ impl Search {
         way
     }
 
-    fn measure(&mut self, levels: [&Level; 2], space: &Space<'_>, workers: &[Worker<'_>]) {
+    fn measure(&mut self, levels: [&Level; 2], space: &Space, workers: &[Worker]) {
         let now = self.visited.bytes()
             + self.graph.bytes()
             + self.parents.len() * size_of::<Id>()
@@ -388,16 +390,13 @@ impl Search {
         self.found.bytes = self.found.bytes.max(now);
     }
 
-    fn end(mut self, space: &Space<'_>, worker: &Worker<'_>) -> Found {
+    fn end(mut self, space: &Space, worker: &Worker) -> Found {
         self.found.states = self.visited.len();
         self.found.digest = self.visited.digest();
         self.found.parts = space.parts();
         if self.found.broken.is_empty() && self.found.complete {
-            let mut eventually = 0;
-            for (at, property) in properties::ALL.iter().enumerate() {
-                eventually |= Mask::from(matches!(property.kind, Kind::Eventually(_))) << at;
-            }
-            for (property, state) in self.graph.stuck(eventually) {
+            for (number, state) in self.graph.stuck(space.all_good()) {
+                let property = space.eventually(number);
                 self.found.broken.push(Broken { property, actions: self.way(state, worker) });
             }
         }

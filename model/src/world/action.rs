@@ -58,10 +58,16 @@ pub enum Action {
     CrashFramework(u8),
     /// It is started again.
     StartFramework(u8),
-    /// A scheduler accepts an offer and launches a task.
-    Launch(u8, OfferId),
+    /// One that is over is started on its host as a new one.
+    NewFramework(u8),
+    /// A scheduler accepts an offer and launches one of the scope's tasks.
+    Launch(u8, OfferId, u8),
     /// It declines one.
     Decline(u8, OfferId),
+    /// It wants no more offers.
+    Suppress(u8),
+    /// It wants them again.
+    Revive(u8),
     /// It kills a task.
     Kill(u8, TaskId),
     /// It accepts an inverse offer, naming its newest task there.
@@ -112,9 +118,12 @@ impl Action {
             Self::CrashMaster(..) => Event::MasterCrash,
             Self::CrashSlave(..) => Event::SlaveCrash,
             Self::CrashFramework(_) => Event::FrameworkCrash,
+            Self::NewFramework(_) => Event::NewFramework,
             Self::Launch(..) => Event::Launch,
             Self::Decline(..) => Event::Decline,
             Self::Kill(..) => Event::Kill,
+            Self::Suppress(_) => Event::Suppress,
+            Self::Revive(_) => Event::Revive,
             Self::Teardown(_) => Event::Teardown,
             Self::NoLaunch(..) => Event::NoLaunch,
             Self::Finish(..) => Event::Finish,

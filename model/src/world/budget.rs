@@ -25,12 +25,18 @@ pub enum Event {
     Signal,
     /// A slave that has exited is started again.
     Return,
+    /// A framework that is over is started as a new one.
+    NewFramework,
     /// A scheduler launches a task.
     Launch,
     /// A scheduler kills a task.
     Kill,
     /// A scheduler declines an offer.
     Decline,
+    /// A scheduler wants no more offers.
+    Suppress,
+    /// It wants them again.
+    Revive,
     /// A scheduler tears its framework down.
     Teardown,
     /// A task's process ends by itself.
@@ -45,6 +51,43 @@ pub enum Event {
 
 const EVENTS: usize = Event::Skew as usize + 1;
 
+impl Event {
+    /// Every event, in order.
+    pub const ALL: [Self; EVENTS] = {
+        let mut all = [Self::Cut; EVENTS];
+        let mut at = 0;
+        while at < EVENTS {
+            assert!(NAMES[at].0 as usize == at, "the names are in order");
+            all[at] = NAMES[at].0;
+            at += 1;
+        }
+        all
+    };
+}
+
+/// Every event, in order, and what people call one of it.
+const NAMES: [(Event, &str); EVENTS] = [
+    (Event::Cut, "cut"),
+    (Event::MasterCrash, "master crash"),
+    (Event::SlaveCrash, "slave crash"),
+    (Event::FrameworkCrash, "framework crash"),
+    (Event::Election, "election"),
+    (Event::FullDisk, "full disk"),
+    (Event::Signal, "SIGUSR1"),
+    (Event::Return, "return"),
+    (Event::NewFramework, "new framework"),
+    (Event::Launch, "launch"),
+    (Event::Kill, "kill"),
+    (Event::Decline, "decline"),
+    (Event::Suppress, "suppression"),
+    (Event::Revive, "revival"),
+    (Event::Teardown, "teardown"),
+    (Event::Finish, "finish"),
+    (Event::ExecutorCrash, "executor crash"),
+    (Event::NoLaunch, "failed launch"),
+    (Event::Skew, "skew"),
+];
+
 /// How many of each event are left.
 #[derive(Clone, Copy)]
 pub struct Budget {
@@ -55,6 +98,9 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// As many of an event as there may be: what it leads to must be finite by itself.
+    pub const ANY: u8 = u8::MAX;
+
     /// So many of these, and none of the others.
     pub const fn of(events: &[(Event, u8)]) -> Self {
         let mut budget = [0; EVENTS];
@@ -69,6 +115,11 @@ impl Budget {
     /// Whether one is left.
     pub fn has(&self, event: Event) -> bool {
         self.look()[event as usize] > 0
+    }
+
+    /// How many are left.
+    pub fn left(&self, event: Event) -> u8 {
+        self.look()[event as usize]
     }
 
     /// The same with none left.
@@ -91,7 +142,26 @@ impl Budget {
     }
 
     pub(crate) fn spend(&mut self, event: Event) {
-        self.left[event as usize] = self.left[event as usize].saturating_sub(1);
+        let left = &mut self.left[event as usize];
+        if *left != Self::ANY {
+            *left = left.saturating_sub(1);
+        }
+    }
+}
+
+impl fmt::Display for Budget {
+    /// What is left, each kind with its number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let left = NAMES.iter().filter(|(event, _)| self.has(*event));
+        let mut between = "";
+        for (event, name) in left {
+            write!(f, "{between}{} \u{d7} {name}", self.left(*event))?;
+            between = ", ";
+        }
+        match between.is_empty() {
+            true => f.write_str("nothing"),
+            false => Ok(()),
+        }
     }
 }
 

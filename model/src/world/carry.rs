@@ -2,16 +2,19 @@
 
 use std::collections::VecDeque;
 
-use neap_protocol::ids::{Epoch, ExecutorId, SessionId, TaskId};
-use neap_protocol::message::{Answer, MasterToOperator, Refusal};
+use neap_protocol::ids::{DrainId, Epoch, ExecutorId, InverseOfferId, SessionId, TaskId};
+use neap_protocol::message::{
+    Answer, MasterToOperator, MasterToSlave, ReceiptId, ReceiptLine, Refusal, SlaveToMaster,
+};
 use neap_protocol::outbox::Outbox;
-use neap_protocol::registry::Operation;
+use neap_protocol::registry::{InverseStage, Operation};
+use neap_protocol::task::TaskState;
 use neap_protocol::{executor, framework, master, slave};
 
 use crate::shared::Shared;
 
 use super::links::{Dialer, End, LinkKey, Message};
-use super::nodes::{Process, Tree};
+use super::nodes::{Plan, Process, Tree};
 use super::step::{Step, operator_session};
 
 /// Something that properties and stories tell of.
@@ -84,6 +87,13 @@ pub enum Happening {
         /// What.
         event: slave::Event,
     },
+    /// A master adds a line to a receipt.
+    Recorded {
+        /// Which receipt.
+        receipt: ReceiptId,
+        /// The line.
+        line: ReceiptLine,
+    },
     /// A master tells of itself.
     MasterEvent {
         /// Which.
@@ -120,7 +130,25 @@ impl Step<'_> {
         if let (Operation::RemoveSlave { slave }, true) = (&operation, applied) {
             self.world.ghost.edit().removed.insert(*slave, ());
         }
+        if let (Operation::MarkUnreachable { slave }, true) = (&operation, applied) {
+            self.world.ghost.edit().given_up.insert(*slave, ());
+        }
+        if let (Operation::ExtendDrain { drain, .. }, true) = (&operation, applied) {
+            self.deadline_moved(*drain);
+        }
         self.happenings.push(Happening::Stored { operation, applied });
+    }
+
+    /// What a drain asked for, and has not begun to take, has time again.
+    fn deadline_moved(&mut self, drain: DrainId) {
+        let registry = &self.world.store.registry;
+        let open: Vec<InverseOfferId> = registry
+            .inverse_offers_of_drain(drain)
+            .filter(|id| registry.inverse_offers().get(id).is_some_and(|io| io.stage == InverseStage::Open))
+            .collect();
+        if open.iter().any(|id| self.world.ghost.passed.contains_key(id)) {
+            self.world.ghost.edit().passed.retain(|id, ()| !open.contains(id));
+        }
     }
 
     pub(super) fn master(&mut self, number: u8, input: master::Input) {
@@ -160,10 +188,11 @@ impl Step<'_> {
             master::Effect::Publish(event) => {
                 self.happenings.push(Happening::MasterEvent { master: number, event })
             }
-            // What only people read is no part of a world.
-            master::Effect::Record { .. }
-            | master::Effect::AnswerReceipt { .. }
-            | master::Effect::AnswerHistory { .. } => {}
+            // What only people read happens, and leaves nothing behind.
+            master::Effect::Record { receipt, line } => {
+                self.happenings.push(Happening::Recorded { receipt, line });
+            }
+            master::Effect::AnswerReceipt { .. } | master::Effect::AnswerHistory { .. } => {}
         }
     }
 
@@ -181,6 +210,7 @@ impl Step<'_> {
         let Some(key) = self.key_at_master(number, session) else { return };
         let epoch = self.world.masters[usize::from(number)].epoch;
         self.link(key, |link| link.epoch = epoch);
+        self.remember_order(key.0, &message);
         self.happenings.push(Happening::MasterSaid {
             master: number,
             epoch,
@@ -190,6 +220,47 @@ impl Step<'_> {
         self.link(key, |link| link.say(End::Far, message));
     }
 
+    /// What a master's word makes true.
+    fn remember_order(&mut self, to: Dialer, message: &Message) {
+        let (Dialer::Slave(slave), Message::MasterToSlave(message)) = (to, message) else { return };
+        match message {
+            MasterToSlave::Launch(spec) => {
+                if let Some(id) = self.world.slave_id(slave) {
+                    self.world.ghost.edit().launched.insert(spec.id, id);
+                }
+            }
+            MasterToSlave::Leave => {
+                self.world.ghost.edit().told_to_go.insert(slave, ());
+            }
+            MasterToSlave::Registered { .. }
+            | MasterToSlave::Refused(_)
+            | MasterToSlave::Ping
+            | MasterToSlave::Kill { .. }
+            | MasterToSlave::Acknowledge { .. }
+            | MasterToSlave::Resend { .. }
+            | MasterToSlave::KillFramework { .. }
+            | MasterToSlave::Unregistered => {}
+        }
+    }
+
+    /// What a slave's word makes true.
+    fn remember_news(&mut self, message: &Message) {
+        let Message::SlaveToMaster(message) = message else { return };
+        let states: Vec<(TaskId, TaskState)> = match message {
+            SlaveToMaster::Update { update, .. } => vec![(update.task, update.state)],
+            SlaveToMaster::Unregister { finals } => {
+                finals.iter().map(|last| (last.update.task, last.update.state)).collect()
+            }
+            SlaveToMaster::Register { tasks, .. } => tasks.iter().map(|task| (task.id, task.state)).collect(),
+            SlaveToMaster::Pong | SlaveToMaster::Leaving => return,
+        };
+        for (task, state) in states {
+            if state.is_terminal() && !self.world.ghost.over.contains_key(&task) {
+                self.world.ghost.edit().over.insert(task, state);
+            }
+        }
+    }
+
     fn answer(&mut self, number: u8, session: SessionId, message: MasterToOperator) {
         let MasterToOperator::Answer { answer, .. } = message else { return };
         let asked = self.world.masters[usize::from(number)].asked.clone();
@@ -197,6 +268,10 @@ impl Step<'_> {
             return;
         };
         self.master_node(number).asked.retain(|asked| *asked != command);
+        if let Ok(Answer::Plan(plan)) = &answer {
+            let tasks = plan.tasks.iter().map(|task| task.id).collect();
+            self.world.plan = Some(Plan { digest: plan.digest, tasks });
+        }
         self.happenings.push(Happening::Answered { command, answer });
         self.next.push_back(Next::Master(number, master::Input::Closed { session }));
     }
@@ -280,6 +355,7 @@ impl Step<'_> {
 
     fn say(&mut self, from: Dialer, session: SessionId, message: Message) {
         let Some(key) = self.key_of(from, session) else { return };
+        self.remember_news(&message);
         self.happenings.push(Happening::Said { from, message: message.clone() });
         self.link(key, |link| link.say(End::Near, message));
     }
@@ -394,7 +470,9 @@ impl Step<'_> {
         }
         self.happenings.push(Happening::Told { framework: number, event });
         if let Some((task, number_of_update, state)) = handled {
-            self.world.ghost.edit().told.insert(task, state);
+            let ghost = self.world.ghost.edit();
+            ghost.told.insert(task, state);
+            ghost.heard.insert(task, number_of_update);
             let input = framework::Input::Handled { task, number: number_of_update };
             self.next.push_back(Next::Framework(number, input));
         }

@@ -116,21 +116,34 @@ impl Link {
         SessionId(u32::from(self.key.1) + 1)
     }
 
-    /// What the far end calls it: unlike every other session that it can have.
+    /// What the far end calls it: unlike every other session that it can have. An executor's far end is its slave,
+    /// and has sessions with executors of 127 frameworks and 65,536 numbers each.
     pub(super) fn far_session(&self) -> SessionId {
-        let number = u32::from(self.key.1) + 1;
+        let number = u32::from(self.key.1);
         SessionId(match self.key.0 {
-            Dialer::Slave(slave) => 0x100 + 0x10 * u32::from(slave) + number,
-            Dialer::Framework(framework) => 0x1000 + 0x10 * u32::from(framework) + number,
-            Dialer::Executor(_, id) => 0x10000 + 0x1000 * id.framework.0 + 0x10 * id.number + number,
+            Dialer::Slave(slave) => 0x1_0000 + 0x100 * u32::from(slave) + number,
+            Dialer::Framework(framework) => 0x2_0000 + 0x100 * u32::from(framework) + number,
+            Dialer::Executor(_, id) => {
+                debug_assert!(
+                    id.framework.0 < 0x80 && id.number < 0x1_0000,
+                    "{id} is beyond what a world can have"
+                );
+                0x8000_0000 + 0x100_0000 * id.framework.0 + 0x100 * id.number + number
+            }
         })
     }
 
-    pub(super) fn is_open(&self, end: End) -> bool {
+    /// Whether an end has not left it, nor learnt that it is dead.
+    pub fn is_open(&self, end: End) -> bool {
         match end {
             End::Near => self.near_open,
             End::Far => self.far_open,
         }
+    }
+
+    /// Whether it carries what is said from now on.
+    pub fn is_alive(&self) -> bool {
+        self.alive
     }
 
     /// Whether nobody has it any more.

@@ -22,6 +22,7 @@ use neap_protocol::message::InverseAnswer;
 use neap_protocol::slave;
 
 use crate::ghost::Ghost;
+use crate::properties::Mask;
 use crate::scope::Scope;
 use crate::shared::Shared;
 
@@ -29,8 +30,8 @@ pub use action::{Action, Cost};
 pub use budget::{Budget, Event};
 pub use carry::Happening;
 pub use links::{Dialer, End, Link, LinkKey, Message};
-pub use nodes::{FrameworkNode, MasterNode, Process, SlaveNode, Store, Tree};
-pub use step::Step;
+pub use nodes::{FrameworkNode, MasterNode, Plan, Process, SlaveNode, Store, Tree};
+pub use step::{Step, slave_name};
 pub use timers::{Class, Timers};
 
 /// A state of everything.
@@ -50,12 +51,14 @@ pub struct World {
     pub links: Vec<Link>,
     /// How many of the operator's commands were given.
     pub commands: u8,
+    /// The last plan that the operator was shown; a drain may demand that it is still true.
+    pub plan: Option<Plan>,
     /// What may still happen.
     pub budget: Budget,
     /// What was true, whatever the nodes believe.
     pub ghost: Shared<Ghost>,
     /// The properties that the step to here broke, by their place in the table.
-    pub broken: u64,
+    pub broken: Mask,
 }
 
 impl World {
@@ -72,9 +75,10 @@ impl World {
             trees: Vec::new(),
             links: Vec::new(),
             commands: 0,
+            plan: None,
             budget: scope.budget,
             ghost: Shared::new(Ghost::default()),
-            broken: 0,
+            broken: Mask::NONE,
         };
         Step::begin(scope, world)
     }
@@ -115,6 +119,11 @@ impl World {
         self.masters.iter().find(leads).map(|node| &**node)
     }
 
+    /// Whether no master is up, or ever will be.
+    pub fn is_headless(&self, scope: &Scope) -> bool {
+        !scope.masters_return && self.masters.iter().all(|node| node.machine.is_none())
+    }
+
     /// Whether the coordinator has someone who leads, or is about to.
     fn has_elected(&self) -> bool {
         self.masters
@@ -124,7 +133,7 @@ impl World {
 
     /// What can happen next, in an order that is always the same.
     pub fn actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
-        if self.broken != 0 {
+        if !self.broken.is_empty() {
             return;
         }
         self.session_actions(actions);
@@ -132,7 +141,7 @@ impl World {
         self.slave_actions(actions);
         self.tree_actions(actions);
         self.framework_actions(scope, actions);
-        self.timer_actions(actions);
+        self.timer_actions(scope, actions);
         actions.retain(|action| action.event().is_none_or(|event| self.budget.has(event)));
     }
 
@@ -188,7 +197,9 @@ impl World {
     fn master_actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
         for (number, master) in (0..).zip(&self.masters) {
             if master.machine.is_none() {
-                actions.push(Action::StartMaster(number));
+                if scope.masters_return {
+                    actions.push(Action::StartMaster(number));
+                }
                 continue;
             }
             if !master.writes.is_empty() {
@@ -207,7 +218,8 @@ impl World {
                 actions.push(Action::Depose(number));
             }
             let leads = master.machine.as_ref().is_some_and(Master::leads);
-            if leads && usize::from(self.commands) < scope.commands.len() {
+            // An operator may ask a standby, who knows better (R29).
+            if (leads || scope.masters > 1) && usize::from(self.commands) < scope.commands.len() {
                 actions.push(Action::Command(number));
             }
         }
@@ -271,6 +283,9 @@ impl World {
 
     fn framework_actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
         for (number, framework) in (0..).zip(&self.frameworks) {
+            if framework.over {
+                actions.push(Action::NewFramework(number));
+            }
             let Some(machine) = &framework.machine else {
                 if scope.frameworks_return && !framework.over {
                     actions.push(Action::StartFramework(number));
@@ -290,7 +305,7 @@ impl World {
 
     fn scheduler_actions(&self, scope: &Scope, number: u8, machine: &Framework, actions: &mut Vec<Action>) {
         for (offer, _) in machine.offers() {
-            actions.push(Action::Launch(number, offer));
+            actions.extend((0..).zip(&scope.tasks).map(|(task, _)| Action::Launch(number, offer, task)));
             actions.push(Action::Decline(number, offer));
         }
         for (task, _, state) in machine.tasks() {
@@ -307,11 +322,15 @@ impl World {
                 actions.push(Action::DeclineInverse(number, id));
             }
         }
+        match self.frameworks[usize::from(number)].sated {
+            true => actions.push(Action::Revive(number)),
+            false => actions.push(Action::Suppress(number)),
+        }
         actions.push(Action::Teardown(number));
     }
 
-    fn timer_actions(&self, actions: &mut Vec<Action>) {
-        let turn = self.turn();
+    fn timer_actions(&self, scope: &Scope, actions: &mut Vec<Action>) {
+        let turn = self.turn(scope);
         let cost = |class: Class| match class <= turn {
             true => Cost::Free,
             false => Cost::Skew,
@@ -337,8 +356,8 @@ impl World {
     }
 
     /// The highest class of timers whose turn it is.
-    fn turn(&self) -> Class {
-        if self.is_busy() {
+    fn turn(&self, scope: &Scope) -> Class {
+        if self.is_busy(scope) {
             return Class::Instant;
         }
         let masters = self.masters.iter().flat_map(|node| {
@@ -361,14 +380,14 @@ impl World {
     }
 
     /// Whether something is under way that takes no time to speak of.
-    fn is_busy(&self) -> bool {
+    fn is_busy(&self, scope: &Scope) -> bool {
         let said = self.links.iter().any(|link| {
             [End::Near, End::Far]
                 .iter()
                 .any(|end| link.is_open(*end) && (!link.alive || !link.waiting(*end).is_empty()))
         });
         let master_up = self.masters.iter().any(|node| node.machine.is_some());
-        let master_down = self.masters.iter().any(|node| node.machine.is_none());
+        let master_down = scope.masters_return && self.masters.iter().any(|node| node.machine.is_none());
         let writes = self
             .masters
             .iter()

@@ -29,6 +29,11 @@ impl MasterNode {
         self.writes.iter().map(|(_, _, operation)| operation)
     }
 
+    /// How many operators wait for its answer.
+    pub fn waiting(&self) -> usize {
+        self.asked.len()
+    }
+
     /// In which epoch it asked for its next write.
     pub fn first_write(&self) -> Option<Epoch> {
         self.writes.first().map(|(epoch, ..)| *epoch)
@@ -42,6 +47,15 @@ pub struct Store {
     pub registry: Registry,
     /// The highest epoch that it has heard of: reading the registry tells it.
     pub fence: Epoch,
+}
+
+/// A plan that the operator was shown (R23).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Plan {
+    /// What it was made from, in a number.
+    pub digest: u64,
+    /// The tasks that it named.
+    pub tasks: Vec<TaskId>,
 }
 
 /// A slave.
@@ -61,6 +75,13 @@ pub struct SlaveNode {
     pub(super) dialled: u8,
 }
 
+impl SlaveNode {
+    /// What it has asked to be written.
+    pub fn pending(&self) -> impl Iterator<Item = &CheckpointChange> {
+        self.writes.iter().map(|(_, change)| change)
+    }
+}
+
 /// A framework, and what its driver keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FrameworkNode {
@@ -72,6 +93,8 @@ pub struct FrameworkNode {
     pub highest_task: u32,
     /// Whether it is over: torn down, or refused.
     pub over: bool,
+    /// Whether its scheduler wants no offers.
+    pub sated: bool,
     pub(super) timers: Timers<framework::Timer>,
     pub(super) dialing: bool,
     /// The number of its newest session.
@@ -128,6 +151,16 @@ impl Tree {
             exit_told: false,
             dialled: 0,
         }
+    }
+
+    /// Whether SIGKILL is under way to everything.
+    pub fn is_being_killed(&self) -> bool {
+        self.killing
+    }
+
+    /// Whether its slave has heard how the first process ended.
+    pub fn exit_was_told(&self) -> bool {
+        self.exit_told
     }
 
     /// Whether any process of it lives.

@@ -6,7 +6,7 @@ use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Framework};
 use neap_protocol::ids::{ExecutorId, InverseOfferId, SessionId, TaskId};
 use neap_protocol::master::{self, Master};
-use neap_protocol::message::{InverseAnswer, OperatorToMaster};
+use neap_protocol::message::{Command, InverseAnswer, OperatorToMaster};
 use neap_protocol::slave::{self, Slave};
 use neap_protocol::task::{Ending, Exit};
 use neap_protocol::text::{Name, Text};
@@ -22,7 +22,7 @@ use super::links::{Dialer, End, Link, LinkKey, Message};
 use super::nodes::{FrameworkNode, MasterNode, SlaveNode, Tree};
 use super::{Action, World};
 
-/// How many numbers for sessions a dialler has: far more than it has sessions that anyone still knows of.
+/// How many numbers for sessions a dialler goes through before it uses one again that nobody knows of any more.
 const SESSIONS: u8 = 8;
 
 /// A step that is being made: the world as it becomes, and what happened in it.
@@ -141,8 +141,22 @@ impl<'a> Step<'a> {
             Action::StartSlave(number) | Action::Return(number) => self.start_slave(number),
             Action::CrashFramework(number) => self.crash_framework(number),
             Action::StartFramework(number) => self.start_framework(number),
-            Action::Launch(number, offer) => {
-                let tasks = vec![self.scope.task.clone()];
+            Action::NewFramework(number) => {
+                self.crash_framework(number);
+                let node = self.framework_node(number);
+                *node = FrameworkNode { dialled: node.dialled, ..FrameworkNode::default() };
+                self.start_framework(number);
+            }
+            Action::Suppress(number) => {
+                self.framework_node(number).sated = true;
+                self.ask(number, framework::Command::Suppress);
+            }
+            Action::Revive(number) => {
+                self.framework_node(number).sated = false;
+                self.ask(number, framework::Command::Revive);
+            }
+            Action::Launch(number, offer, which) => {
+                let tasks = vec![self.scope.tasks[usize::from(which)].clone()];
                 self.ask(number, framework::Command::Accept { offer, tasks, filter: Millis::ZERO });
             }
             Action::Decline(number, offer) => {
@@ -181,7 +195,10 @@ impl<'a> Step<'a> {
             }
             Action::See(slave, id) => self.see(slave, id),
             Action::Command(number) => self.command(number),
-            Action::Signal(number) => self.slave(number, slave::Input::DrainNow),
+            Action::Signal(number) => {
+                self.world.ghost.edit().told_to_go.insert(number, ());
+                self.slave(number, slave::Input::DrainNow);
+            }
         }
     }
 
@@ -252,11 +269,16 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The number of a dialler's next session: none is used again soon, as drivers never use one again.
+    /// The number of a dialler's next session: none is used again soon, nor while an end knows of it, as drivers
+    /// never use one again.
     fn dial(&mut self, dialer: Dialer) -> u8 {
+        let known: Vec<u8> =
+            self.world.links.iter().filter(|link| link.key.0 == dialer).map(|link| link.key.1).collect();
         let mut number = 0;
         let mut next = |dialled: &mut u8| {
-            *dialled = (*dialled + 1) % SESSIONS;
+            let turns = (1..=SESSIONS).map(|more| (*dialled % SESSIONS + more) % SESSIONS);
+            let mut fresh = turns.chain(SESSIONS..=u8::MAX).filter(|number| !known.contains(number));
+            *dialled = fresh.next().unwrap_or_else(|| unreachable!("nobody has that many sessions"));
             number = *dialled;
         };
         match dialer {
@@ -392,7 +414,12 @@ impl<'a> Step<'a> {
         let peer = Peer { role: Role::Operator, name };
         self.master_node(number).asked.push(command);
         self.master(number, master::Input::Opened { session, peer });
-        let Some(asked) = self.scope.commands.get(usize::from(command)).cloned() else { return };
+        let Some(mut asked) = self.scope.commands.get(usize::from(command)).cloned() else { return };
+        if let Command::Drain { if_plan: Some(digest), .. } = &mut asked
+            && let Some(plan) = &self.world.plan
+        {
+            *digest = plan.digest;
+        }
         let message = OperatorToMaster { request: 1, command: asked };
         self.master(number, master::Input::Operator { session, at: Moment(0), message });
     }
@@ -444,6 +471,8 @@ impl<'a> Step<'a> {
         let kept = std::mem::take(&mut node.disk);
         let checkpoint = (kept != slave::Checkpoint::default()).then(|| kept.clone());
         let dialled = node.dialled;
+        self.world.ghost.edit().told_to_go.remove(&number);
+        let node = self.slave_node(number);
         *node = SlaveNode { machine: Some(Slave::new()), disk: kept, dialled, ..SlaveNode::default() };
         self.slave(number, slave::Input::Start { checkpoint });
     }
@@ -510,14 +539,16 @@ impl<'a> Step<'a> {
 }
 
 /// What slaves are called.
-pub(super) fn slave_name(number: u8) -> Name {
-    let names =
-        ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r", "s", "t"];
-    let name = names.get(usize::from(number)).copied().unwrap_or("z");
-    Name::new(name).unwrap_or_else(|_| unreachable!("a letter is a name"))
+pub fn slave_name(number: u8) -> Name {
+    let letter = char::from(b'a' + number % 26);
+    let name = match number / 26 {
+        0 => letter.to_string(),
+        round => format!("{letter}{round}"),
+    };
+    Name::new(&name).unwrap_or_else(|_| unreachable!("a letter is a name"))
 }
 
 /// What a master calls the session of a command.
 pub(super) fn operator_session(command: u8) -> SessionId {
-    SessionId(0x10 + u32::from(command))
+    SessionId(0x100 + u32::from(command))
 }

@@ -25,7 +25,7 @@ impl History {
     /// Keeps an event.
     pub(super) fn see(&mut self, at: Moment, event: &Event) {
         self.last += 1;
-        let past = PastEvent { number: self.last, at, event: event.clone() };
+        let past = PastEvent { number: self.last, at, event: Box::new(event.clone()) };
         keep(&mut self.events, past, self.max);
         if let Event::Task(view) = event
             && view.state.is_terminal()
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(numbers(&history, Some(4), 2), (vec![5], false));
         assert_eq!(numbers(&history, Some(u64::MAX), 2), (vec![], false));
         let page = history.events(Some(4), 1);
-        assert_eq!((page.items[0].at, &page.items[0].event), (Moment(50), &Event::Leading(Epoch(5))));
+        assert_eq!((page.items[0].at, &*page.items[0].event), (Moment(50), &Event::Leading(Epoch(5))));
     }
 
     #[test]

@@ -99,10 +99,13 @@ impl Operator {
             let message = format!("failed to reach {}, where {} ran: {cause}", source.name(), source.task.id);
             let failure = Failure::new(Exit::Failed, message);
             match slave.status {
-                SlaveStatus::Active | SlaveStatus::Leaving => failure.help(
-                    "the master does hear from it: look for a firewall on the way there, or set listen in its \
-                     [slave] to an address that can be reached from here",
-                ),
+                // It may have died a moment ago: the master learns of that by the silence.
+                SlaveStatus::Active | SlaveStatus::Leaving => failure
+                    .help("to the master it is there: if it has just died, start it again, and ask again")
+                    .help(
+                        "if it has not, look for a firewall on the way there, or set listen in its [slave] to an \
+                         address that can be reached from here",
+                    ),
                 SlaveStatus::Awaited | SlaveStatus::Disconnected | SlaveStatus::Unreachable => failure.help(
                     format!("to the master it is {}, too: start it again, and ask again", slave.status),
                 ),
@@ -145,7 +148,10 @@ impl Source {
         for stream in LogStream::ALL {
             let request = OperatorToSlave::Read { task: self.task.id, stream, from: 0, follow };
             let frame = codec::encode(&request).map_err(|error| Failure::because("ask the slave", &error))?;
-            live.send.send(&frame).await.map_err(|error| self.lost(&error.to_string()))?;
+            if live.send.send(&frame).await.is_err() {
+                // It has ended the session; what it said before that is still to be read, and says why.
+                break;
+            }
         }
         let mut open = LogStream::ALL.len();
         while open > 0 {

@@ -27,7 +27,7 @@ use crate::units::Period;
 
 use super::client::Problem;
 use super::events::{Line, because, how};
-use super::views::{asked, left, wait};
+use super::views::{asked, left, left_ms, wait};
 use super::{Operator, Outcome, unexpected};
 
 impl Operator {
@@ -35,8 +35,7 @@ impl Operator {
     pub(super) async fn inverse_offer(&mut self, action: InverseOfferAction) -> Result<Exit, Failure> {
         let (framework, slave, cpus, mem, deadline, reason, detach) = match action {
             InverseOfferAction::Cancel(id) => {
-                let changed = self.done(Command::CancelInverseOffer(id)).await?;
-                self.printer.one(&Outcome { changed, text: format!("{id} is taken back") })?;
+                self.cancel_inverse_offer(id).await?;
                 return Ok(Exit::Success);
             }
             InverseOfferAction::Make { framework, slave, cpus, mem, deadline, reason, detach } => {
@@ -83,11 +82,15 @@ impl Operator {
         match action {
             DrainAction::Begin { slave, deadline, reason, then, if_plan, detach } => {
                 let if_plan = if_plan.map(|digest| digest.0);
-                // To ask again for the same changes nothing, and follows it.
-                let follow = format!("`neap drain {slave} --deadline {deadline}` follows it");
-                let deadline = millis(deadline);
-                let command = Command::Drain { slave: slave.clone(), deadline, reason, then, if_plan };
-                return self.begin_drain(slave, command, detach, &follow).await;
+                let command = Command::Drain {
+                    slave: slave.clone(),
+                    deadline: millis(deadline),
+                    reason,
+                    then,
+                    if_plan,
+                };
+                let drain = NewDrain { slave, deadline, then, command };
+                return self.begin_drain(drain, detach).await;
             }
             DrainAction::Plan { slave, deadline, then } => {
                 let command = Command::PlanDrain { slave, deadline: millis(deadline), then };
@@ -97,11 +100,7 @@ impl Operator {
                 self.plan(&plan, deadline, then)?;
             }
             DrainAction::Now { slave, detach } => return self.drain_now(slave, detach).await,
-            DrainAction::Cancel(id) => {
-                let changed = self.done(Command::CancelDrain(id)).await?;
-                let text = format!("{id} is cancelled; what it revoked stays revoked");
-                self.printer.one(&Outcome { changed, text })?;
-            }
+            DrainAction::Cancel(id) => self.cancel_drain(id).await?,
             DrainAction::Extend(id, deadline) => {
                 let changed = self.done(Command::ExtendDrain(id, millis(deadline))).await?;
                 let until = clock(driver::now().after(millis(deadline)));
@@ -113,33 +112,95 @@ impl Operator {
         Ok(Exit::Success)
     }
 
-    async fn begin_drain(
-        &mut self,
-        slave: SlaveRef,
-        command: Command,
-        detach: bool,
-        follow: &str,
-    ) -> Result<Exit, Failure> {
+    /// `neap inverse-offer --cancel`. What was cancelled before is as it was to be.
+    async fn cancel_inverse_offer(&mut self, id: InverseOfferId) -> Result<(), Failure> {
+        let asked = self.client.ask(Command::CancelInverseOffer(id)).await;
+        let (changed, text) = match asked {
+            Ok(Answer::Done { changed }) => (changed, format!("{id} is taken back")),
+            Ok(_) => return Err(unexpected()),
+            Err(problem @ Problem::Refused(Refusal::UnknownInverseOffer(_))) => {
+                let lines = self.lines_of(ReceiptId::InverseOffer(id)).await?;
+                match lines.iter().rev().find_map(|(_, line)| closing(line)) {
+                    Some(InverseOutcome::Cancelled) => (false, format!("{id} was taken back already")),
+                    Some(outcome) => return Err(over(&id, how(outcome))),
+                    None => return Err(problem.into()),
+                }
+            }
+            Err(problem) => return Err(problem.into()),
+        };
+        Ok(self.printer.one(&Outcome { changed, text })?)
+    }
+
+    /// `neap drain --cancel`. What was cancelled before is as it was to be.
+    async fn cancel_drain(&mut self, id: DrainId) -> Result<(), Failure> {
+        let (changed, text) = match self.client.ask(Command::CancelDrain(id)).await {
+            Ok(Answer::Done { changed }) => {
+                (changed, format!("{id} is cancelled; what it revoked stays revoked"))
+            }
+            Ok(_) => return Err(unexpected()),
+            Err(problem @ Problem::Refused(Refusal::UnknownDrain(_))) => {
+                let lines = self.lines_of(ReceiptId::Drain(id)).await?;
+                match lines.iter().rev().find_map(|(_, line)| drain_end(line)) {
+                    Some(DrainEnd::Cancelled) => (false, format!("{id} was cancelled already")),
+                    Some(end) => return Err(over(&id, end)),
+                    None => return Err(problem.into()),
+                }
+            }
+            Err(problem) => return Err(problem.into()),
+        };
+        Ok(self.printer.one(&Outcome { changed, text })?)
+    }
+
+    /// What a receipt has so far; nothing where there is none.
+    async fn lines_of(&mut self, id: ReceiptId) -> Result<Vec<(Moment, ReceiptLine)>, Failure> {
+        match self.client.ask(Command::Show(Query::Receipt(id))).await {
+            Ok(Answer::Receipt(lines)) => Ok(lines),
+            Ok(_) => Err(unexpected()),
+            Err(Problem::Refused(Refusal::UnknownReceipt(_))) => Ok(Vec::new()),
+            Err(problem) => Err(problem.into()),
+        }
+    }
+
+    async fn begin_drain(&mut self, new: NewDrain, detach: bool) -> Result<Exit, Failure> {
         let mut signals = self.attach(detach).await?;
+        let NewDrain { slave, deadline, then, command } = new;
+        let before = match self.client.ask(Command::Show(Query::Slave(slave.clone()))).await {
+            Ok(Answer::Slaves(page)) => page.items.into_iter().next().and_then(|view| view.drain),
+            Ok(_) => return Err(unexpected()),
+            Err(Problem::Refused(Refusal::RemovedSlave(id))) if then == Then::Unregister => {
+                return self.left_already(id);
+            }
+            Err(problem) => return Err(self.explained(problem).await),
+        };
         let Answer::Draining { drain, changed } = self.ask(command).await? else {
             return Err(unexpected());
         };
+        let wanted = driver::now().after(millis(deadline));
         let view = self.drain_view(drain).await?;
-        let already = if changed { "" } else { " already" };
+        let joined = before.is_some_and(|before| before.id == drain && before.end.is_none());
+        let already = if changed && !joined { "" } else { " already" };
         let text = match &view {
             Some(DrainView { end: Some(DrainEnd::Drained), then: Then::Stay, .. }) => {
                 format!("{slave} is drained{already}, by {drain}")
             }
-            Some(view) => format!(
-                "{drain} drains {slave}{already}, until {}{}",
-                clock(view.deadline),
-                because(&view.reason)
-            ),
+            Some(view) => {
+                let until = clock(view.deadline);
+                let then = if joined && changed { "; from now on the slave leaves after it" } else { "" };
+                format!("{drain} drains {slave}{already}, until {until}{}{then}", because(&view.reason))
+            }
             None => format!("{drain} has drained {slave}, which has left for good"),
         };
         self.printer.one(&Begun { changed, drain: drain.to_string(), text })?;
+        if let Some(view) = view.as_ref().filter(|view| joined && is_far(view.deadline, wanted, deadline)) {
+            let until = clock(view.deadline);
+            self.printer.note(format!(
+                "its deadline stays {until}; `neap drain --extend {drain} {deadline}` moves it"
+            ))?;
+        }
+        // To ask again for the same changes nothing, and follows it.
+        let follow = format!("`neap drain {slave} --deadline {deadline}` follows it");
         match (&mut signals, view) {
-            (Some(signals), Some(view)) => self.until_drained(&view, &slave, signals, follow).await,
+            (Some(signals), Some(view)) => self.until_drained(&view, &slave, signals, &follow).await,
             (Some(_), None) => self.printed_end(drain, &slave, DrainEnd::SlaveGone, Then::Unregister),
             (None, _) => {
                 self.printer.note(follow)?;
@@ -148,9 +209,22 @@ impl Operator {
         }
     }
 
+    /// A slave that was to leave has done so before: that is success, too.
+    fn left_already(&mut self, slave: SlaveId) -> Result<Exit, Failure> {
+        let text = format!("{slave} has left for good already");
+        self.printer.one(&Outcome { changed: false, text })?;
+        self.printer.note(format!("`neap drain --receipt {slave}` shows what was done to each task"))?;
+        Ok(Exit::Success)
+    }
+
     async fn drain_now(&mut self, slave: SlaveRef, detach: bool) -> Result<Exit, Failure> {
         let mut signals = self.attach(detach).await?;
-        let id = self.slave(&slave).await?.id;
+        let id = match self.client.ask(Command::Show(Query::Slave(slave.clone()))).await {
+            Ok(Answer::Slaves(page)) => page.items.first().ok_or_else(unexpected)?.id,
+            Ok(_) => return Err(unexpected()),
+            Err(Problem::Refused(Refusal::RemovedSlave(id))) => return self.left_already(id),
+            Err(problem) => return Err(self.explained(problem).await),
+        };
         let changed = self.done(Command::DrainNow { slave: SlaveRef::Id(id) }).await?;
         let already = if changed { "" } else { " already" };
         let text = format!("{slave} ({id}) is{already} told to end everything and to leave");
@@ -385,7 +459,7 @@ impl Operator {
         let waits: Vec<String> = view.waiting_for.iter().map(wait).collect();
         if waits != progress.waits {
             if !waits.is_empty() {
-                let time = match view.revoking {
+                let time = match view.revoking || left_ms(view.deadline) == 0 {
                     true => "the deadline is over".to_owned(),
                     false => format!("{} left", left(view.deadline)),
                 };
@@ -467,6 +541,14 @@ impl Operator {
         let rows: Vec<ReceiptRow> = lines.iter().map(|(at, line)| ReceiptRow::of(*at, line)).collect();
         Ok(self.printer.rows(&rows, "the receipt is empty")?)
     }
+}
+
+/// A drain that is asked for.
+struct NewDrain {
+    slave: SlaveRef,
+    deadline: Period,
+    then: Then,
+    command: Command,
 }
 
 /// What an attached command waits for.
@@ -570,6 +652,21 @@ fn may_change_waits(event: &Event) -> bool {
 
 fn closing(line: &ReceiptLine) -> Option<InverseOutcome> {
     if let ReceiptLine::InverseOfferClosed { outcome } = line { Some(*outcome) } else { None }
+}
+
+fn drain_end(line: &ReceiptLine) -> Option<DrainEnd> {
+    if let ReceiptLine::DrainEnded { end, .. } = line { Some(*end) } else { None }
+}
+
+/// The refusal to cancel what ended otherwise.
+fn over(id: &(impl fmt::Display + ?Sized), how: impl fmt::Display) -> Failure {
+    Failure::new(Exit::Refused, format!("{id} is over: {how}"))
+        .help(format!("`neap drain --receipt {id}` shows what was done to each task"))
+}
+
+/// Whether a deadline is another one than was asked for, and not only by the time that it took to ask again.
+fn is_far(deadline: Moment, wanted: Moment, asked: Period) -> bool {
+    deadline.0.abs_diff(wanted.0) > 1_000.max(asked.as_millis() / 10)
 }
 
 fn ended(message: String) -> Failure {

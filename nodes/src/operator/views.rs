@@ -477,13 +477,15 @@ pub(super) fn wait(wait: &neap_protocol::message::DrainWait) -> String {
         }
     };
     let answer = match &wait.answer {
-        Some(InverseAnswer::Accept { .. }) => "accepted".to_owned(),
-        Some(InverseAnswer::Decline { reason }) if reason.is_empty() => "declined".to_owned(),
-        Some(InverseAnswer::Decline { reason }) => format!("declined: {reason}"),
-        None => "no answer yet".to_owned(),
+        Some(InverseAnswer::Accept { .. }) => "; accepted".to_owned(),
+        Some(InverseAnswer::Decline { reason }) if reason.is_empty() => "; declined".to_owned(),
+        Some(InverseAnswer::Decline { reason }) => format!("; declined: {reason}"),
+        // Where nothing runs any more, no answer is waited for.
+        None if wait.running == 0 => String::new(),
+        None => "; no answer yet".to_owned(),
     };
     let away = if wait.connected { "" } else { ", away" };
-    format!("{} ({}): {counts}; {answer}{away}", wait.name, wait.framework)
+    format!("{} ({}): {counts}{answer}{away}", wait.name, wait.framework)
 }
 
 /// How long until a moment, in words: in whole seconds but for the last two.

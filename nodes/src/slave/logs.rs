@@ -270,9 +270,9 @@ async fn say(send: &mut QuicSend, message: &SlaveToOperator) -> bool {
     send.send(&frame).await.is_ok()
 }
 
-/// Closes a session once what was said has arrived.
+/// Ends a session once what was said has arrived.
 async fn part(mut send: QuicSend, reason: CloseReason) {
-    let _arrived = tokio::time::timeout(LAST_WORDS, send.finish()).await;
+    let _arrived = tokio::time::timeout(LAST_WORDS, send.part(reason.clone())).await;
     send.close(reason);
 }
 

@@ -130,6 +130,11 @@ impl Live {
         event["task"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until a task has written `ready`: from then on its traps are set.
+    pub(crate) fn is_ready(&self, task: &str) {
+        self.attach(&format!("logs {task} --follow")).until("ready");
+    }
+
     /// What the cluster says next, such as that a slave has ended.
     pub(crate) fn hear(&mut self) -> String {
         self.cluster.hear()

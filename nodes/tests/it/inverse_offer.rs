@@ -9,16 +9,18 @@ use serde_json::{Value, json};
 
 use crate::deployed::{Live, Stubborn, objects};
 
-/// Ends in order when it is told to.
-pub(crate) const SERVICE: &str = "sh -c 'trap \"exit 0\" TERM; while :; do sleep 0.05; done'";
+/// Ends in order when it is told to, once it is ready.
+pub(crate) const SERVICE: &str = "sh -c 'trap \"exit 0\" TERM; echo ready; while :; do sleep 0.05; done'";
 
 /// R17, R18: what is asked for comes back because the framework moves, and is kept off until the deadline.
 #[test]
 fn a_framework_that_accepts_moves_and_is_not_offered_the_slave_again() {
     let mut live = Live::start(2);
     live.run(&format!("--name web --service --instances 2 --kill-grace 1s -- {SERVICE}"));
-    live.task_is("Running");
-    live.task_is("Running");
+    for _ in 0..2 {
+        let task = live.task_is("Running");
+        live.is_ready(&task);
+    }
     let asked = live.neap(
         "inverse-offer --framework web --slave slave-1 --cpus 0.1 --mem 32M --deadline 1h --reason 'hot host'",
     );
@@ -62,8 +64,9 @@ fn a_framework_that_accepts_moves_and_is_not_offered_the_slave_again() {
 
     assert_eq!(live.text("inverse-offer --cancel I1"), "I1 is taken back\n");
     assert_eq!(live.text("inverse-offers"), "no inverse offers are open\n");
-    let gone = live.refused(3, "inverse-offer --cancel I1");
-    assert!(gone.contains("no inverse offer I1 is open"), "{gone}");
+    assert_eq!(live.text("inverse-offer --cancel I1"), "I1 was taken back already\n");
+    let gone = live.refused(3, "inverse-offer --cancel I9");
+    assert!(gone.contains("no inverse offer I9 is open"), "{gone}");
     let nothing = live.refused(3, "inverse-offer --framework web --slave slave-1 --deadline 1h --reason x");
     assert!(nothing.contains("the framework has nothing on that slave"), "{nothing}");
 

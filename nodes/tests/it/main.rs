@@ -22,4 +22,5 @@ mod program;
 mod signals;
 mod sigusr1;
 mod slave;
+mod takeout;
 mod up;

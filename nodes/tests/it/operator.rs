@@ -4,15 +4,20 @@ use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Stdio};
 use std::sync::Arc;
 
+use neap_protocol::codec;
 use neap_protocol::ids::{FrameworkId, TaskId};
-use neap_protocol::message::{FrameworkToMaster, MasterToFramework, MasterToSlave, SlaveToMaster};
+use neap_protocol::message::{
+    FrameworkToMaster, MasterToFramework, MasterToOperator, MasterToSlave, OperatorToMaster, Refusal,
+    SlaveToMaster,
+};
 use neap_protocol::resources::Resources;
 use neap_protocol::task::{Command, Reason, Run, TaskSpec, TaskState, Update};
-use neap_protocol::text::Name;
+use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
-use neap_protocol::transport::Role;
+use neap_protocol::transport::{ReceiveHalf, Role, SendHalf, Session};
+use neap_transport_quic::{Credentials, Endpoint};
 
-use crate::cluster::{Fake, Master, place};
+use crate::cluster::{Fake, Master, identity, place};
 use crate::master::subscribe;
 use crate::program::{Ended, Place};
 
@@ -123,6 +128,72 @@ fn attached(place: &Place, line: &str) -> (Child, Lines<BufReader<ChildStdout>>)
     let mut child = place.command(line).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     (child, lines)
+}
+
+/// A master that stands by: it answers whatever it is asked with who leads, as far as it knows (R29).
+async fn stand_by(place: &Place, leader: Option<std::net::SocketAddr>) -> (std::net::SocketAddr, Endpoint) {
+    let identity = identity(place, Role::Master, "m1");
+    let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key).unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0".parse().unwrap(), &credentials, &Default::default()).unwrap();
+    let address = endpoint.local_address().unwrap();
+    let mut listener = endpoint.listen(&[Role::Operator]);
+    tokio::spawn(async move {
+        while let Some(accepted) = listener.accept().await {
+            let (mut send, mut receive) = accepted.unwrap().split();
+            tokio::spawn(async move {
+                while let Ok(frame) = receive.receive().await {
+                    let asked: OperatorToMaster = codec::decode(&frame).unwrap();
+                    let leader = leader.map_or(Text::EMPTY, |leader| Text::new(&leader.to_string()));
+                    let answer = Err(Refusal::NotLeading { leader });
+                    let answer = MasterToOperator::Answer { request: asked.request, answer };
+                    let _gone = send.send(&codec::encode(&answer).unwrap()).await;
+                }
+            });
+        }
+    });
+    (address, endpoint)
+}
+
+/// R29, R31: every command finds the leader from a master that stands by; where none is known, that is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_stands_by_is_left_for_the_leader() {
+    let place = place();
+    let master = Master::start(&place);
+    let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
+    slave.register(None).await;
+    let (standby, _endpoint) = stand_by(&place, Some(master.address)).await;
+    let ask = |line: &str| {
+        let line = master.line(line).replace(&master.address.to_string(), &standby.to_string());
+        place.neap(&line)
+    };
+    let status = ask("status");
+    assert!(status.stdout.starts_with(&format!("{} leads, in epoch 1", master.address)), "{}", status.stderr);
+    for (line, said) in [
+        ("deactivate slave-1", "ada holds slave-1 back: "),
+        ("activate slave-1", "lifted ada; slave-1 is offered"),
+        ("drain slave-1 --deadline 1m --dry-run", "slave-1 (S1) is active; nothing runs there"),
+        ("drain slave-1 --deadline 1m", "D1 of slave-1: drained"),
+        ("drain --receipt D1", "drained"),
+    ] {
+        let ended = ask(line);
+        assert_eq!(ended.code, Some(0), "{line}: {}{}", ended.stdout, ended.stderr);
+        assert!(ended.stdout.contains(said), "{line} does not say {said:?}: {}", ended.stdout);
+    }
+    for (line, said) in [("kill F1.1", "no task F1.1 is running"), ("drain --cancel D9", "no drain D9 is")] {
+        let refused = ask(line);
+        assert_eq!(refused.code, Some(3), "{line}: {}{}", refused.stdout, refused.stderr);
+        assert!(refused.stderr.contains(said), "{line} does not say {said:?}: {}", refused.stderr);
+    }
+
+    let (lost, _endpoint) = stand_by(&place, None).await;
+    let line = master.line("status --timeout 1s").replace(&master.address.to_string(), &lost.to_string());
+    let nobody = place.neap(&line);
+    assert_eq!(nobody.code, Some(4), "{}", nobody.stdout);
+    assert!(
+        nobody.stderr.contains(&lost.to_string()) && nobody.stderr.contains("help: "),
+        "{}",
+        nobody.stderr
+    );
 }
 
 #[test]

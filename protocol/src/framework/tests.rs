@@ -540,6 +540,30 @@ fn r12_after_a_reconnection_a_later_update_may_come_first() {
     assert_eq!(step(&mut framework, news(S1, update(1, 2, TaskState::Starting))), [acknowledged(S1, 1, 2)]);
 }
 
+/// Found by the simulation: the scheduler's next process acknowledged for it what nobody had been told, and the task
+/// ran on with nobody who knew it.
+#[test]
+fn r14_a_restarted_scheduler_hears_of_tasks_that_it_had_launched_before() {
+    let mut framework = Framework::new();
+    step(&mut framework, Input::Start { id: Some(F1), highest_task: 2 });
+    step(&mut framework, Input::Opened { session: S1 });
+    step(&mut framework, master(S1, welcome(3, 2)));
+    let running = update(1, 1, TaskState::Running);
+    assert_eq!(step(&mut framework, news(S1, running.clone())), [event(running)]);
+    assert_eq!(framework.tasks().count(), 1);
+    assert_eq!(step(&mut framework, handled(1, 1)), [acknowledged(S1, 1, 1)]);
+    let finished = update(1, 2, TaskState::Finished);
+    assert_eq!(step(&mut framework, news(S1, finished.clone())), [event(finished.clone())]);
+    assert_eq!(step(&mut framework, handled(1, 2)), [acknowledged(S1, 1, 2)]);
+    // S9: once.
+    assert_eq!(step(&mut framework, news(S1, finished)), [acknowledged(S1, 1, 2)]);
+    // It can end one that it has only heard of.
+    step(&mut framework, news(S1, update(2, 1, TaskState::Running)));
+    assert_ne!(step(&mut framework, kill(2, None)), []);
+    // What is reported without a number is no news.
+    ignored(&mut framework, news(S1, update(3, 1, TaskState::Running)));
+}
+
 #[test]
 fn s9_nothing_is_told_after_an_end() {
     let mut framework = launched();

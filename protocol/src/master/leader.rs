@@ -16,7 +16,7 @@ use crate::transport::{CloseCode, Peer, Role};
 
 use super::frameworks::{Framework, Subscription};
 use super::slaves::{Registration, Removals, Slave, Unregistration};
-use super::{Config, Effect, Input, Timer, close};
+use super::{Config, CountedTask, Effect, Input, Timer, close};
 
 /// A leader. Its registry is what was durable at the last [`Input::Stored`]; the rest is volatile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -274,6 +274,10 @@ impl Leader {
             Timer::DrainBound(drain) => self.drain_bound_over(cx, drain),
             Timer::DrainAcknowledge(drain) => self.drain_acknowledge_over(cx, drain),
             Timer::RemovalWindow => self.removal_window_over(cx),
+            Timer::Lead if !self.ready && self.pending.is_empty() => {
+                self.store(cx, Operation::Lead { epoch: self.epoch }, Then::Nothing);
+            }
+            Timer::Lead => {}
         }
     }
 
@@ -367,11 +371,12 @@ impl Leader {
                 Timer::InverseOffer(id)
             }
             Operation::EndDrain { drain, .. } => Timer::DrainAcknowledge(drain),
+            // Nobody is answered before it is written, and nobody else is elected for it (R29).
+            Operation::Lead { .. } => Timer::Lead,
             // An answer is said again by a framework that reconnects; asking again for what is open is done when the
-            // slave registers; a leader whose epoch was not written does not lead.
+            // slave registers.
             Operation::AnswerInverseOffer { .. }
             | Operation::OpenInverseOffer(_)
-            | Operation::Lead { .. }
             | Operation::AdmitSlave { .. }
             | Operation::ReadmitSlave { .. }
             | Operation::RemoveSlave { .. }
@@ -383,6 +388,18 @@ impl Leader {
             | Operation::ExtendDrain { .. } => return,
         };
         cx.push(Effect::SetTimer { timer, when: crate::time::When::After(cx.config.ping_timeout) });
+    }
+
+    pub(super) fn tasks(&self) -> impl Iterator<Item = CountedTask<'_>> {
+        self.slaves.iter().flat_map(|(slave, state)| {
+            state.tasks.iter().map(|(id, task)| CountedTask {
+                slave: *slave,
+                id: *id,
+                state: task.state,
+                resources: &task.resources,
+                kill: task.kill.map(|kill| kill.reason),
+            })
+        })
     }
 
     /// What should hold in every state (S8).

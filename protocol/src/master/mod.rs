@@ -36,6 +36,8 @@ use crate::message::{
 };
 use crate::outbox::Outbox;
 use crate::registry::{Operation, Registry};
+use crate::resources::Resources;
+use crate::task::{Reason, TaskState};
 use crate::text::Text;
 use crate::time::{Millis, Moment, When};
 use crate::transport::{CloseCode, CloseReason, Peer};
@@ -232,6 +234,21 @@ pub enum Remembered {
     Events(Option<u64>),
 }
 
+/// A task as a leader counts it: for checkers and tests (S8, S14).
+#[derive(Clone, Copy, Debug)]
+pub struct CountedTask<'a> {
+    /// On which slave.
+    pub slave: SlaveId,
+    /// Which.
+    pub id: TaskId,
+    /// Its latest state.
+    pub state: TaskState,
+    /// What it holds until it is over.
+    pub resources: &'a Resources,
+    /// Why its slave is asked to end it, if it is.
+    pub kill: Option<Reason>,
+}
+
 /// A master's timers, by what they are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Timer {
@@ -255,10 +272,12 @@ pub enum Timer {
     DrainAcknowledge(DrainId),
     /// The window over which removals are counted is over (R7).
     RemovalWindow,
+    /// The epoch could not be written: it is time to try again (R29).
+    Lead,
 }
 
 /// What an operator of the master sets. It is no part of the state, and may not change while a master lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// How long a slave may take to answer a ping (R6).
     pub ping_timeout: Millis,
@@ -360,6 +379,15 @@ impl Master {
             Role::Leading(leader) => leader.leads(),
             Role::Standby { .. } | Role::Recovering { .. } => false,
         }
+    }
+
+    /// Every task whose end is not acknowledged, while it leads: for checkers and tests (S8, S14).
+    pub fn tasks(&self) -> impl Iterator<Item = CountedTask<'_>> {
+        let leader = match &self.role {
+            Role::Leading(leader) => Some(leader),
+            Role::Standby { .. } | Role::Recovering { .. } => None,
+        };
+        leader.into_iter().flat_map(Leader::tasks)
     }
 
     /// What should hold in every state, and does not: for checkers and tests (S8).

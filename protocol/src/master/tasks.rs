@@ -316,11 +316,12 @@ impl Leader {
         let held = (!task.state.is_terminal()).then(|| task.resources.clone());
         let recorded = task.receipt;
         (task.state, task.reason, task.number) = (update.state, update.reason, update.number);
-        let view = task.clone();
-        let view = self.view_of(record, slave, id, &view);
-        self.publish(cx, Event::Task(view));
+        let ended = task.clone();
         let receipt = recorded.or(receipt).or_else(|| self.receipt_of(slave, id.framework));
+        // What was over before has been told and recorded.
         if let Some(held) = held {
+            let view = self.view_of(record, slave, id, &ended);
+            self.publish(cx, Event::Task(view));
             self.count_out(cx, slave, id, &held);
             if let Some(receipt) = receipt {
                 let line = ended_line(&update, ending);

@@ -1,5 +1,6 @@
 //! Between an operator and the master.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -634,8 +635,8 @@ pub struct PastEvent {
     pub number: u64,
     /// When it happened.
     pub at: Moment,
-    /// What happened.
-    pub event: Event,
+    /// What happened; apart, so that a list of them is small while it is read.
+    pub event: Box<Event>,
 }
 
 /// Something that happened, for people and their tools. No machine decides anything by it.

@@ -19,6 +19,8 @@
 
 use alloc::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{Epoch, ExecutorId, Seq, SessionId, SlaveId, TaskId};
 use crate::map::Map;
 use crate::message::{ExecutorToSlave, MasterToSlave, SlaveToExecutor, SlaveToMaster};
@@ -57,7 +59,7 @@ pub const UPDATES_MAX: usize = 16;
 pub const RESTART_GAP: u32 = 1 << 16;
 
 /// What a slave is told once, by its operator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
     /// Everything that it offers.
     pub resources: Resources,
@@ -98,7 +100,7 @@ impl Config {
 }
 
 /// What happens to a slave.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Input {
     /// It begins; everything before this is ignored. Every process tree that an earlier incarnation left has been
     /// ended and seen dead (R5).
@@ -185,7 +187,7 @@ pub enum Input {
 }
 
 /// What a slave asks of its driver.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Effect {
     /// Dial a master; answered once, by [`Input::MasterOpened`] or [`Input::ConnectFailed`].
     Connect {
@@ -267,7 +269,7 @@ pub enum Effect {
 }
 
 /// The timers of a slave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Timer {
     /// It is time to dial a master again.
     Reconnect,
@@ -284,7 +286,7 @@ pub enum Timer {
 }
 
 /// What an executor is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Program {
     /// The one that comes with the slave; its task brings the command.
     BuiltIn,
@@ -293,7 +295,7 @@ pub enum Program {
 }
 
 /// What a slave's log tells.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Event {
     /// It is registered.
     Registered {
@@ -453,6 +455,11 @@ impl Slave {
     /// longer.
     pub fn is_over(&self, task: TaskId) -> Option<bool> {
         self.tasks.get(&task).map(|task| task.stage.is_over())
+    }
+
+    /// Whether an executor's tree may be alive, as far as it knows (S11).
+    pub fn knows(&self, executor: ExecutorId) -> bool {
+        self.executors.contains_key(&executor)
     }
 
     /// The framework's own executor that has a task; `None` where that is the built-in one, or does not live.

@@ -447,7 +447,7 @@ fn answers(all: &mut Vec<Example>) {
         Events => Answer::Events(page(PastEvent {
             number: 301,
             at: Moment(1_800_000_000_000),
-            event: Event::RemovalsResumed,
+            event: Box::new(Event::RemovalsResumed),
         })),
     });
     envelopes(all);

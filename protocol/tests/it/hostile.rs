@@ -140,7 +140,7 @@ fn the_longest_lists_of_the_smallest_elements_keep_the_bound() {
         let answer = |answer| unchecked(&MasterToOperator::Answer { request: 0, answer: Ok(answer) });
         let line = (Moment(0), ReceiptLine::Unregistered);
         decodes_soundly::<MasterToOperator>(&answer(Answer::Receipt(vec![line; len])));
-        let past = PastEvent { number: 0, at: Moment(0), event: Event::RemovalsResumed };
+        let past = PastEvent { number: 0, at: Moment(0), event: Box::new(Event::RemovalsResumed) };
         let page = Page { items: vec![past; len], more: false };
         decodes_soundly::<MasterToOperator>(&answer(Answer::Events(page)));
         let answered =

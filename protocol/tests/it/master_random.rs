@@ -254,7 +254,7 @@ impl Life {
         let ends = match timer {
             Timer::Ping(_) | Timer::Reregister(_) | Timer::Failover(_) | Timer::DrainBound(_) => true,
             Timer::Offer(_) | Timer::Filter(..) | Timer::Allocate | Timer::InverseOffer(_) => false,
-            Timer::DrainAcknowledge(_) | Timer::RemovalWindow => false,
+            Timer::DrainAcknowledge(_) | Timer::RemovalWindow | Timer::Lead => false,
         };
         if ends && self.below(12) > 0 {
             return Input::Timer(Timer::Allocate);

@@ -465,6 +465,7 @@ fn timer_named(words: &Words<'_>) -> Timer {
         "DrainBound" => Timer::DrainBound(words.word(2)),
         "DrainAcknowledge" => Timer::DrainAcknowledge(words.word(2)),
         "RemovalWindow" => Timer::RemovalWindow,
+        "Lead" => Timer::Lead,
         other => panic!("{}: no timer is called {other}", words.place),
     }
 }

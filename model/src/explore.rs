@@ -1,0 +1,154 @@
+//! A scope in stateright's explorer: a browser walks through it step by step.
+//!
+//! The explorer shows a state by its `Debug`, which here is the [`picture`](fn@picture), and a step by what it does
+//! and what follows. A state of the explorer has with it which `sometimes` properties its step reached, so that the
+//! explorer finds an example of each: it counts more states than `check` does.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use stateright::{Model, Property};
+
+use crate::places::{PLACES, at_every_place};
+use crate::properties::{self, Kind, Mask, Seen};
+use crate::scope::Scope;
+use crate::story::{self, does, picture};
+use crate::world::{Action, World};
+
+/// A scope as the explorer sees it.
+#[derive(Debug)]
+pub struct Explored(Arc<Scope>);
+
+/// A state, and what the step to it reached.
+#[derive(Clone)]
+pub struct Shown {
+    scope: Arc<Scope>,
+    world: World,
+    reached: Mask,
+}
+
+/// Something that can happen, in words.
+#[derive(Clone)]
+pub struct Choice {
+    action: Action,
+    words: String,
+}
+
+/// An address on this machine that the explorer can have; any free port for 0.
+///
+/// # Errors
+/// Where the port cannot be had.
+pub fn address(port: u16) -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port))?.local_addr()
+}
+
+/// Serves the explorer until the process ends.
+pub fn serve(scope: Scope, address: SocketAddr) {
+    let _ = Explored(Arc::new(scope)).checker().serve(address);
+}
+
+impl Explored {
+    fn step(&self, before: &World, action: Action) -> (World, Vec<String>, Mask) {
+        let (after, happenings) = before.step_told(&self.0, action);
+        let seen = Seen { scope: &self.0, before, after: &after, action, happenings: &happenings };
+        let reached = properties::reached(&seen);
+        let mut lines = story::follows(&self.0, before, &after, &happenings);
+        let wrongs = story::wrongs(&seen);
+        lines.extend(wrongs.into_iter().map(|(property, wrong)| format!("! {}: {wrong}", property.name)));
+        (after, lines, reached)
+    }
+}
+
+impl Model for Explored {
+    type State = Shown;
+    type Action = Choice;
+
+    fn init_states(&self) -> Vec<Shown> {
+        vec![Shown { scope: Arc::clone(&self.0), world: World::begin(&self.0), reached: Mask::NONE }]
+    }
+
+    fn actions(&self, state: &Shown, choices: &mut Vec<Choice>) {
+        let mut actions = Vec::new();
+        state.world.actions(&self.0, &mut actions);
+        choices.extend(
+            actions.into_iter().map(|action| Choice { action, words: does(&self.0, &state.world, action) }),
+        );
+    }
+
+    fn next_state(&self, state: &Shown, choice: Choice) -> Option<Shown> {
+        let (world, _, reached) = self.step(&state.world, choice.action);
+        Some(Shown { scope: Arc::clone(&self.0), world, reached })
+    }
+
+    fn format_action(&self, choice: &Choice) -> String {
+        choice.words.clone()
+    }
+
+    fn format_step(&self, state: &Shown, choice: Choice) -> Option<String> {
+        let (after, lines, _) = self.step(&state.world, choice.action);
+        let follows: String = lines.iter().map(|line| format!("    {line}\n")).collect();
+        Some(format!("{}\n{follows}\n{}", choice.words, picture(&self.0, &after)))
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut properties = Vec::new();
+        for (at, property) in properties::ALL.iter().enumerate() {
+            match property.kind {
+                Kind::Step(_) | Kind::State(_) => properties.push(Property::always(property.name, HOLDS[at])),
+                Kind::Sometimes(_) => properties.push(Property::sometimes(property.name, REACHES[at])),
+                // stateright's `eventually` misses cycles: `check` looks at these.
+                Kind::Eventually(_) => {}
+            }
+        }
+        properties
+    }
+}
+
+fn holds<const AT: usize>(_: &Explored, state: &Shown) -> bool {
+    !state.world.broken.contains(AT)
+}
+
+fn reaches<const AT: usize>(_: &Explored, state: &Shown) -> bool {
+    state.reached.contains(AT)
+}
+
+type Condition = fn(&Explored, &Shown) -> bool;
+
+const HOLDS: [Condition; PLACES] = at_every_place!(holds);
+const REACHES: [Condition; PLACES] = at_every_place!(reaches);
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&picture(&self.scope, &self.world))
+    }
+}
+
+impl PartialEq for Shown {
+    fn eq(&self, other: &Self) -> bool {
+        self.world == other.world && self.reached == other.reached
+    }
+}
+
+impl Eq for Shown {}
+
+impl Hash for Shown {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.world.hash(state);
+        self.reached.hash(state);
+    }
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words)
+    }
+}
+
+impl PartialEq for Choice {
+    fn eq(&self, other: &Self) -> bool {
+        self.action == other.action
+    }
+}

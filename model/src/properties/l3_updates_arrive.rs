@@ -1,0 +1,39 @@
+//! L3: every update is acknowledged, and every scheduler knows the end of each of its tasks.
+
+use neap_protocol::ids::TaskId;
+
+use super::{Kind, Property};
+use crate::scope::Scope;
+use crate::world::{Event, World};
+
+pub(super) const PROPERTY: Property =
+    Property { name: "L3 updates-arrive", guards: "R12 R25", kind: Kind::Eventually(is_good) };
+
+fn is_good(scope: &Scope, world: &World) -> bool {
+    world.is_headless(scope) || acknowledged(world) && (heard(world) || restarts(scope))
+}
+
+fn acknowledged(world: &World) -> bool {
+    let machines = world.slaves.iter().filter_map(|node| node.machine.as_ref());
+    let mut tasks = machines.flat_map(|machine| machine.checkpoint().tasks);
+    tasks.all(|task| task.updates.is_empty())
+}
+
+/// A scheduler that was started anew is not told of what it launched before.
+fn restarts(scope: &Scope) -> bool {
+    scope.budget.has(Event::FrameworkCrash)
+}
+
+fn heard(world: &World) -> bool {
+    world.ghost.launched.keys().all(|task| {
+        let ended = world.ghost.told.get(task).is_some_and(|told| told.is_terminal());
+        ended || world.is_alive(*task) || !has_scheduler(world, *task)
+    })
+}
+
+fn has_scheduler(world: &World, task: TaskId) -> bool {
+    world.frameworks.iter().any(|node| {
+        let machine = node.machine.as_ref().filter(|_| !node.over);
+        machine.is_some_and(|machine| machine.id() == Some(task.framework))
+    })
+}

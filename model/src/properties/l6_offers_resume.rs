@@ -1,0 +1,29 @@
+//! L6: of every slave that is registered and not held, what is free for a task is offered, as long as a framework is
+//! there that wants it.
+
+use super::{Kind, Property};
+use crate::scope::Scope;
+use crate::world::World;
+
+pub(super) const PROPERTY: Property =
+    Property { name: "L6 offers-resume", guards: "R10 R16", kind: Kind::Eventually(is_good) };
+
+fn is_good(scope: &Scope, world: &World) -> bool {
+    let willing = world.frameworks.iter().filter(|node| !node.sated);
+    let frameworks: Vec<_> = willing.filter_map(|node| node.machine.as_ref()).collect();
+    if world.is_headless(scope) || !frameworks.iter().any(|framework| framework.is_subscribed()) {
+        return true;
+    }
+    let mut slaves = world.slaves.iter().filter_map(|node| node.machine.as_ref());
+    slaves.all(|slave| {
+        let Some(id) = slave.id().filter(|_| slave.is_registered() && !slave.is_leaving()) else {
+            return true;
+        };
+        let rest = scope.resources.saturating_sub(slave.used());
+        let free = scope.tasks.iter().any(|task| rest.contains(&task.resources));
+        let record = world.store.registry.slaves().get(&id);
+        let held = record.is_none_or(|record| !record.holds.is_empty() || !record.inverse_offers.is_empty());
+        let mut offered = frameworks.iter().flat_map(|framework| framework.offers());
+        !free || held || offered.any(|(_, of)| of == id)
+    })
+}

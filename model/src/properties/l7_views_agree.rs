@@ -1,0 +1,65 @@
+//! L7: when all is quiet, master, slave and framework agree on every task: what one believes to live does, where it
+//! believes it to be, and nothing lives that nobody knows.
+
+use neap_protocol::ids::{SlaveId, TaskId};
+use neap_protocol::master::Master;
+use neap_protocol::slave::Slave;
+
+use super::{Kind, Property};
+use crate::scope::Scope;
+use crate::world::World;
+
+pub(super) const PROPERTY: Property =
+    Property { name: "L7 views-agree", guards: "R2 R14 R15", kind: Kind::Eventually(is_good) };
+
+fn is_good(scope: &Scope, world: &World) -> bool {
+    world.is_headless(scope) || schedulers_agree(world) && leader_agrees(world)
+}
+
+fn schedulers_agree(world: &World) -> bool {
+    let machines = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
+    let believed: Vec<(TaskId, SlaveId)> = machines
+        .flat_map(|machine| machine.tasks().filter(|(.., state)| !state.is_terminal()).collect::<Vec<_>>())
+        .map(|(task, slave, _)| (task, slave))
+        .collect();
+    let known = |task| believed.iter().any(|(believed, _)| *believed == task);
+    let mut running = world.trees.iter().flat_map(|tree| tree.processes.iter());
+    let no_orphan = running.all(|process| {
+        // A scheduler that was started anew hears of its tasks as they have news.
+        let up = world.frameworks.iter().any(|node| {
+            node.machine.as_ref().is_some_and(|machine| machine.id() == Some(process.task.framework))
+        });
+        !up || known(process.task) || world.ghost.told.contains_key(&process.task)
+    });
+    no_orphan
+        && believed.iter().all(|(task, slave)| {
+            world.trees.iter().any(|tree| {
+                world.slave_id(tree.slave) == Some(*slave) && tree.is_alive() && tree.hosted.contains(task)
+            })
+        })
+}
+
+fn leader_agrees(world: &World) -> bool {
+    let Some(leader) = world.leader().and_then(|node| node.machine.as_ref()) else {
+        return world.masters.is_empty();
+    };
+    let mut slaves = world.slaves.iter().filter_map(|node| node.machine.as_ref());
+    slaves.all(|slave| {
+        let Some(id) = slave.id().filter(|_| slave.is_registered()) else { return true };
+        counted(leader, id) == living(world, slave)
+    })
+}
+
+fn counted(leader: &Master, slave: SlaveId) -> Vec<TaskId> {
+    let its = leader.tasks().filter(|task| task.slave == slave && !task.state.is_terminal());
+    its.map(|task| task.id).collect()
+}
+
+fn living(world: &World, slave: &Slave) -> Vec<TaskId> {
+    let tasks = slave.checkpoint().tasks.into_iter().map(|task| task.report.id);
+    let lives = |task: &TaskId| {
+        let owned = world.store.registry.frameworks().contains_key(&task.framework);
+        owned && slave.is_over(*task) == Some(false)
+    };
+    tasks.filter(lives).collect()
+}

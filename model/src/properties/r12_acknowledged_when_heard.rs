@@ -1,0 +1,31 @@
+//! R12: a slave is told that an update is acknowledged once its framework's scheduler has dealt with it.
+
+use neap_protocol::message::MasterToSlave;
+
+use super::{Kind, Property, Seen};
+use crate::world::{Event, Message};
+
+pub(super) const PROPERTY: Property =
+    Property { name: "R12 acknowledged-when-heard", guards: "R12", kind: Kind::Step(wrong) };
+
+fn wrong(seen: &Seen<'_>) -> Result<(), String> {
+    // A scheduler that was started anew acknowledges what it was told before.
+    if seen.scope.budget.has(Event::FrameworkCrash) {
+        return Ok(());
+    }
+    for (_, message) in seen.leader_said() {
+        let Message::MasterToSlave(MasterToSlave::Acknowledge { task, number }) = message else { continue };
+        let (registry, ghost) = (&seen.after.store.registry, &seen.after.ghost);
+        let slave = ghost.launched.get(task);
+        let heard = ghost.heard.get(task).is_some_and(|heard| heard >= number);
+        let over = ghost.told.get(task).is_some_and(|told| told.is_terminal());
+        // Of a task that was given up, nothing is told any more but that.
+        let given_up = slave.is_some_and(|slave| ghost.given_up.contains_key(slave));
+        if !heard && !over && !given_up && registry.frameworks().contains_key(&task.framework) {
+            return Err(format!(
+                "{task}'s update {number} is acknowledged, and its scheduler has not heard it"
+            ));
+        }
+    }
+    Ok(())
+}

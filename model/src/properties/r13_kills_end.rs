@@ -1,0 +1,17 @@
+//! R13: a kill ends its task, whatever sessions and machines are lost on the way (R2).
+
+use neap_protocol::master::Master;
+
+use super::{Kind, Property};
+use crate::scope::Scope;
+use crate::world::World;
+
+pub(super) const PROPERTY: Property =
+    Property { name: "R13 kills-end", guards: "R2 R13", kind: Kind::Eventually(is_good) };
+
+fn is_good(scope: &Scope, world: &World) -> bool {
+    let leader = world.leader().and_then(|node| node.machine.as_ref());
+    let under_way =
+        |master: &Master| master.tasks().any(|task| task.kill.is_some() && !task.state.is_terminal());
+    world.is_headless(scope) || !leader.is_some_and(under_way)
+}

@@ -1,0 +1,35 @@
+//! R24: a slave that leaves starts nothing more, and asks to be unregistered once nothing is left.
+
+use neap_protocol::message::SlaveToMaster;
+
+use super::{Kind, Property, Seen};
+use crate::world::{Dialer, Happening, Message, World};
+
+pub(super) const PROPERTY: Property =
+    Property { name: "R24 in-order", guards: "R24", kind: Kind::Step(wrong) };
+
+fn wrong(seen: &Seen<'_>) -> Result<(), String> {
+    for happening in seen.happenings {
+        if let Happening::Said {
+            from: Dialer::Slave(slave),
+            message: Message::SlaveToMaster(SlaveToMaster::Unregister { .. }),
+        } = happening
+            && let Some(tree) = seen.after.trees.iter().find(|tree| tree.slave == *slave)
+        {
+            return Err(format!("slave {slave} unregisters, and has not seen {} dead", tree.id));
+        }
+    }
+    // An executor that starts is a tree that was not there.
+    if !seen.after.trees.iter().any(|tree| tree.may_have_changed()) {
+        return Ok(());
+    }
+    for (number, node) in (0..).zip(&seen.before.slaves) {
+        let leaves = node.machine.as_ref().is_some_and(|machine| machine.is_leaving());
+        let starting =
+            |world: &World| world.trees.iter().filter(|tree| tree.slave == number && tree.starting).count();
+        if leaves && starting(seen.after) > starting(seen.before) {
+            return Err(format!("slave {number} leaves, and starts an executor"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! What goes wrong is noticed, and dealt with.
+
+use neap_protocol::master::Timer;
+use neap_protocol::message::{Answer, DrainEnd, Event, MasterToSlave};
+use neap_protocol::registry::Operation;
+use neap_protocol::slave;
+use neap_protocol::task::{Reason, TaskState};
+
+use super::{Property, ordered, sometimes, stored, told};
+use crate::properties::Seen;
+use crate::world::{Action, Dialer, Happening};
+
+pub(in crate::properties) const UNREACHABLE: Property = sometimes("a slave is unreachable", "R6", |seen| {
+    stored(seen, |operation| matches!(operation, Operation::MarkUnreachable { .. }))
+});
+pub(in crate::properties) const LOST_UNREACHABLE: Property =
+    sometimes("a task is Lost as its slave is unreachable", "R6", |seen| {
+        told(seen, TaskState::Lost, |reason| reason == Reason::SlaveUnreachable)
+    });
+pub(in crate::properties) const ZOMBIE_KILLED: Property =
+    sometimes("a task that was reported Lost is killed as its slave returns", "R8", |seen| {
+        ordered(seen, |message| {
+            matches!(message, MasterToSlave::Kill { reason: Reason::SlaveUnreachable, .. })
+        })
+    });
+pub(in crate::properties) const LOST_RESTARTED: Property =
+    sometimes("a task is Lost as its slave was started anew", "R2 R5", |seen| {
+        told(seen, TaskState::Lost, |reason| reason == Reason::SlaveRestarted)
+    });
+pub(in crate::properties) const SURVIVORS_ENDED: Property =
+    sometimes("a slave is started where an earlier one's processes live", "R5", |seen| {
+        let Action::StartSlave(number) = seen.action else { return false };
+        seen.before.trees.iter().any(|tree| tree.slave == number && tree.is_alive())
+    });
+pub(in crate::properties) const RESET: Property =
+    sometimes("a removed slave ends what runs, and registers as new", "R3", |seen| {
+        slave_says(seen, |event| *event == slave::Event::Removed)
+    });
+pub(in crate::properties) const HALTED: Property = sometimes("removals are halted", "R7", |seen| {
+    master_says(seen, |event| matches!(event, Event::RemovalsHalted { .. }))
+});
+pub(in crate::properties) const RESUMED: Property =
+    sometimes("an operator has removals go on", "R7", |seen| {
+        let resumes = seen.answered().any(|(command, answer)| {
+            let command = seen.scope.commands.get(usize::from(command));
+            let resume = command == Some(&neap_protocol::message::Command::ResumeRemovals);
+            resume && *answer == Ok(Answer::Done { changed: true })
+        });
+        resumes && matches!(seen.action, Action::Command(_))
+    });
+pub(in crate::properties) const UNSEEN: Property = sometimes("a drain ends unseen", "R22", |seen| {
+    stored(seen, |operation| matches!(operation, Operation::EndDrain { end: DrainEnd::Unseen, .. }))
+});
+pub(in crate::properties) const CUT_OFF: Property =
+    sometimes("a drain goes on without a framework's acknowledgement", "R21 R22", |seen| {
+        matches!(seen.action, Action::MasterTimer(_, Timer::DrainAcknowledge(_), _))
+    });
+pub(in crate::properties) const OVERRAN: Property =
+    sometimes("an executor does not carry out a kill in time", "R22", |seen| {
+        slave_says(seen, |event| matches!(event, slave::Event::ExecutorOverran { .. }))
+    });
+pub(in crate::properties) const EXECUTOR_ENDED: Property =
+    sometimes("an executor ends without a word", "R12", |seen| {
+        told(seen, TaskState::Failed, |reason| reason == Reason::ExecutorEnded)
+    });
+pub(in crate::properties) const EXECUTOR_NOT_STARTED: Property =
+    sometimes("an executor cannot be started", "R12", |seen| {
+        told(seen, TaskState::Failed, |reason| reason == Reason::ExecutorNotStarted)
+    });
+pub(in crate::properties) const SLAVE_DISK: Property =
+    sometimes("a slave's disk fails, and it writes everything again", "R22", |seen| {
+        matches!(seen.action, Action::SlaveTimer(_, slave::Timer::StoreRetry, _))
+    });
+pub(in crate::properties) const STORE_REFUSED_DEPOSED: Property =
+    sometimes("the store refuses a deposed leader", "R30", |seen| {
+        let Action::MasterStored(number) = seen.action else { return false };
+        let node = &seen.before.masters[usize::from(number)];
+        node.first_write().is_some_and(|epoch| epoch < seen.before.store.fence)
+    });
+pub(in crate::properties) const DEPOSED_NOT_OBEYED: Property =
+    sometimes("a slave meets a deposed leader", "R30", |seen| {
+        seen.masters_said().any(|said| {
+            matches!(said.to, Dialer::Slave(_)) && said.epoch.0 > 0 && said.epoch < seen.after.store.fence
+        })
+    });
+pub(in crate::properties) const NEW_LEADER: Property = sometimes("a second leader leads", "R29", |seen| {
+    stored(seen, |operation| matches!(operation, Operation::Lead { epoch } if epoch.0 > 1))
+});
+
+fn slave_says(seen: &Seen<'_>, what: impl Fn(&slave::Event) -> bool) -> bool {
+    seen.happenings
+        .iter()
+        .any(|happening| matches!(happening, Happening::SlaveEvent { event, .. } if what(event)))
+}
+
+fn master_says(seen: &Seen<'_>, what: impl Fn(&Event) -> bool) -> bool {
+    seen.happenings
+        .iter()
+        .any(|happening| matches!(happening, Happening::MasterEvent { event, .. } if what(event)))
+}
