@@ -12,6 +12,7 @@
 //! | [`simulate`] | larger worlds by chance, each the same for ever for its seed |
 //! | [`explore`] | a scope in stateright's explorer, in a browser |
 //! | [`table`] | which property guards what, in which scopes, over how many states |
+//! | [`replay`] | what real nodes recorded, through the same machines once more |
 //! | [`cli`] | the command line: `check` and others |
 //! | [`story`] | a counterexample as people read it |
 
@@ -22,6 +23,7 @@ pub mod explore;
 pub mod ghost;
 mod places;
 pub mod properties;
+pub mod replay;
 pub mod scope;
 pub mod scopes;
 pub mod search;

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 use crate::host;
+use crate::journal;
 use crate::near::did_you_mean;
 use crate::output::Failure;
 use crate::units::{ByteSize, Cpus, Period, Ports};
@@ -143,6 +144,15 @@ pub struct MasterConfig {
     #[arg(long, env = "NEAP_MASTER_REVOKE_ACK_TIMEOUT", value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revoke_ack_timeout: Option<Period>,
+    /// Record every input of its machine in FILE, for `neap-model replay`
+    #[arg(long, env = "NEAP_MASTER_JOURNAL", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<PathBuf>,
+    /// Write what came of each input whole, and not as a digest: a larger journal, which shows more
+    #[arg(long, env = "NEAP_MASTER_JOURNAL_EFFECTS", value_name = "BOOL", num_args = 0..=1)]
+    #[arg(default_missing_value = "true", require_equals = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_effects: Option<bool>,
 }
 
 /// `[slave]`.
@@ -202,6 +212,19 @@ pub struct SlaveConfig {
     #[arg(long, env = "NEAP_SLAVE_RECOVERY_TIMEOUT", value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery_timeout: Option<Period>,
+    /// Record every input of its machine in FILE, for `neap-model replay`
+    #[arg(long, env = "NEAP_SLAVE_JOURNAL", value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<PathBuf>,
+    /// Write what came of each input whole, and not as a digest: a larger journal, which shows more
+    #[arg(long, env = "NEAP_SLAVE_JOURNAL_EFFECTS", value_name = "BOOL", num_args = 0..=1)]
+    #[arg(default_missing_value = "true", require_equals = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_effects: Option<bool>,
+    /// Record each executor, too, in a file of its own in DIR
+    #[arg(long, env = "NEAP_SLAVE_JOURNAL_EXECUTORS", value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_executors: Option<PathBuf>,
 }
 
 /// `[framework]`.
@@ -279,6 +302,8 @@ pub struct Master {
     pub revoke_grace: Period,
     /// The stated bound of R22.
     pub revoke_ack_timeout: Period,
+    /// Where its machine is recorded, if it is.
+    pub journal: Option<journal::Options>,
 }
 
 /// What a slave needs, complete and checked.
@@ -310,6 +335,10 @@ pub struct Slave {
     pub process_trees: ProcessTrees,
     /// R28.
     pub recovery_timeout: Period,
+    /// Where its machine is recorded, if it is.
+    pub journal: Option<journal::Options>,
+    /// In which directory its executors are recorded, if they are.
+    pub journal_executors: Option<PathBuf>,
 }
 
 /// What a framework or an operator's command needs to reach the leader.
@@ -388,9 +417,12 @@ impl Config {
             &mut master.data,
             &mut master.cert,
             &mut master.key,
+            &mut master.journal,
             &mut slave.data,
             &mut slave.cert,
             &mut slave.key,
+            &mut slave.journal,
+            &mut slave.journal_executors,
             &mut framework.cert,
             &mut framework.key,
             &mut operator.cert,
@@ -458,6 +490,7 @@ impl Loaded {
             removal_window: set.removal_window.unwrap_or(Period::from_secs(10 * 60)),
             revoke_grace: set.revoke_grace.unwrap_or(Period::from_secs(5)),
             revoke_ack_timeout: set.revoke_ack_timeout.unwrap_or(Period::from_secs(10)),
+            journal: journal::Options::of(set.journal, set.journal_effects.unwrap_or(false)),
         })
     }
 
@@ -486,6 +519,8 @@ impl Loaded {
             unregister_timeout: set.unregister_timeout.unwrap_or(Period::from_secs(10)),
             process_trees: set.process_trees.unwrap_or_default(),
             recovery_timeout: set.recovery_timeout.unwrap_or(Period::from_secs(15 * 60)),
+            journal: journal::Options::of(set.journal, set.journal_effects.unwrap_or(false)),
+            journal_executors: set.journal_executors,
             data,
         })
     }
@@ -741,6 +776,8 @@ over!(MasterConfig {
     removal_window,
     revoke_grace,
     revoke_ack_timeout,
+    journal,
+    journal_effects,
 });
 over!(SlaveConfig {
     name,
@@ -756,6 +793,9 @@ over!(SlaveConfig {
     unregister_timeout,
     process_trees,
     recovery_timeout,
+    journal,
+    journal_effects,
+    journal_executors,
 });
 over!(OperatorConfig { cert, key, timeout });
 
@@ -827,6 +867,8 @@ mod tests {
             removal_window = "7m"
             revoke_grace = "1m30s"
             revoke_ack_timeout = "8s"
+            journal = "/j/m"
+            journal_effects = true
             [slave]
             name = "s1"
             listen = "0.0.0.0:5252"
@@ -841,6 +883,9 @@ mod tests {
             unregister_timeout = "3s"
             process_trees = "pid-namespace"
             recovery_timeout = "4m"
+            journal = "/j/s"
+            journal_effects = true
+            journal_executors = "/j"
             [framework]
             cert = "/pki/f.pem"
             key = "/pki/f.key"
@@ -964,7 +1009,7 @@ mod tests {
         config.rebase(Path::new("/base"));
         let text = config.to_toml().unwrap();
         assert!(!text.contains("\"rel/"), "{text}");
-        assert_eq!(text.matches("\"/base/rel/").count(), 13, "{text}");
+        assert_eq!(text.matches("\"/base/rel/").count(), 16, "{text}");
     }
 
     #[test]

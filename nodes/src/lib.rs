@@ -2,7 +2,7 @@
 //!
 //! [`cli`] is the face. The commands are in [`master`], [`slave`] and [`executor`] (the drivers of those machines),
 //! [`framework`] (authors, and `neap run`), [`operator`] and [`pki`];
-//! what drivers share is in [`driver`] and [`sessions`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]),
+//! what drivers share is in [`driver`], [`sessions`] and [`journal`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]),
 //! results and errors ([`output`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ pub mod executor;
 pub mod exit;
 pub mod framework;
 pub mod host;
+pub mod journal;
 pub mod log;
 pub mod master;
 pub mod near;

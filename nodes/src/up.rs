@@ -47,7 +47,7 @@ pub fn main(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
 
 async fn run(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::because("listen for signals", &error))?;
-    let place = Place::prepare(&args.dir, args.slaves, |_| {})?;
+    let place = Place::prepare(&args.dir, args.slaves, args.journal.as_deref(), |_| {})?;
     let mut cluster = Cluster::default();
     let outcome = tokio::select! {
         started = start(&place, args.slaves, &mut cluster) => started,
@@ -87,6 +87,8 @@ impl fmt::Display for News {
 pub(crate) struct Place {
     dir: PathBuf,
     settings: PathBuf,
+    /// Where every node is recorded, if they are.
+    journals: Option<PathBuf>,
     /// Held while the cluster lives, so that no second one takes the same directory.
     _lock: File,
 }
@@ -97,6 +99,7 @@ impl Place {
     pub(crate) fn prepare(
         wanted: &Path,
         slaves: u16,
+        journals: Option<&Path>,
         change: impl FnOnce(&mut Config),
     ) -> Result<Self, Failure> {
         let because = |what: &str, error: &dyn std::error::Error| {
@@ -110,7 +113,8 @@ impl Place {
             Failure::new(Exit::Failed, message).help("stop that one, or name another directory with --dir")
         })?;
         let address = free_address().map_err(|error| because("find a free port", &error))?;
-        let place = Self { settings: dir.join("neap.toml"), dir, _lock: lock };
+        let journals = journals.map(make_journals).transpose()?;
+        let place = Self { settings: dir.join("neap.toml"), dir, journals, _lock: lock };
         place.make_identities(slaves)?;
         place.write_settings(address, change)?;
         Ok(place)
@@ -119,6 +123,11 @@ impl Place {
     /// The file that the other commands find the cluster by.
     pub(crate) fn settings(&self) -> &Path {
         &self.settings
+    }
+
+    /// The journal of a node or a framework, if they are recorded.
+    pub(crate) fn journal(&self, name: &str) -> Option<PathBuf> {
+        self.journals.as_ref().map(|directory| directory.join(format!("{name}.journal")))
     }
 
     /// A CA and certificates; those that are there already are used again.
@@ -181,6 +190,12 @@ impl Place {
         if role == Role::Slave {
             let certificate = certificate(&self.dir.join("pki"), role, name);
             command.arg("--cert").arg(&certificate).arg("--key").arg(certificate.with_extension("key"));
+        }
+        if let Some(journal) = self.journal(name) {
+            command.arg("--journal").arg(journal);
+        }
+        if let Some(journals) = self.journals.as_ref().filter(|_| role == Role::Slave) {
+            command.arg("--journal-executors").arg(journals);
         }
         // A Ctrl-C at the terminal is for `neap up`, which ends its nodes in order.
         command.process_group(0).stdin(Stdio::null()).kill_on_drop(true);
@@ -330,6 +345,13 @@ async fn in_time<T, E: Into<Failure>>(
                 .help(format!("see the logs in {}/*/log", place.dir.display()))),
         },
     }
+}
+
+/// A directory for journals, where everybody finds it.
+fn make_journals(wanted: &Path) -> Result<PathBuf, Failure> {
+    fs::create_dir_all(wanted).and_then(|()| fs::canonicalize(wanted)).map_err(|error| {
+        Failure::because(&format!("make the directory {} for journals", wanted.display()), &error)
+    })
 }
 
 fn slave_name(n: u16) -> String {

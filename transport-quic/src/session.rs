@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use neap_protocol::journal::LinkId;
 use neap_protocol::text::Text;
 use neap_protocol::transport::{
     CloseCode, CloseReason, Closed, Peer, ReceiveHalf, SendError, SendHalf, Session,
@@ -18,6 +19,9 @@ const CHUNK_SIZE_MAX: usize = 64 * 1024;
 
 /// The application code of the first [`CloseCode`]; 0 is what QUIC says for a session that was dropped.
 const CLOSE_CODE_BASE: u32 = 0x100;
+
+/// What both ends derive from the secrets of the handshake, to call a session by in journals (RFC 5705).
+const LINK_LABEL: &[u8] = b"EXPERIMENTAL neap journal";
 
 /// The code of a stream, or of a session, that was given up.
 const GIVEN_UP: VarInt = VarInt::from_u32(0);
@@ -57,6 +61,14 @@ impl QuicSession {
     /// Where the peer was when the session began.
     pub fn remote_address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What both ends can call this session, and no other has. It tells nothing of the session's secrets.
+    pub fn link(&self) -> Option<LinkId> {
+        let mut id = [0; 8];
+        // Once the handshake is over, and before it there is no session, keys can be derived.
+        self.send.end.connection.export_keying_material(&mut id, LINK_LABEL, &[]).ok()?;
+        Some(LinkId(id))
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use neap_protocol::journal::LinkId;
 use neap_protocol::text::{Name, Text};
 use neap_protocol::transport::{CloseCode, CloseReason, Closed, Peer, SendError};
 use rustix::net::{RecvFlags, SendFlags};
@@ -23,6 +24,7 @@ use crate::wire::{self, CHUNK_SIZE, Decoder, Item};
 pub struct Client {
     stream: UnixStream,
     peer: Peer,
+    link: LinkId,
     decoder: Decoder,
     received: Option<Closed>,
     sent: Option<Closed>,
@@ -61,14 +63,19 @@ impl Client {
                 Err(error) => return Err(silent(&error)),
             }
         };
-        let peer = parse_welcome(answer, path)?;
+        let (peer, link) = parse_welcome(answer, path)?;
         stream.set_read_timeout(None).map_err(unreachable)?;
-        Ok(Self { stream, peer, decoder, received: None, sent: None })
+        Ok(Self { stream, peer, link, decoder, received: None, sent: None })
     }
 
     /// The slave.
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// What both ends can call this session, and no other has.
+    pub fn link(&self) -> LinkId {
+        self.link
     }
 
     /// Bounds how long [`send`](Self::send) waits for a slave that does not read; without a bound, for ever. A send

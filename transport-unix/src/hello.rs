@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use neap_protocol::journal::LinkId;
 use neap_protocol::text::Name;
 use neap_protocol::transport::{CloseReason, Peer, Role};
 
@@ -11,7 +12,7 @@ use crate::wire::{self, Item};
 
 /// What a hello begins with, before 32 bytes of token and the name; another version of these sessions begins
 /// otherwise.
-const MAGIC: &[u8; 8] = b"neapux/1";
+const MAGIC: &[u8; 8] = b"neapux/2";
 
 /// The executor's hello, as it goes to the slave.
 pub(crate) fn hello(name: &Name, token: &Token) -> Vec<u8> {
@@ -32,29 +33,30 @@ pub(crate) fn parse_hello(frame: &[u8]) -> Result<(Name, Token), String> {
     Ok((name, Token::from_bytes(*token)))
 }
 
-/// The slave's answer.
+/// The slave's answer: what both ends may call the session, 8 bytes, and the slave's name.
 #[cfg(feature = "tokio")]
-pub(crate) fn welcome(slave: &Name) -> Vec<u8> {
-    let body = slave.as_str().as_bytes();
-    [&wire::header(body.len()), body].concat()
+pub(crate) fn welcome(slave: &Name, link: LinkId) -> Vec<u8> {
+    let body = [link.0.as_slice(), slave.as_str().as_bytes()].concat();
+    [&wire::header(body.len()), body.as_slice()].concat()
 }
 
 /// What the slave answered.
 ///
 /// # Errors
 /// [`ConnectError::Refused`] or [`ConnectError::NotNeap`].
-pub(crate) fn parse_welcome(item: Item, path: &Path) -> Result<Peer, ConnectError> {
-    let name = match item {
-        Item::Frame(frame) => std::str::from_utf8(&frame).ok().and_then(|name| Name::new(name).ok()),
+pub(crate) fn parse_welcome(item: Item, path: &Path) -> Result<(Peer, LinkId), ConnectError> {
+    let answer = match item {
+        Item::Frame(frame) => frame.split_first_chunk().and_then(|(link, name)| {
+            let name = Name::new(std::str::from_utf8(name).ok()?).ok()?;
+            Some((Peer { role: Role::Slave, name }, LinkId(*link)))
+        }),
         Item::Close(reason) => {
             let path = path.to_owned();
             return Err(ConnectError::Refused { path, reason });
         }
         Item::Finish => None,
     };
-    let name = name.ok_or_else(|| ConnectError::NotNeap { path: path.to_owned() })?;
-    let role = Role::Slave;
-    Ok(Peer { role, name })
+    answer.ok_or_else(|| ConnectError::NotNeap { path: path.to_owned() })
 }
 
 /// Why an executor has no session with its slave.

@@ -1,12 +1,14 @@
 //! The slave's side: a socket that lets its executors in.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use neap_protocol::journal::LinkId;
 use neap_protocol::text::Name;
 use neap_protocol::transport::{CloseCode, CloseReason, Closed, Peer, Role};
 use tokio::net::{UnixListener, UnixSocket, UnixStream};
@@ -236,8 +238,14 @@ async fn let_in(
         wire.end(Closed::Local(reason.clone()), Some(&reason));
     })?;
     let role = Role::Executor;
-    wire.write(&welcome(slave), &[]).await.map_err(|error| format!("it hung up: {error}"))?;
-    Ok(UnixSession::new(wire, decoder, Peer { role, name }))
+    let link = fresh_link();
+    wire.write(&welcome(slave, link), &[]).await.map_err(|error| format!("it hung up: {error}"))?;
+    Ok(UnixSession::new(wire, decoder, Peer { role, name }, link))
+}
+
+/// What no other session is called: the system keys each hasher anew.
+fn fresh_link() -> LinkId {
+    LinkId(RandomState::new().hash_one(()).to_le_bytes())
 }
 
 /// The name that comes with its own token.

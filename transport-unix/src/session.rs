@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use neap_protocol::journal::LinkId;
 use neap_protocol::text::{Name, Text};
 use neap_protocol::transport::{
     CloseCode, CloseReason, Closed, Peer, ReceiveHalf, SendError, SendHalf, Session,
@@ -47,27 +48,34 @@ async fn say_hello(path: &Path, name: &Name, token: &Token) -> Result<UnixSessio
     let _ = wire.write(&hello(name, token), &[]).await;
     let mut decoder = Decoder::default();
     let answer = wire.next(&mut decoder).await.map_err(|closed| silent(closed.to_string()))?;
-    let peer = parse_welcome(answer, path)?;
-    Ok(UnixSession::new(wire, decoder, peer))
+    let (peer, link) = parse_welcome(answer, path)?;
+    Ok(UnixSession::new(wire, decoder, peer, link))
 }
 
 /// A session over a Unix socket.
 #[derive(Debug)]
 pub struct UnixSession {
     peer: Peer,
+    link: LinkId,
     send: UnixSend,
     receive: UnixReceive,
 }
 
 impl UnixSession {
     /// `decoder` has what arrived after the first words.
-    pub(crate) fn new(wire: Wire, decoder: Decoder, peer: Peer) -> Self {
+    pub(crate) fn new(wire: Wire, decoder: Decoder, peer: Peer, link: LinkId) -> Self {
         let wire = Arc::new(wire);
         Self {
             peer,
+            link,
             send: UnixSend { wire: Arc::clone(&wire), finished: false, torn: false },
             receive: UnixReceive { wire, decoder, ended: None },
         }
+    }
+
+    /// What both ends can call this session, and no other has.
+    pub fn link(&self) -> LinkId {
+        self.link
     }
 }
 

@@ -16,9 +16,13 @@ pub struct Up {
     /// Directory for settings, certificates, logs and data; made where there is none
     #[arg(long, value_name = "D", default_value = ".neap")]
     pub dir: PathBuf,
+    /// Record every node and every executor, each in a file of its own in DIR, for `neap-model replay`
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
 }
 
 pub(super) const UP_EXAMPLES: &str = examples! {
+    "With journals of every node, to replay", "neap up --journal journals";
     "A master and three slaves, until Ctrl-C; other commands find it from here", "neap up";
     "Ten slaves, elsewhere", "neap up --slaves 10 --dir /tmp/cluster";
 };
@@ -29,9 +33,13 @@ pub struct Demo {
     /// Directory whose files are indexed [default: neap's own source tree]
     #[arg(value_name = "DIR")]
     pub files: Option<PathBuf>,
+    /// Record every node and every executor, each in a file of its own in DIR, for `neap-model replay`
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
 }
 
 pub(super) const DEMO_EXAMPLES: &str = examples! {
+    "With journals of every node, to replay", "neap demo --journal journals";
     "Index neap's own sources while slaves are drained, revoked from and lost", "neap demo";
     "The same with files of yours", "neap demo /usr/share/doc";
 };

@@ -1,5 +1,6 @@
 //! Commands about tasks.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
@@ -36,6 +37,12 @@ pub struct Run {
     /// Set a variable in the tasks' environment; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<Variable>,
+    /// Record every input of the framework in FILE, for `neap-model replay`
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+    /// Write what came of each input whole, and not as a digest: a larger journal, which shows more
+    #[arg(long, requires = "journal")]
+    pub journal_effects: bool,
     /// The command and its arguments; no shell reads them
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<String>,

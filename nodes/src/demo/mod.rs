@@ -19,6 +19,7 @@ use crate::cli::nodes::Demo;
 use crate::config::{Connection, Loaded};
 use crate::exit::Exit;
 use crate::framework::{self, Settings};
+use crate::journal;
 use crate::operator::Client;
 use crate::output::{Failure, Printer};
 use crate::shutdown::Signals;
@@ -55,7 +56,7 @@ pub fn main(args: &Demo, printer: &mut Printer) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::because("start the runtime", &error))?;
-    let outcome = runtime.block_on(run(&files, work.path(), printer));
+    let outcome = runtime.block_on(run(&files, work.path(), args.journal.as_deref(), printer));
     drop(runtime);
     let begun = outcome?;
     every_file_once(&files, &work.path().join("index"))?;
@@ -66,9 +67,14 @@ pub fn main(args: &Demo, printer: &mut Printer) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-async fn run(files: &[PathBuf], work: &Path, printer: &mut Printer) -> Result<Instant, Failure> {
+async fn run(
+    files: &[PathBuf],
+    work: &Path,
+    journals: Option<&Path>,
+    printer: &mut Printer,
+) -> Result<Instant, Failure> {
     let mut signals = Signals::new().map_err(|error| Failure::because("listen for signals", &error))?;
-    let place = Place::prepare(&work.join("cluster"), SLAVES, |config| {
+    let place = Place::prepare(&work.join("cluster"), SLAVES, journals, |config| {
         config.slave.cpus = "2".parse::<Cpus>().ok();
         config.slave.mem = "1G".parse::<ByteSize>().ok();
     })?;
@@ -105,7 +111,8 @@ async fn play(
     ))?;
     let mut batch = start_batch(files, work, place)?;
     let connection = settings.framework(&Default::default())?;
-    let stubborn = std::thread::spawn(move || ignore_inverse_offers(connection));
+    let journal = journal::Options::of(place.journal(story::STUBBORN), false);
+    let stubborn = std::thread::spawn(move || ignore_inverse_offers(connection, journal));
     let mut story = Story::new(SHARDS);
     let mut batch_ended = false;
     while !(batch_ended && story.is_told()) {
@@ -167,6 +174,9 @@ fn start_batch(files: &[PathBuf], work: &Path, place: &Place) -> Result<Child, F
         "--kill-grace",
         "200ms",
     ]);
+    if let Some(journal) = place.journal("indexer") {
+        command.arg("--journal").arg(journal);
+    }
     command.args(["--instances", &SHARDS.to_string(), "--cpus", "0.5", "--mem", "64M", "--"]);
     command.arg(&neap).arg("index").arg("--dir").arg(&dir).args(["--pace-ms", &pace.to_string()]);
     command.stdin(std::process::Stdio::null()).kill_on_drop(true);
@@ -174,14 +184,14 @@ fn start_batch(files: &[PathBuf], work: &Path, place: &Place) -> Result<Child, F
     command.spawn().map_err(because)
 }
 
-fn ignore_inverse_offers(connection: Connection) -> Result<(), Failure> {
+fn ignore_inverse_offers(connection: Connection, journal: Option<journal::Options>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::because("start the runtime", &error))?;
     let name = Name::new(story::STUBBORN).map_err(|error| Failure::because("name a framework", &error))?;
     let config = neap_protocol::framework::Config::new(name.clone());
-    let settings = Settings { connection, config, state: None };
+    let settings = Settings { connection, config, state: None, journal };
     runtime.block_on(framework::run(&mut Stubborn::new(name), settings)).map(drop)
 }
 

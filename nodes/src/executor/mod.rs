@@ -23,6 +23,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::driver::Timers;
 use crate::exit::Exit;
+use crate::journal::{self, Journal};
 use crate::log;
 use crate::output::{Color, Failure, Format};
 
@@ -38,6 +39,9 @@ pub const NAME_ENV: &str = "NEAP_EXECUTOR_NAME";
 pub const TOKEN_ENV: &str = "NEAP_EXECUTOR_TOKEN";
 /// The environment variable of how long an executor goes on without its slave, in milliseconds (R28).
 pub const RECOVERY_ENV: &str = "NEAP_EXECUTOR_RECOVERY_MS";
+
+/// The environment variable of the file that the executor's machine is recorded in, if it is.
+pub const JOURNAL_ENV: &str = "NEAP_EXECUTOR_JOURNAL";
 
 /// How long the slave may take to answer a hello, or to read a frame.
 const SLAVE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,7 +79,15 @@ pub fn run(socket: PathBuf) -> Result<Exit, Failure> {
     let recovery = variable(RECOVERY_ENV)?.parse().map_err(|error| not_by_slave(RECOVERY_ENV, &error))?;
     let config = Config { recovery_timeout: Millis(recovery) };
     let terminated = termination().map_err(|error| Failure::because("listen for SIGTERM", &error))?;
+    let file = std::env::var_os(JOURNAL_ENV).map(PathBuf::from);
+    let options = file.map(|file| journal::Options { file, effects: false });
+    let journal = Journal::open::<Executor>(options.as_ref(), &name, &config).unwrap_or_else(|error| {
+        // Nobody is there who could name another file: the task is worth more.
+        tracing::error!(%error, "the executor is not recorded");
+        Journal::off()
+    });
     let driver = Driver {
+        journal,
         machine: Executor::new(),
         config,
         outbox: Outbox::new(),
@@ -120,6 +132,7 @@ struct Identity {
 }
 
 struct Driver {
+    journal: Journal,
     machine: Executor,
     config: Config,
     outbox: Outbox<Effect>,
@@ -183,6 +196,7 @@ impl Driver {
             Ok(client) => {
                 self.sessions += 1;
                 let session = SessionId(self.sessions);
+                self.journal.session(session, Some(client.link()));
                 self.client = Some((session, client));
                 self.input(Input::Opened { session });
             }
@@ -240,7 +254,9 @@ impl Driver {
     fn input(&mut self, input: Input) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
+            self.journal.input(&input);
             self.machine.handle(&self.config, input, &mut self.outbox);
+            self.journal.effects(self.outbox.as_slice());
             let effects: Vec<Effect> = self.outbox.drain().collect();
             for effect in effects {
                 inputs.splice(0..0, self.take(effect));

@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Connection;
 use crate::driver::{Timers, jittered};
+use crate::journal::{self, Journal};
 use crate::output::Failure;
 use crate::sessions::{News, Sessions};
 use crate::shutdown::{Signal, Signals};
@@ -165,6 +166,8 @@ pub struct Settings {
     /// A file for its id and task numbers, so that a later process is the same framework (R14); `None` for a
     /// framework that does not outlive its process.
     pub state: Option<PathBuf>,
+    /// Where its machine is recorded, if it is.
+    pub journal: Option<journal::Options>,
 }
 
 /// How a framework's run ended.
@@ -187,14 +190,18 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
     let identity = &settings.connection.identity;
     let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key)
         .map_err(|error| Failure::because("use the framework's certificate", &error))?;
+    crate::pki::speaks_as(&credentials, Role::Framework, &identity.cert)?;
     let local = SocketAddr::new(crate::slave::local(settings.connection.masters[0]), 0);
     let endpoint = Endpoint::bind(local, &credentials, &Default::default())
         .map_err(|error| Failure::because("open the framework's network", &error))?;
     let kept = Kept::load(settings.state.as_deref())?;
+    let journal =
+        Journal::open::<Framework>(settings.journal.as_ref(), &settings.config.name, &settings.config)?;
     let (events, mut happened) = mpsc::channel(EVENTS_MAX);
     let mut runner = Runner {
         scheduler,
         machine: Framework::new(),
+        journal,
         settings,
         endpoint: endpoint.clone(),
         events,
@@ -240,6 +247,7 @@ enum Alarm {
 struct Runner<'s, S> {
     scheduler: &'s mut S,
     machine: Framework,
+    journal: Journal,
     settings: Settings,
     endpoint: Endpoint,
     events: mpsc::Sender<Happened>,
@@ -270,15 +278,16 @@ impl<S: Scheduler> Runner<'_, S> {
 
     fn happen(&mut self, happened: Happened) -> Result<(), Failure> {
         match happened {
-            Happened::Input(input) => {
-                if let Input::Closed { session } = &input {
-                    self.sessions.forget(*session);
-                }
-                self.input(input)
-            }
+            // What a session brings that the machine has closed, or knows to be closed, is for nobody.
+            Happened::Input(Input::Closed { session }) if !self.sessions.forget(session) => Ok(()),
+            Happened::Input(Input::Master { session, .. }) if !self.sessions.is_open(session) => Ok(()),
+            Happened::Input(input) => self.input(input),
             Happened::Master(quic) => {
                 self.session += 1;
                 let session = SessionId(self.session);
+                if self.journal.is_on() {
+                    self.journal.session(session, quic.link());
+                }
                 self.sessions.open(session, quic, self.events.clone(), |news| {
                     Happened::Input(match news {
                         News::Said(session, message) => Input::Master { session, message },
@@ -316,7 +325,9 @@ impl<S: Scheduler> Runner<'_, S> {
 
     fn inputs(&mut self, mut inputs: VecDeque<Input>) -> Result<(), Failure> {
         while let Some(input) = inputs.pop_front() {
+            self.journal.input(&input);
             self.machine.handle(&self.settings.config, input, &mut self.outbox);
+            self.journal.effects(self.outbox.as_slice());
             let effects: Vec<Effect> = self.outbox.drain().collect();
             for effect in effects {
                 inputs.extend(self.take(effect)?);
@@ -329,7 +340,9 @@ impl<S: Scheduler> Runner<'_, S> {
         match effect {
             Effect::Connect { leader } => self.connect(leader),
             Effect::ToMaster { session, message } => {
-                let _ended = self.sessions.say(session, &message);
+                if !self.sessions.say(session, &message) {
+                    return Ok(VecDeque::from([Input::Closed { session }]));
+                }
             }
             Effect::Close { session, reason } => self.sessions.close(session, reason),
             Effect::SetTimer { timer: timer @ Timer::Connect, when } => {

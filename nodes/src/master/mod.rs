@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use neap_protocol::codec;
 use neap_protocol::ids::{Epoch, SessionId};
 use neap_protocol::master::{Config, Effect, Input, Master, Remembered, Timer};
-use neap_protocol::message::{Answer, Event, MasterToOperator, Page, Refusal};
+use neap_protocol::message::{Answer, Event, MasterToOperator, Page, ReceiptLine, Refusal};
 use neap_protocol::outbox::Outbox;
 use neap_protocol::time::Millis;
 use neap_protocol::transport::{CloseCode, CloseReason, Peer, Role, Session};
@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config;
 use crate::driver::{self, Timers};
 use crate::exit::Exit;
+use crate::journal::{self, Journal, JournalError};
 use crate::output::Failure;
 use crate::sessions::{News as Said, Sessions};
 use crate::shutdown::{Signal, Signals};
@@ -63,6 +64,8 @@ pub struct Settings {
     pub waiting_bytes_max: usize,
     /// How many ended tasks are remembered, and how many events.
     pub history_max: usize,
+    /// Where its machine is recorded, if it is.
+    pub journal: Option<journal::Options>,
 }
 
 impl Settings {
@@ -87,6 +90,7 @@ impl Settings {
             transport: neap_transport_quic::Settings::default(),
             waiting_bytes_max: 16 << 20,
             history_max: 10_000,
+            journal: config.journal.clone(),
         })
     }
 }
@@ -122,6 +126,9 @@ pub enum MasterError {
     /// Its address cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Its journal cannot be had.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Its registry cannot be had.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -182,6 +189,8 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) -> Result<(), MasterError> {
     let store = Store::open(&settings.data)?;
+    let name = &settings.credentials.peer().name;
+    let journal = Journal::open::<Master>(settings.journal.as_ref(), name, &settings.machine)?;
     let endpoint = Endpoint::bind(settings.listen, &settings.credentials, &settings.transport)?;
     let system = |what| move |source| MasterError::System { what, source };
     let address = endpoint.local_address().map_err(system("learn the port"))?;
@@ -193,6 +202,7 @@ pub async fn run(
     let mut dispatcher = Dispatcher {
         master: Master::new(),
         config: settings.machine,
+        journal,
         outbox: Outbox::new(),
         timers: Timers::new(),
         sessions: Sessions::bounded(settings.waiting_bytes_max),
@@ -228,6 +238,7 @@ pub async fn run(
 struct Dispatcher {
     master: Master,
     config: Config,
+    journal: Journal,
     outbox: Outbox<Effect>,
     timers: Timers<Timer>,
     sessions: Sessions,
@@ -304,6 +315,9 @@ impl Dispatcher {
         let id = self.last_session;
         let peer = session.peer().clone();
         tracing::debug!(session = %id, %peer, address = %session.remote_address(), "session opened");
+        if self.journal.is_on() {
+            self.journal.session(id, session.link());
+        }
         let news = self.news.clone();
         match peer.role {
             Role::Slave => self.sessions.open(id, session, news, News::Slave),
@@ -347,7 +361,9 @@ impl Dispatcher {
         while let Some(input) = self.inputs.pop_front() {
             tracing::trace!(?input, "input");
             let mut outbox = std::mem::take(&mut self.outbox);
+            self.journal.input(&input);
             self.master.handle(&self.config, input, &mut outbox);
+            self.journal.effects(outbox.as_slice());
             for effect in outbox.drain() {
                 tracing::trace!(?effect, "effect");
                 self.carry_out(effect);
@@ -396,7 +412,7 @@ impl Dispatcher {
 
     /// Answers an operator. A page that is larger than a frame is cut: what is left comes with the next one.
     fn answer(&mut self, session: SessionId, mut message: MasterToOperator) {
-        while let Err(codec::EncodeError::TooLarge { .. }) = codec::encode(&message) {
+        while codec::encode(&message).is_err() {
             if !cut(&mut message) {
                 break;
             }
@@ -428,7 +444,7 @@ impl Dispatcher {
     }
 }
 
-/// Halves the page of an answer. `false`: there is nothing to halve.
+/// Halves the page of an answer, or shortens a receipt. `false`: there is nothing to leave out.
 fn cut(message: &mut MasterToOperator) -> bool {
     fn halve<T>(page: &mut Page<T>) -> bool {
         let half = page.items.len() / 2;
@@ -455,8 +471,8 @@ fn cut(message: &mut MasterToOperator) -> bool {
         | Answer::Plan(_)
         | Answer::Watching
         | Answer::Status(_)
-        | Answer::Drain(_)
-        | Answer::Receipt(_) => false,
+        | Answer::Drain(_) => false,
+        Answer::Receipt(lines) => ReceiptLine::fit(lines),
     }
 }
 

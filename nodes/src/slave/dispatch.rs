@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::logs::{Logs, Question};
 use super::trees::Nursery;
 use crate::driver::{Timers, jittered};
+use crate::journal::Journal;
 use crate::sessions::{News, Sessions};
 use crate::shutdown::{Signal, Signals};
 
@@ -54,6 +55,7 @@ pub(super) enum Event {
 pub(super) struct Dispatcher {
     pub(super) machine: Slave,
     pub(super) config: Config,
+    pub(super) journal: Journal,
     pub(super) masters: Vec<SocketAddr>,
     pub(super) endpoint: Endpoint,
     pub(super) socket: Listener,
@@ -196,6 +198,9 @@ impl Dispatcher {
     fn master_opened(&mut self, quic: QuicSession) -> Option<u8> {
         let session = self.next_session();
         tracing::info!(master = %quic.peer(), %session, "connected");
+        if self.journal.is_on() {
+            self.journal.session(session, quic.link());
+        }
         self.state.sessions.open(session, quic, self.events.clone(), |news| {
             Event::Input(match news {
                 News::Said(session, message) => Input::Master { session, message },
@@ -216,6 +221,7 @@ impl Dispatcher {
         }
         let session = self.next_session();
         self.state.owners.insert(session, executor);
+        self.journal.session(session, Some(unix.link()));
         self.state.sessions.open(session, unix, self.events.clone(), |news| {
             Event::Input(match news {
                 News::Said(session, message) => Input::Executor { session, message },
@@ -261,7 +267,9 @@ impl Dispatcher {
         let mut exit = None;
         while let Some(input) = inputs.pop_front() {
             tracing::trace!(?input, "input");
+            self.journal.input(&input);
             self.machine.handle(&self.config, input, &mut self.state.outbox);
+            self.journal.effects(self.state.outbox.as_slice());
             let effects: Vec<Effect> = self.state.outbox.drain().collect();
             for effect in effects {
                 if let Effect::Exit { code } = effect {

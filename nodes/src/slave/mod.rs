@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{ProcessTrees, Slave as Settings};
 use crate::exit::Exit;
+use crate::journal::Journal;
 use crate::output::{Failure, Printer};
 use crate::shutdown::Signals;
 
@@ -157,16 +158,19 @@ async fn assemble(
     let admitted = Admitted::default();
     let path = data.join("executor.sock");
     let knows = admitted.clone();
-    let socket = Listener::bind(&path, name, move |name, token| knows.knows(name, token))
+    let socket = Listener::bind(&path, name.clone(), move |name, token| knows.knows(name, token))
         .map_err(|error| Failure::because("listen for executors", &error))?;
     let program = std::env::current_exe()
         .map_err(|error| Failure::because("find this program, which is the built-in executor", &error))?;
+    let journals = settings.journal_executors.as_deref().map(make_journals).transpose()?;
+    let journals = journals.map(|directory| (directory, name.clone()));
     let nursery = Nursery {
         trees,
         program,
         sandboxes,
         socket: path,
         recovery_timeout: Millis(settings.recovery_timeout.as_millis()),
+        journals,
         admitted,
         living: Default::default(),
     };
@@ -175,9 +179,11 @@ async fn assemble(
         unregister_timeout: Millis(settings.unregister_timeout.as_millis()),
         ..Config::new(resources(settings), Text::from(address.to_string()))
     };
+    let journal = Journal::open::<Machine>(settings.journal.as_ref(), &name, &config)?;
     let dispatcher = Dispatcher {
         machine: Machine::new(),
         config,
+        journal,
         masters: settings.masters.clone(),
         endpoint,
         socket,
@@ -217,6 +223,16 @@ fn make(data: &Path) -> Result<std::path::PathBuf, Failure> {
     made.map_err(|error| {
         Failure::new(Exit::Failed, format!("failed to use the data directory {}: {error}", data.display()))
             .help("let this user write there, or name another (--data DIR)")
+    })
+}
+
+/// The directory of executors' journals, by a path that holds in any sandbox.
+fn make_journals(wanted: &Path) -> Result<std::path::PathBuf, Failure> {
+    let made = fs::create_dir_all(wanted).and_then(|()| wanted.canonicalize());
+    made.map_err(|error| {
+        let what = format!("failed to use {} for executors' journals: {error}", wanted.display());
+        Failure::new(Exit::Failed, what)
+            .help("let this user write there, or name another directory (--journal-executors DIR)")
     })
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::dispatch::Event;
 use super::sandboxes::Sandboxes;
-use crate::executor::{NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
+use crate::executor::{JOURNAL_ENV, NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
 
 /// How long after a refused kill or wait it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -49,6 +49,8 @@ pub(super) struct Nursery {
     pub(super) sandboxes: Sandboxes,
     pub(super) socket: PathBuf,
     pub(super) recovery_timeout: Millis,
+    /// The directory of its executors' journals, if they are recorded, and this slave's name.
+    pub(super) journals: Option<(PathBuf, Name)>,
     pub(super) admitted: Admitted,
     pub(super) living: BTreeMap<ExecutorId, Tree>,
 }
@@ -110,6 +112,10 @@ impl Nursery {
             .variable(NAME_ENV, executor.to_string())
             .variable(TOKEN_ENV, token.to_hex())
             .variable(RECOVERY_ENV, self.recovery_timeout.0.to_string());
+        if let Some((directory, slave)) = &self.journals {
+            let file = directory.join(format!("{slave}.{executor}.journal"));
+            command = command.variable(JOURNAL_ENV, file);
+        }
         command.stdout = Output::File("executor.stdout".into());
         command.stderr = Output::File("executor.stderr".into());
         Ok(command)

@@ -170,6 +170,7 @@ async fn who_does_not_read_is_let_go() {
         transport: neap_transport_quic::Settings::default(),
         waiting_bytes_max: 32,
         history_max: 1,
+        journal: None,
     };
     let (ready, leading) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();

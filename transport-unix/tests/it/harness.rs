@@ -72,9 +72,9 @@ impl Harness for Unix {
         let mut stream = UnixStream::connect(self.path()).await.unwrap();
         stream.write_all(&hello(&self.token, b"raw")).await.unwrap();
         let session = self.accept().await.unwrap();
-        let mut welcome = [0; 9];
+        let mut welcome = [0; 17];
         stream.read_exact(&mut welcome).await.unwrap();
-        assert_eq!(&welcome, b"\0\0\0\x05web-1");
+        assert_eq!((&welcome[..4], &welcome[12..]), (&b"\0\0\0\x0d"[..], &b"web-1"[..]));
         Some((stream, session))
     }
 
@@ -116,6 +116,7 @@ fn each_end_knows_the_other() {
         let peer = |role, text| Peer { role, name: name(text) };
         assert_eq!(executor.peer(), &peer(Role::Slave, "web-1"));
         assert_eq!(accepted.peer(), &peer(Role::Executor, "default"));
+        assert_eq!(executor.link(), accepted.link());
     });
 }
 
@@ -137,7 +138,7 @@ fn a_hello_that_is_none_is_refused() {
 fn hello(token: &Token, executor: &[u8]) -> Vec<u8> {
     let hex = token.to_hex();
     let token = (0..64).step_by(2).map(|place| u8::from_str_radix(&hex[place..place + 2], 16).unwrap());
-    let body: Vec<u8> = b"neapux/1".iter().copied().chain(token).chain(executor.iter().copied()).collect();
+    let body: Vec<u8> = b"neapux/2".iter().copied().chain(token).chain(executor.iter().copied()).collect();
     let size = u32::try_from(body.len()).unwrap();
     [&size.to_be_bytes(), body.as_slice()].concat()
 }

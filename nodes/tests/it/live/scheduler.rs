@@ -62,7 +62,7 @@ impl Framework {
         let stop = Arc::<AtomicBool>::default();
         let mut relay = Relay { act, tell, stop: Arc::clone(&stop), stopping: false };
         let config = Config::new(Name::new("live").expect("a name"));
-        let settings = Settings { connection, config, state: None };
+        let settings = Settings { connection, config, state: None, journal: None };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(framework::run(&mut relay, settings))
