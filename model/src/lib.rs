@@ -6,6 +6,7 @@
 //! | [`ghost`] | what was true, whatever nodes believe |
 //! | [`properties`] | what must hold, one file each |
 //! | [`scope`], [`scopes`] | bounded worlds, by name |
+//! | [`compact`] | states as a few numbers, steps that are worked out once |
 //! | [`check`] | a scope checked by two searches, stateright and our own |
 //! | [`search`] | every state of a scope, breadth first: shortest stories, liveness |
 //! | [`simulate`] | larger worlds by chance, each the same for ever for its seed |
@@ -18,6 +19,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod compact;
 pub mod explore;
 pub mod ghost;
 pub mod mutants;
@@ -31,4 +33,5 @@ pub mod shared;
 pub mod simulate;
 pub mod story;
 pub mod table;
+mod track;
 pub mod world;
