@@ -10,17 +10,17 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use stateright::{Model, Property};
+use stateright::{Model, Path, Property};
 
 use crate::places::{PLACES, at_every_place};
 use crate::properties::{self, Kind, Mask, Seen};
 use crate::scope::Scope;
-use crate::story::{self, does, picture};
+use crate::story::{self, chart, does, picture};
 use crate::world::{Action, World};
 
-/// A scope as the explorer sees it.
+/// A scope as the explorer sees it, and the properties that it lists beside that nothing is broken.
 #[derive(Debug)]
-pub struct Explored(Arc<Scope>);
+pub struct Explored(Arc<Scope>, Vec<usize>);
 
 /// A state, and what the step to it reached.
 #[derive(Clone)]
@@ -45,9 +45,19 @@ pub fn address(port: u16) -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port))?.local_addr()
 }
 
-/// Serves the explorer until the process ends.
-pub fn serve(scope: Scope, address: SocketAddr) {
-    let _ = Explored(Arc::new(scope)).checker().serve(address);
+/// Serves the explorer until the process ends. It lists these properties, by their place in the table.
+pub fn serve(scope: Scope, properties: Vec<usize>, address: SocketAddr) {
+    let _ = Explored(Arc::new(scope), properties).checker().serve(address);
+}
+
+/// The properties in whose name a text is, by their place in the table, but for `eventually`: stateright's misses
+/// cycles.
+pub fn properties_named(text: &str) -> Vec<usize> {
+    let text = text.to_lowercase();
+    let is_meant = |property: &properties::Property| {
+        !matches!(property.kind, Kind::Eventually(_)) && property.name.to_lowercase().contains(&text)
+    };
+    (0..properties::ALL.len()).filter(|at| is_meant(&properties::ALL[*at])).collect()
 }
 
 impl Explored {
@@ -93,13 +103,20 @@ impl Model for Explored {
         Some(format!("{}\n{follows}\n{}", choice.words, picture(&self.0, &after)))
     }
 
+    fn as_svg(&self, path: Path<Shown, Choice>) -> Option<String> {
+        let actions: Vec<Action> = path.into_actions().into_iter().map(|choice| choice.action).collect();
+        // The explorer hides what is not there.
+        (!actions.is_empty()).then(|| chart(&self.0, &actions))
+    }
+
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut properties = Vec::new();
-        for (at, property) in properties::ALL.iter().enumerate() {
+        let mut properties: Vec<Property<Self>> =
+            vec![Property::always("nothing is broken", |_, state: &Shown| state.world.broken.is_empty())];
+        for at in self.1.iter().copied() {
+            let property = &properties::ALL[at];
             match property.kind {
                 Kind::Step(_) | Kind::State(_) => properties.push(Property::always(property.name, HOLDS[at])),
                 Kind::Sometimes(_) => properties.push(Property::sometimes(property.name, REACHES[at])),
-                // stateright's `eventually` misses cycles: `check` looks at these.
                 Kind::Eventually(_) => {}
             }
         }
@@ -150,5 +167,43 @@ impl fmt::Debug for Choice {
 impl PartialEq for Choice {
     fn eq(&self, other: &Self) -> bool {
         self.action == other.action
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn explored() -> Explored {
+        let properties = ["S1 ", "A TASK RUNS"].into_iter().flat_map(properties_named).collect();
+        Explored(Arc::new(crate::scopes::named("drain-now").unwrap()), properties)
+    }
+
+    #[test]
+    fn the_explorer_lists_what_was_asked_for() {
+        let listed: Vec<&str> = explored().properties().iter().map(|property| property.name).collect();
+        assert_eq!(listed, ["nothing is broken", "S1 dead-before-lost", "a task runs"]);
+        assert!(properties_named("L1 ").is_empty());
+    }
+
+    #[test]
+    fn a_step_is_shown_in_words() {
+        let explored = explored();
+        let first = explored.init_states().remove(0);
+        let mut choices = Vec::new();
+        explored.actions(&first, &mut choices);
+        let choice = choices.remove(0);
+        assert_eq!(explored.format_action(&choice), "a connects to m1");
+        let shown = explored.format_step(&first, choice.clone()).unwrap();
+        assert!(shown.starts_with("a connects to m1\n    a \u{2192} m1: register me as new"), "{shown}");
+        let after = explored.next_state(&first, choice).unwrap();
+        assert!(shown.ends_with(&format!("\n\n{after:?}")), "{shown}");
+    }
+
+    #[test]
+    fn an_address_that_is_taken_is_not_had() {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        assert!(address(taken.local_addr().unwrap().port()).is_err());
+        assert_ne!(address(0).unwrap().port(), 0);
     }
 }

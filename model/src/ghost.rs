@@ -1,6 +1,6 @@
 //! What was true, whatever the nodes believe: what schedulers were told, what ran, what was promised.
 
-use neap_protocol::ids::{DrainId, InverseOfferId, SlaveId, TaskId};
+use neap_protocol::ids::{DrainId, Epoch, InverseOfferId, SlaveId, TaskId};
 use neap_protocol::map::{Map, Set};
 use neap_protocol::task::TaskState;
 
@@ -9,10 +9,10 @@ use neap_protocol::task::TaskState;
 pub struct Ghost {
     /// The last state of each task that a scheduler's callback was told.
     pub told: Map<TaskId, TaskState>,
-    /// The number of the last update of each task that a scheduler's callback was told.
+    /// The number of the last update of each task that a scheduler's callback was told, until it is told the end.
     pub heard: Map<TaskId, u32>,
-    /// Tasks that a master has sent to a slave.
-    pub launched: Map<TaskId, SlaveId>,
+    /// Tasks that a master has sent to a slave: to which, and in which epoch.
+    pub launched: Map<TaskId, (SlaveId, Epoch)>,
     /// Tasks of which a process was started.
     pub ran: Set<TaskId>,
     /// Tasks that are over, by the word of the slave that had them.

@@ -8,10 +8,10 @@
 //! | [`scope`], [`scopes`] | bounded worlds, by name |
 //! | [`check`] | a scope checked by two searches, stateright and our own |
 //! | [`search`] | every state of a scope, breadth first: shortest stories, liveness |
-//! | [`replay`] | what real nodes recorded, through the same machines once more |
 //! | [`simulate`] | larger worlds by chance, each the same for ever for its seed |
 //! | [`explore`] | a scope in stateright's explorer, in a browser |
 //! | [`table`] | which property guards what, in which scopes, over how many states |
+//! | [`replay`] | what real nodes recorded, through the same machines once more |
 //! | [`cli`] | the command line: `check` and others |
 //! | [`story`] | a counterexample as people read it |
 

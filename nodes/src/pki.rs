@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use neap_protocol::transport::Role;
+use neap_transport_quic::Credentials;
 use neap_transport_quic::certificates::{Authority, PkiError};
 use serde::Serialize;
 
@@ -21,6 +23,21 @@ pub fn main(command: PkiCommand, printer: &mut Printer) -> Result<Exit, Failure>
         PkiCommand::Issue(args) => printer.one(&issue(&args)?)?,
     }
     Ok(Exit::Success)
+}
+
+/// Refuses to speak with a certificate of another role before a master does: it would only hear nonsense.
+///
+/// # Errors
+/// [`Failure`] names the file and the cure.
+pub fn speaks_as(credentials: &Credentials, role: Role, file: &Path) -> Result<(), Failure> {
+    let peer = credentials.peer();
+    if peer.role == role {
+        return Ok(());
+    }
+    let message =
+        format!("the certificate {} is of {peer}, and this needs one of the role {role}", file.display());
+    Err(Failure::new(Exit::Usage, message)
+        .help(format!("`neap pki issue --role {role} --name NAME` makes one, for --cert and --key")))
 }
 
 fn init(args: &Init) -> Result<Made, Failure> {

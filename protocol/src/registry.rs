@@ -211,12 +211,14 @@ pub enum Operation {
         /// What.
         answer: InverseAnswer,
     },
-    /// Everything came back, or the deadline passed.
+    /// The deadline passed.
     AdvanceInverseOffer {
         /// Which.
         id: InverseOfferId,
         /// To where.
         stage: InverseStage,
+        /// The deadline that passed: it may have been moved before this is durable (R22).
+        deadline: Moment,
     },
     /// It is over.
     CloseInverseOffer {
@@ -346,10 +348,12 @@ impl Registry {
                 record.answer = Some(answer.clone());
                 Ok(Applied::Done { changed })
             }
-            Operation::AdvanceInverseOffer { id, stage } => {
+            Operation::AdvanceInverseOffer { id, stage, deadline } => {
                 let record = self.inverse_offer_mut(*id)?;
-                let changed = record.stage < *stage;
-                record.stage = record.stage.max(*stage);
+                let changed = record.stage < *stage && record.deadline == *deadline;
+                if changed {
+                    record.stage = *stage;
+                }
                 Ok(Applied::Done { changed })
             }
             Operation::CloseInverseOffer { id, .. } => {

@@ -280,6 +280,28 @@ pub struct Ending {
     pub unseen: Text,
 }
 
+/// What an ending has in a frame beside its signals and texts, at most.
+const ENDING_SIZE: usize = 32;
+
+/// What a signal has in a frame, at most.
+const SIGNAL_SIZE: usize = 16;
+
+impl Ending {
+    /// The same in about so many bytes of a frame, where many are told together: of the signals the last ones, that is
+    /// those that ended it, and the texts cut. Whether it was seen dead is always told.
+    pub fn within(&self, room: usize) -> Self {
+        let room = room.saturating_sub(ENDING_SIZE);
+        let kept = self.signals.len().min(room / 2 / SIGNAL_SIZE);
+        let text = (room - kept * SIGNAL_SIZE) / 2;
+        Self {
+            signals: self.signals[self.signals.len() - kept..].to_vec(),
+            leader: self.leader.within(text),
+            seen_dead: self.seen_dead,
+            unseen: self.unseen.within(text),
+        }
+    }
+}
+
 /// A signal that was sent to processes of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SignalSent {

@@ -172,6 +172,12 @@ impl Text {
         Self(Some(text[..text.floor_char_boundary(TEXT_LEN_MAX)].into()))
     }
 
+    /// The text, cut at the last whole character within `len` bytes.
+    pub fn within(&self, len: usize) -> Self {
+        let text = self.as_str();
+        if text.len() <= len { self.clone() } else { Self::new(&text[..text.floor_char_boundary(len)]) }
+    }
+
     /// The text as a string.
     pub fn as_str(&self) -> &str {
         self.0.as_deref().unwrap_or("")

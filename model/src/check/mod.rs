@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::properties::{self, Kind, Mask};
 use crate::scope::Scope;
 use crate::search::{self, Found};
+use crate::story;
 use crate::world::Action;
 
 pub mod exhaust;
@@ -134,6 +135,23 @@ impl Checked {
             || self.found.broken.iter().any(|broken| !is_eventual(broken.property))
     }
 
+    /// The stories of everything that is broken.
+    pub fn stories(&self) -> String {
+        let mut text = String::new();
+        for (at, property) in properties::ALL.iter().enumerate() {
+            let Verdict::Broken(actions) = self.verdict(at) else { continue };
+            text.push('\n');
+            text.push_str(&match actions {
+                Some(actions) => story::story(&self.scope, &actions, at),
+                None => {
+                    format!("{} is broken; breadth first did not come as far as its story\n", property.name)
+                }
+            });
+            text.push('\n');
+        }
+        text
+    }
+
     /// What a property came to, by its place in the table.
     pub fn verdict(&self, at: usize) -> Verdict {
         if let Some(broken) = self.found.broken.iter().find(|broken| broken.property == at) {
@@ -164,8 +182,6 @@ mod tests {
         let reduced = |name: &str, budget: Budget| Scope { budget, ..crate::scopes::named(name).unwrap() };
         vec![
             reduced("deactivate", Budget::default()),
-            reduced("drain", Budget::default()),
-            reduced("two-masters", Budget::default()),
             reduced("drain-now", Budget::of(&[(Event::Signal, 1)])),
         ]
     }
@@ -179,7 +195,7 @@ mod tests {
         for scope in small() {
             let checked = check(&scope, limits(usize::MAX), |_| {});
             assert_eq!(checked.shortfalls, [], "{}", scope.name);
-            assert!(!checked.is_broken(), "{}", scope.name);
+            assert!(!checked.is_broken(), "{}", checked.stories());
             assert_eq!(checked.exhausted.states, checked.found.states);
             assert!(checked.found.states > 100, "{} has {} states", scope.name, checked.found.states);
             for at in 0..properties::ALL.len() {

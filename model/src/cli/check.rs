@@ -1,6 +1,7 @@
 //! `check`: every state of scopes, and whether every property holds.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use super::near;
 use crate::check::{self, Checked, Limits, Progress, Verdict};
 use crate::properties::{self, Kind};
 use crate::scope::Scope;
-use crate::table::grouped;
+use crate::table::{self, grouped, some_of};
 use crate::{scopes, story};
 
 /// What a search needs beside its states, so that the memory of a small one says nothing of a state.
@@ -49,6 +50,9 @@ pub(super) struct Args {
     /// Give a scope up, as incomplete, after so many states
     #[arg(long, value_name = "N", default_value_t = 50_000_000)]
     states_max: usize,
+    /// Fail unless this table of properties, which `properties --write` made, says what was found
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
     /// For people, or for their tools
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Output::Text)]
     output: Output,
@@ -92,7 +96,14 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Output::Text => super::say(&format!("{}{}", report.table(), report.summary(threads))),
         Output::Json => super::say(&format!("{:#}\n", report.json(threads))),
     }
-    ExitCode::from(report.exit())
+    let exit = report.exit();
+    if let (super::HELD, Some(file)) = (exit, &args.table)
+        && let Err(problem) = report.fits(file)
+    {
+        eprintln!("{} is stale: {problem}", file.display());
+        return ExitCode::from(super::STALE);
+    }
+    ExitCode::from(exit)
 }
 
 /// The scopes that are meant.
@@ -227,25 +238,7 @@ impl Row {
         for shortfall in &self.checked.shortfalls {
             text.push_str(&format!("    ! incomplete: {shortfall}\n"));
         }
-        for at in self.broken() {
-            text.push('\n');
-            match self.checked.verdict(at) {
-                Verdict::Broken(Some(actions)) => {
-                    text.push_str(&story::story(&self.checked.scope, &actions, at));
-                }
-                Verdict::Broken(None)
-                | Verdict::Held
-                | Verdict::Reached
-                | Verdict::NotReached
-                | Verdict::Unknown => {
-                    let name = properties::ALL[at].name;
-                    text.push_str(&format!(
-                        "{name} is broken; breadth first did not come as far as its story\n"
-                    ));
-                }
-            }
-            text.push('\n');
-        }
+        text.push_str(&self.checked.stories());
         text
     }
 }
@@ -304,17 +297,17 @@ impl Report {
             return format!("BROKEN in {}", broken.join(", "));
         }
         let reached = self.scopes_where(at, |verdict| *verdict == Verdict::Reached);
-        let unknown = self.scopes_where(at, |verdict| *verdict == Verdict::Unknown).len();
-        let unknown = match unknown {
+        let held = self.scopes_where(at, |verdict| *verdict == Verdict::Held).len();
+        let unknown = match self.scopes_where(at, |verdict| *verdict == Verdict::Unknown).len() {
             0 => String::new(),
-            unknown => format!(" (UNKNOWN in {unknown} of {})", self.rows.len()),
+            unknown if unknown == self.rows.len() => return "UNKNOWN".into(),
+            unknown => format!(", UNKNOWN in {unknown}"),
         };
         match properties::ALL[at].kind {
             Kind::Sometimes(_) if !reached.is_empty() => format!("reached in {}", some_of(&reached)),
             Kind::Sometimes(_) if self.whole => format!("NEVER REACHED{unknown}"),
             Kind::Sometimes(_) => format!("not reached here{unknown}"),
             Kind::Step(_) | Kind::State(_) | Kind::Eventually(_) => {
-                let held = self.scopes_where(at, |verdict| *verdict == Verdict::Held).len();
                 format!("held in {held} of {}{unknown}", self.rows.len())
             }
         }
@@ -352,6 +345,26 @@ impl Report {
             _ => text.push_str("Both agree on every state, step and verdict. Everything holds.\n"),
         }
         text
+    }
+
+    /// Whether a table of properties says what was found, of the scopes that were run.
+    fn fits(&self, file: &Path) -> Result<(), String> {
+        let text = std::fs::read_to_string(file).map_err(|error| format!("it cannot be read ({error})"))?;
+        let written = table::records(&text)?;
+        for row in &self.rows {
+            let name = row.checked.scope.name;
+            let found = table::record(&row.checked)?;
+            if written.get(name) != Some(&found) {
+                let states = grouped(found.states);
+                return Err(format!("{name} has {states} states now; read the diff of `properties --write`"));
+            }
+        }
+        match table::document(&written) == text {
+            true => Ok(()),
+            false => {
+                Err("the properties or the scopes have changed; read the diff of `properties --write`".into())
+            }
+        }
     }
 
     fn json(&self, threads: usize) -> serde_json::Value {
@@ -393,15 +406,6 @@ fn verdict_json(scope: &Scope, verdict: &Verdict) -> serde_json::Value {
             let again = actions.as_ref().and_then(|actions| story::again(scope, actions));
             serde_json::json!({ "broken": again })
         }
-    }
-}
-
-fn some_of(names: &[&str]) -> String {
-    match names {
-        [first, second, third, rest @ ..] if !rest.is_empty() => {
-            format!("{first}, {second}, {third} and {} more", rest.len())
-        }
-        names => names.join(", "),
     }
 }
 

@@ -24,6 +24,8 @@ const MISUSED: u8 = 2;
 const INCOMPLETE: u8 = 3;
 /// A `sometimes` property was reached nowhere: what passed may have passed for want of anything happening.
 const VACUOUS: u8 = 4;
+/// A table that was to say what was found says something else.
+const STALE: u8 = 5;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -31,7 +33,8 @@ Exit codes:
   1  a property is broken; its story was printed
   2  the command was not understood, or cannot be carried out
   3  incomplete: not everything was seen, or two searches differ, so that nothing was shown
-  4  vacuous: everything holds, but something that must be reachable was reached nowhere";
+  4  vacuous: everything holds, but something that must be reachable was reached nowhere
+  5  stale: a table that was to say what was found says something else";
 
 /// Checks neap's core: the machines that the nodes run, in a world of their own
 #[derive(Debug, Parser)]
@@ -62,10 +65,10 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Story(args) => story::run(&args),
         Command::Explore(args) => explore::run(&args),
         Command::Properties(args) => properties::run(&args),
-        Command::Replay(args) => replay::run(&args),
     }
 }
 

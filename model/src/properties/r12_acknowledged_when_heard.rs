@@ -17,7 +17,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     for (_, message) in seen.leader_said() {
         let Message::MasterToSlave(MasterToSlave::Acknowledge { task, number }) = message else { continue };
         let registry = &seen.after.store.registry;
-        let slave = ghost.launched.get(task);
+        let slave = ghost.launched.get(task).map(|(slave, _)| slave);
         let heard = ghost.heard.get(task).is_some_and(|heard| heard >= number);
         let over = ghost.told.get(task).is_some_and(|told| told.is_terminal());
         // Of a task that was given up, nothing is told any more but that.

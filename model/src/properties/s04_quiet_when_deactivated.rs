@@ -22,7 +22,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             return Err(format!("{} of {} goes out, which is deactivated", offer.id, offer.slave));
         }
         if let (Dialer::Slave(number), Message::MasterToSlave(MasterToSlave::Launch(spec))) = (to, message)
-            && let Some(slave) = seen.after.slave_id(number)
+            && let Some(slave) = seen.after.admitted_id(number)
             && held(slave)
         {
             return Err(format!("{} is launched on {slave}, which is deactivated", spec.id));

@@ -21,27 +21,30 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 }
 
 fn is_empty(seen: &Seen<'_>, slave: SlaveId) -> Result<(), String> {
-    let mut there = seen.after.trees.iter().filter(|tree| seen.after.slave_id(tree.slave) == Some(slave));
+    let mut there = seen.after.trees.iter().filter(|tree| seen.after.admitted_id(tree.slave) == Some(slave));
     match there.find(|tree| tree.starting || tree.is_alive()) {
         Some(tree) => Err(format!("{slave} is drained, and {} runs there", tree.id)),
         None => Ok(()),
     }
 }
 
-/// Frameworks that are gone, or that did not acknowledge for long enough, do not hold a drain up (R21).
+/// Of every end that the leader can know: of what it launched, or what the slave has told it. Frameworks that are gone,
+/// or that did not acknowledge for long enough, do not hold a drain up (R21).
 fn is_known(seen: &Seen<'_>, drain: DrainId, slave: SlaveId) -> Result<(), String> {
-    if seen.before.ghost.waited.contains_key(&drain) {
+    let ghost = &seen.before.ghost;
+    if ghost.waited.contains_key(&drain) {
         return Ok(());
     }
-    let ghost = &seen.before.ghost;
-    let frameworks = seen.after.store.registry.frameworks();
-    let mut launched = ghost.launched.iter().filter(|(_, on)| **on == slave).map(|(task, _)| task);
-    let unheard = launched.find(|task| {
+    let registry = &seen.after.store.registry;
+    let mut launched = ghost.launched.iter().filter(|(task, (on, epoch))| {
+        *on == slave && (*epoch == registry.epoch || ghost.over.contains_key(task))
+    });
+    let unheard = launched.find(|(task, _)| {
         let told = ghost.told.get(task).is_some_and(|told| told.is_terminal());
-        !told && frameworks.contains_key(&task.framework)
+        !told && registry.frameworks().contains_key(&task.framework)
     });
     match unheard {
-        Some(task) => {
+        Some((task, _)) => {
             Err(format!("{slave} is drained, and {task}'s framework does not know that it is over"))
         }
         None => Ok(()),

@@ -46,8 +46,8 @@ fn told_slave(seen: &Seen<'_>, to: Dialer, message: &MasterToSlave) -> Result<()
             Err(format!("{id} is told that it is registered, and is not in the registry"))
         }
         MasterToSlave::Unregistered => match to {
-            Dialer::Slave(number) => match seen.before.slave_id(number) {
-                Some(id) if registry.slaves().contains_key(&id) => {
+            Dialer::Slave(number) => match seen.after.admitted_id(number) {
+                Some(id) if seen.before.slave_id(number) == Some(id) => {
                     Err(format!("{id} is told that it is unregistered, and is in the registry"))
                 }
                 Some(_) | None => Ok(()),

@@ -45,7 +45,8 @@ fn is_true(seen: &Seen<'_>, update: &Update) -> Result<(), String> {
     let wrong = match update.state {
         TaskState::Finished | TaskState::Failed | TaskState::Killed => said != Some(update.state),
         TaskState::Lost if update.reason == Reason::SlaveUnregistered => {
-            said.is_some_and(|said| said != TaskState::Lost)
+            // That it was never started is kept nowhere, and may be lost with a session.
+            said.is_some_and(|said| said != TaskState::Lost && said != TaskState::Dropped)
         }
         TaskState::Staging
         | TaskState::Starting

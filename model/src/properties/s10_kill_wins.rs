@@ -5,7 +5,7 @@ use neap_protocol::message::MasterToFramework;
 use neap_protocol::task::TaskState;
 
 use super::{Kind, Property, Seen};
-use crate::world::{Happening, Message};
+use crate::world::{Event, Happening, Message};
 
 pub(super) const PROPERTY: Property =
     Property { name: "S10 kill-wins", guards: "R13", kind: Kind::Step(wrong) };
@@ -24,7 +24,11 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             Happening::MasterSaid {
                 message: Message::MasterToFramework(MasterToFramework::Update { update, .. }),
                 ..
-            } if update.state == TaskState::Dropped && seen.after.ghost.ran.contains_key(&update.task) => {
+            } if update.state == TaskState::Dropped
+                && seen.after.ghost.ran.contains_key(&update.task)
+                // Without a disk a slave may forget what it started.
+                && !seen.scope.budget.has(Event::FullDisk) =>
+            {
                 return Err(format!("{} has run, and is said never to have started", update.task));
             }
             Happening::MasterSaid { .. }

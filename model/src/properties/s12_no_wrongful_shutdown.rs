@@ -42,7 +42,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 
 /// Whether an operator has drained it now, or it is drained, and to leave then.
 fn is_to_leave(seen: &Seen<'_>, number: u8) -> bool {
-    let id = seen.after.slave_id(number);
+    let id = seen.after.admitted_id(number);
     let name = slave_name(number);
     let is_it = |slave: &SlaveRef| match slave {
         SlaveRef::Id(asked) => id == Some(*asked),

@@ -29,7 +29,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             if record.framework != task.framework {
                 return Err(format!("{task} is revoked for {id}, which asked {}", record.framework));
             }
-            if seen.after.slave_id(*number).is_some_and(|slave| slave != record.slave) {
+            if seen.after.admitted_id(*number).is_some_and(|slave| slave != record.slave) {
                 return Err(format!("{task} is revoked for {id}, which asked for {}", record.slave));
             }
         }

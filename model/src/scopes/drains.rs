@@ -119,7 +119,7 @@ pub(super) fn all() -> Vec<Scope> {
             about: "a drain whose deadline is moved, against the deadline",
             commands: vec![drain(Then::Stay), Command::ExtendDrain(DrainId(1), Millis::from_secs(60))],
             answers: false,
-            budget: Budget::of(&[(Event::Launch, 1), (Event::Finish, 1)]),
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Skew, 1)]),
             ..small()
         },
         Scope {

@@ -97,6 +97,14 @@ pub fn decode(scope: &Scope, code: &str) -> Result<Vec<Action>, CodeError> {
     }
 }
 
+/// The steps of a code, each by its place among what could happen.
+///
+/// # Errors
+/// [`CodeError::Malformed`].
+pub fn choices_of(code: &str) -> Result<Vec<usize>, CodeError> {
+    choices(code.split_once('-').ok_or(CodeError::Malformed)?.1)
+}
+
 fn push(choice: usize, steps: &mut String) -> Option<()> {
     let digit = |value: usize| DIGITS.get(value).map(|digit| char::from(*digit));
     if choice < DIGITS.len() - 1 {

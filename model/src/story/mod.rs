@@ -6,6 +6,7 @@
 //! | [`words`] | a message, a write, an answer in a sentence |
 //! | [`picture`](mod@picture) | a world at a glance |
 //! | [`code`] | a way through a scope as a short code, to replay it |
+//! | [`chart`](mod@chart) | a way as a chart: a lane for each node, an arrow for each message |
 //! | [`names`] | what nodes are called |
 
 use std::fmt::Write as _;
@@ -15,12 +16,14 @@ use crate::scope::Scope;
 use crate::scopes;
 use crate::world::{Action, Dialer, End, Happening, Link, World};
 
+pub mod chart;
 pub mod code;
 pub mod does;
 pub mod names;
 pub mod picture;
 pub mod words;
 
+pub use chart::chart;
 pub use does::does;
 pub use picture::picture;
 
@@ -206,3 +209,6 @@ fn fresh<'a, T: PartialEq>(before: &[T], after: &'a [T]) -> &'a [T] {
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("    {line}\n")).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -218,7 +218,7 @@ pub fn operation(operation: &Operation) -> String {
             InverseAnswer::Accept { .. } => format!("{id} is accepted"),
             InverseAnswer::Decline { .. } => format!("{id} is declined"),
         },
-        Operation::AdvanceInverseOffer { id, stage } => match stage {
+        Operation::AdvanceInverseOffer { id, stage, .. } => match stage {
             InverseStage::Open => format!("{id} is open"),
             InverseStage::Revoking => format!("the deadline of {id} is over: the rest is revoked"),
         },

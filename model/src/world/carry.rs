@@ -210,7 +210,7 @@ impl Step<'_> {
         let Some(key) = self.key_at_master(number, session) else { return };
         let epoch = self.world.masters[usize::from(number)].epoch;
         self.link(key, |link| link.epoch = epoch);
-        self.remember_order(key.0, &message);
+        self.remember_order(epoch, key.0, &message);
         self.happenings.push(Happening::MasterSaid {
             master: number,
             epoch,
@@ -221,12 +221,14 @@ impl Step<'_> {
     }
 
     /// What a master's word makes true.
-    fn remember_order(&mut self, to: Dialer, message: &Message) {
+    fn remember_order(&mut self, epoch: Epoch, to: Dialer, message: &Message) {
         let (Dialer::Slave(slave), Message::MasterToSlave(message)) = (to, message) else { return };
         match message {
             MasterToSlave::Launch(spec) => {
-                if let Some(id) = self.world.slave_id(slave) {
-                    self.world.ghost.edit().launched.insert(spec.id, id);
+                // A deposed leader may launch on a slave that is removed since: it comes to nothing.
+                let id = self.world.admitted_id(slave).or(self.world.slave_id(slave));
+                if let Some(id) = id {
+                    self.world.ghost.edit().launched.insert(spec.id, (id, epoch));
                 }
             }
             MasterToSlave::Leave => {
@@ -472,7 +474,10 @@ impl Step<'_> {
         if let Some((task, number_of_update, state)) = handled {
             let ghost = self.world.ghost.edit();
             ghost.told.insert(task, state);
-            ghost.heard.insert(task, number_of_update);
+            match state.is_terminal() {
+                true => ghost.heard.remove(&task),
+                false => ghost.heard.insert(task, number_of_update),
+            };
             let input = framework::Input::Handled { task, number: number_of_update };
             self.next.push_back(Next::Framework(number, input));
         }

@@ -106,6 +106,11 @@ impl World {
         node.machine.as_ref().map_or(node.disk.id, |machine| machine.id())
     }
 
+    /// The id of a slave, by what is durable at its master.
+    pub fn admitted_id(&self, number: u8) -> Option<SlaveId> {
+        self.store.registry.slave_named(&slave_name(number))
+    }
+
     /// Whether a process of a task, or of its executor, lives anywhere.
     pub fn is_alive(&self, task: TaskId) -> bool {
         self.trees.iter().any(|tree| tree.hosted.contains(&task) && tree.is_alive())

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ use crate::config::Connection;
 use crate::driver;
 use crate::exit::Exit;
 use crate::journal;
-use crate::output::{Failure, Printer, clock};
+use crate::output::{Failure, Printer, clock, counted};
 use crate::shutdown::Signal;
 
 /// How often an instance of a batch may fail.
@@ -45,6 +45,8 @@ const RESTART_MAX: Duration = Duration::from_secs(30);
 const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
 /// For how long what is not needed need not be offered again.
 const FILTER: Millis = Millis::from_secs(5);
+/// How long instances wait for an offer before that is said.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long after a signal a master may take to tear the framework down.
 const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -66,6 +68,9 @@ pub fn run(run: Run, connection: Connection, printer: Printer) -> Result<Exit, F
 /// What takes each update: a printer, or a test.
 trait Report {
     fn report(&mut self, line: Line) -> io::Result<()>;
+
+    /// For a person who waits.
+    fn note(&mut self, text: &str) -> io::Result<()>;
 }
 
 struct PrintUpdates(Printer);
@@ -73,6 +78,11 @@ struct PrintUpdates(Printer);
 impl Report for PrintUpdates {
     fn report(&mut self, line: Line) -> io::Result<()> {
         self.0.one(&line)
+    }
+
+    fn note(&mut self, text: &str) -> io::Result<()> {
+        // On stdout there are only updates.
+        writeln!(io::stderr(), "{text}")
     }
 }
 
@@ -125,6 +135,9 @@ struct Instances {
     report: Box<dyn Report>,
     failed_output: Option<Failure>,
     suppressed: bool,
+    /// Since when there are instances for which no offer came, and whether that was said.
+    hungry: Option<(Instant, bool)>,
+    last_failed: Option<TaskId>,
     /// By when a leader must be reached, or a teardown done.
     limit: Option<Instant>,
     timeout: Duration,
@@ -186,6 +199,8 @@ impl Instances {
             report,
             failed_output: None,
             suppressed: false,
+            hungry: None,
+            last_failed: None,
             limit: None,
             timeout,
             subscribed: false,
@@ -224,10 +239,18 @@ impl Instances {
             End::TornDown => match (count(Stage::GivenUp), count(Stage::Wanted)) {
                 (0, 0) => Ok(Exit::Success),
                 (0, wanted) => {
-                    Err(Failure::new(Exit::Failed, format!("{wanted} instances had not succeeded")))
+                    let wanted = counted(wanted as u64, "instance");
+                    Err(Failure::new(
+                        Exit::Failed,
+                        format!("it was told to end before {wanted} had succeeded"),
+                    ))
                 }
-                (failed, _) => Err(Failure::new(Exit::Failed, format!("{failed} instances failed for good"))
-                    .help("`neap logs TASK` shows what a task wrote")),
+                (failed, _) => {
+                    let message = format!("{} failed for good", counted(failed as u64, "instance"));
+                    let last = self.last_failed.map_or_else(|| "TASK".to_owned(), |task| task.to_string());
+                    let help = format!("`neap logs {last}` shows what it wrote");
+                    Err(Failure::new(Exit::Failed, message).help(help))
+                }
             },
         }
     }
@@ -271,6 +294,31 @@ impl Instances {
             driver.suppress();
         }
         self.suppressed = !hungry;
+        self.say_hungry(driver, now);
+    }
+
+    /// Says once that instances wait for offers, and what for: one that asks for more than there is waits for ever.
+    fn say_hungry(&mut self, driver: &mut Driver, now: Instant) {
+        let waiting = if self.subscribed { self.wanted().len() } else { 0 };
+        if waiting == 0 {
+            self.hungry = None;
+            return;
+        }
+        let (since, said) = *self.hungry.get_or_insert((now, false));
+        if said {
+            return;
+        }
+        if now < since + PATIENCE {
+            return driver.wake_at(since + PATIENCE);
+        }
+        self.hungry = Some((since, true));
+        let (count, needs) = (counted(waiting as u64, "instance"), &self.task.resources);
+        let text = format!(
+            "still waiting for an offer for {count}: each needs {needs} on one slave; `neap slaves` lists what there is"
+        );
+        if let Err(error) = self.report.note(&text) {
+            tracing::debug!(%error, "nobody reads notes");
+        }
     }
 
     fn stop(&mut self, driver: &mut Driver) {
@@ -323,6 +371,7 @@ impl Instances {
             return;
         }
         instance.failures += 1;
+        self.last_failed = Some(update.task);
         let delay = RESTART_MIN * 2u32.saturating_pow(instance.failures.min(16) - 1);
         instance.not_before = Instant::now() + delay.min(RESTART_MAX);
         if !self.service && (instance.failures >= TRIES_MAX || by_operator) {

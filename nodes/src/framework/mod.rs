@@ -190,6 +190,7 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
     let identity = &settings.connection.identity;
     let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key)
         .map_err(|error| Failure::because("use the framework's certificate", &error))?;
+    crate::pki::speaks_as(&credentials, Role::Framework, &identity.cert)?;
     let local = SocketAddr::new(crate::slave::local(settings.connection.masters[0]), 0);
     let endpoint = Endpoint::bind(local, &credentials, &Default::default())
         .map_err(|error| Failure::because("open the framework's network", &error))?;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use neap_protocol::codec;
 use neap_protocol::ids::{Epoch, SessionId};
 use neap_protocol::master::{Config, Effect, Input, Master, Remembered, Timer};
-use neap_protocol::message::{Answer, Event, MasterToOperator, Page, Refusal};
+use neap_protocol::message::{Answer, Event, MasterToOperator, Page, ReceiptLine, Refusal};
 use neap_protocol::outbox::Outbox;
 use neap_protocol::time::Millis;
 use neap_protocol::transport::{CloseCode, CloseReason, Peer, Role, Session};
@@ -412,7 +412,7 @@ impl Dispatcher {
 
     /// Answers an operator. A page that is larger than a frame is cut: what is left comes with the next one.
     fn answer(&mut self, session: SessionId, mut message: MasterToOperator) {
-        while let Err(codec::EncodeError::TooLarge { .. }) = codec::encode(&message) {
+        while codec::encode(&message).is_err() {
             if !cut(&mut message) {
                 break;
             }
@@ -444,7 +444,7 @@ impl Dispatcher {
     }
 }
 
-/// Halves the page of an answer. `false`: there is nothing to halve.
+/// Halves the page of an answer, or shortens a receipt. `false`: there is nothing to leave out.
 fn cut(message: &mut MasterToOperator) -> bool {
     fn halve<T>(page: &mut Page<T>) -> bool {
         let half = page.items.len() / 2;
@@ -471,8 +471,8 @@ fn cut(message: &mut MasterToOperator) -> bool {
         | Answer::Plan(_)
         | Answer::Watching
         | Answer::Status(_)
-        | Answer::Drain(_)
-        | Answer::Receipt(_) => false,
+        | Answer::Drain(_) => false,
+        Answer::Receipt(lines) => ReceiptLine::fit(lines),
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::config::Connection;
 use crate::exit::Exit;
 use crate::output::Failure;
+use crate::pki;
 
 /// How long to wait before masters that know of no leader are asked again.
 const ELECTION_PAUSE: Duration = Duration::from_millis(200);
@@ -76,6 +77,7 @@ impl Client {
         let identity = &connection.identity;
         let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key)
             .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+        pki::speaks_as(&credentials, Role::Operator, &identity.cert)?;
         Ok(Self {
             masters: connection.masters.clone(),
             credentials,
@@ -272,7 +274,9 @@ impl Client {
         };
         // Less than the share, so that the cause is told and not only that time is over.
         let settings = neap_transport_quic::Settings {
-            handshake_timeout: share.mul_f32(0.9),
+            handshake_timeout: Duration::from_millis(
+                u64::try_from(share.as_millis() * 9 / 10).unwrap_or(u64::MAX),
+            ),
             ..neap_transport_quic::Settings::default()
         };
         let endpoint = Endpoint::bind(SocketAddr::new(any, 0), &self.credentials, &settings)

@@ -200,7 +200,10 @@ impl Operator {
         // To ask again for the same changes nothing, and follows it.
         let follow = format!("`neap drain {slave} --deadline {deadline}` follows it");
         match (&mut signals, view) {
-            (Some(signals), Some(view)) => self.until_drained(&view, &slave, signals, &follow).await,
+            (Some(signals), Some(view)) => {
+                let begun = changed && !joined;
+                self.until_drained(&view, &slave, signals, &follow, begun).await
+            }
             (Some(_), None) => self.printed_end(drain, &slave, DrainEnd::SlaveGone, Then::Unregister),
             (None, _) => {
                 self.printer.note(follow)?;
@@ -378,6 +381,7 @@ impl Operator {
         slave: &SlaveRef,
         signals: &mut Signals,
         follow: &str,
+        begun: bool,
     ) -> Result<Exit, Failure> {
         let (drain, id, then) = (view.id, view.slave, view.then);
         // A slave that is to unregister has done so when it is gone, which the view does not tell.
@@ -385,7 +389,7 @@ impl Operator {
         if let Some(end) = view.end.filter(|end| over(*end)) {
             return self.printed_end(drain, slave, end, then);
         }
-        let mut progress = self.progress(view).await?;
+        let mut progress = self.progress(view, begun).await?;
         loop {
             let quiet = (!progress.told).then_some(QUIET);
             let event = match self.next(signals, quiet).await {
@@ -408,7 +412,7 @@ impl Operator {
                         Some(DrainView { end: Some(end), .. }) if over(end) => {
                             return self.printed_end(drain, slave, end, then);
                         }
-                        Some(view) => progress = self.progress(&view).await?,
+                        Some(view) => progress = self.progress(&view, false).await?,
                         None => return self.printed_end(drain, slave, DrainEnd::SlaveGone, then),
                     }
                     continue;
@@ -430,14 +434,19 @@ impl Operator {
         }
     }
 
-    async fn progress(&mut self, view: &DrainView) -> Result<Progress, Failure> {
+    /// Where a drain is. Of one that has just begun, whom it asks for what may have been told before it was known to
+    /// be of this drain: that is told here.
+    async fn progress(&mut self, view: &DrainView, begun: bool) -> Result<Progress, Failure> {
         let offers = self.inverse_offers().await?;
-        let offers = offers.into_iter().filter(|offer| offer.drain == Some(view.id));
+        let offers: Vec<_> = offers.into_iter().filter(|offer| offer.drain == Some(view.id)).collect();
+        for offer in offers.iter().filter(|_| begun) {
+            self.printer.one(&Line::of(&Event::InverseOffered(offer.clone())))?;
+        }
         Ok(Progress {
             told: false,
             waits: Vec::new(),
             frameworks: view.waiting_for.iter().map(|wait| wait.framework).collect(),
-            offers: offers.map(|offer| offer.id).collect(),
+            offers: offers.iter().map(|offer| offer.id).collect(),
             deadline: view.deadline,
         })
     }

@@ -120,7 +120,10 @@ impl Row for SlaveRow {
             self.tasks.into(),
             format!("{} of {}", self.used.cpus, self.total.cpus).into(),
             format!("{} of {}", about(self.used.mem_bytes), about(self.total.mem_bytes)).into(),
-            Cell::toned(holds.join(", "), Tone::Warn),
+            match holds.is_empty() {
+                true => Cell::from(String::new()),
+                false => Cell::toned(holds.join(", "), Tone::Warn),
+            },
             self.drain_text().into(),
         ]
     }

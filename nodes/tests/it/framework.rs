@@ -1,6 +1,7 @@
 //! `neap run`, as a process, against a master that the test plays, over real QUIC.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -15,8 +16,11 @@ use neap_protocol::time::{Millis, Moment};
 use neap_protocol::transport::{ReceiveHalf, Role, SendHalf, Session};
 use neap_transport_quic::certificates::{Authority, VALIDITY};
 use neap_transport_quic::{Credentials, Endpoint, QuicReceive, QuicSend};
+use rustix::process::Signal;
 
+use crate::deployed::Live;
 use crate::program::Place;
+use crate::up::signal;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -201,7 +205,29 @@ async fn a_service_moves_off_a_slave_that_is_asked_back() {
     assert_eq!(killed.await, task(1));
     run.update(task(1), 2, 1, TaskState::Killed, Reason::KilledByFramework).await;
     let pid = rustix::process::Pid::from_raw(run.child.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
     let (code, _) = run.torn_down().await;
     assert_eq!(code, Some(0));
+}
+
+/// What no slave has room for waits for ever: that is said, with what it needs.
+#[test]
+fn who_asks_for_more_than_there_is_is_told_what_it_waits_for() {
+    let live = Live::start(1);
+    let mut command = live.place.command("run --name big --cpus 1000 --mem 1M -- true");
+    let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(run.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert_eq!(
+        line,
+        "still waiting for an offer for 1 instance: each needs cpus:1000 mem:1M on one slave; \
+         `neap slaves` lists what there is\n"
+    );
+    signal(&run, Signal::INT);
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    let output = run.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()), "{rest}");
+    assert_eq!(rest, "error: it was told to end before 1 instance had succeeded\n");
 }

@@ -20,6 +20,7 @@ mod logs;
 mod master;
 mod operator;
 mod program;
+mod requirements;
 mod signals;
 mod sigusr1;
 mod slave;

@@ -296,6 +296,12 @@ impl Leader {
         for slave in slaves {
             self.orphan(cx, slave, framework);
         }
+        for (task, Obituary { slave, .. }) in &state.obituaries {
+            if let Some(state) = self.slaves.get_mut(slave) {
+                state.mourned.remove(task);
+            }
+            self.check_drained(cx, *slave);
+        }
         if let Ok(Applied::FrameworkRemoved { record, closed }) = applied {
             for (id, inverse) in closed {
                 self.inverse_over(cx, id, &inverse, crate::message::InverseOutcome::Void);

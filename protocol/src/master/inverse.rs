@@ -227,7 +227,8 @@ impl Leader {
             };
             Operation::CloseInverseOffer { id, outcome }
         } else {
-            Operation::AdvanceInverseOffer { id, stage: InverseStage::Revoking }
+            let deadline = record.deadline;
+            Operation::AdvanceInverseOffer { id, stage: InverseStage::Revoking, deadline }
         };
         self.store(cx, operation, Then::Nothing);
     }
@@ -435,7 +436,8 @@ impl Leader {
             return;
         }
         // One that is away may be back in a moment, and is owed as long as one that is slow.
-        if state.tasks.keys().any(|id| self.frameworks.contains_key(&id.framework)) {
+        let is_waited_for = |id: &TaskId| self.frameworks.contains_key(&id.framework);
+        if state.tasks.keys().chain(state.mourned.keys()).any(is_waited_for) {
             let when = When::After(cx.config.acknowledge_timeout);
             return cx.push(Effect::SetTimer { timer: Timer::DrainAcknowledge(drain), when });
         }
@@ -447,8 +449,10 @@ impl Leader {
         let running = self.registry.drains().values().filter(|drain| drain.end.is_none());
         let slaves: Vec<SlaveId> = running.map(|drain| drain.slave).collect();
         for slave in slaves {
+            let mourns =
+                |state: &super::slaves::Slave| state.mourned.keys().any(|id| id.framework == framework);
             let concerned = self.tasks_on(slave, framework).next().is_some();
-            if concerned {
+            if concerned || self.slaves.get(&slave).is_some_and(mourns) {
                 self.check_drained(cx, slave);
             }
         }
@@ -463,9 +467,12 @@ impl Leader {
             return;
         };
         if state.tasks.values().any(|task| !task.state.is_terminal()) {
-            return;
+            // Asking could not be written, or this timer would not have been set, or was cancelled.
+            return self.ask_everyone(cx, drain, slave);
         }
-        let mut frameworks: Vec<FrameworkId> = state.tasks.keys().map(|id| id.framework).collect();
+        let unacknowledged = state.tasks.keys().chain(state.mourned.keys());
+        let mut frameworks: Vec<FrameworkId> = unacknowledged.map(|id| id.framework).collect();
+        frameworks.sort_unstable();
         frameworks.dedup();
         let through = state.session.is_some() && state.zombies.is_empty();
         for framework in frameworks {

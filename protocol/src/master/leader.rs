@@ -8,7 +8,7 @@ use crate::ids::{Epoch, FrameworkId, OfferId, Seq, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Records, Set};
 use crate::message::{Answer, Event, MasterToFramework, MasterToOperator, MasterToSlave, Refusal};
 use crate::outbox::Outbox;
-use crate::registry::{Applied, Operation, Registry};
+use crate::registry::{Applied, InverseOfferRecord, Operation, Registry};
 use crate::resources::Resources;
 use crate::shared::Shared;
 use crate::text::{Name, Text};
@@ -370,13 +370,16 @@ impl Leader {
             Operation::AdvanceInverseOffer { id, .. } | Operation::CloseInverseOffer { id, .. } => {
                 Timer::InverseOffer(id)
             }
-            Operation::EndDrain { drain, .. } => Timer::DrainAcknowledge(drain),
+            Operation::EndDrain { drain, .. }
+            | Operation::OpenInverseOffer(InverseOfferRecord { drain: Some(drain), .. }) => {
+                Timer::DrainAcknowledge(drain)
+            }
             // Nobody is answered before it is written, and nobody else is elected for it (R29).
             Operation::Lead { .. } => Timer::Lead,
-            // An answer is said again by a framework that reconnects; asking again for what is open is done when the
-            // slave registers.
+            // An answer is said again by a framework that reconnects; what an operator asked for is the operator's to
+            // ask again.
             Operation::AnswerInverseOffer { .. }
-            | Operation::OpenInverseOffer(_)
+            | Operation::OpenInverseOffer(InverseOfferRecord { drain: None, .. })
             | Operation::AdmitSlave { .. }
             | Operation::ReadmitSlave { .. }
             | Operation::RemoveSlave { .. }
@@ -412,6 +415,13 @@ impl Leader {
             let offered = lent.fold(Resources::NONE, |sum, offer| sum.saturating_add(&offer.resources));
             if used != slave.used || offered != slave.offered {
                 return Err(alloc::format!("{id} counts {:?}/{:?}: {slave:?}", slave.used, slave.offered));
+            }
+            let mourned = |task: &&TaskId| {
+                let framework = self.frameworks.get(&task.framework);
+                framework.is_none_or(|framework| !framework.obituaries.contains_key(task))
+            };
+            if let Some(task) = slave.mourned.keys().find(mourned) {
+                return Err(alloc::format!("{id} mourns {task}, and nobody else does"));
             }
             let deactivated = self.registry.slaves().get(id).is_none_or(|r| !r.holds.is_empty());
             if deactivated && !slave.offers.is_empty() {

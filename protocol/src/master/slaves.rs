@@ -39,6 +39,8 @@ pub(super) struct Slave {
     /// What is lent.
     pub(super) offered: Resources,
     pub(super) tasks: Map<TaskId, Task>,
+    /// Tasks that were there, whose ends their frameworks have not acknowledged, and that the slave does not keep.
+    pub(super) mourned: Set<TaskId>,
     /// Tasks that were reported Lost and may still run: they are killed before the slave is used again (R8).
     pub(super) zombies: Map<TaskId, Resources>,
     pub(super) offers: Map<crate::ids::OfferId, ()>,

@@ -266,9 +266,13 @@ impl Leader {
         };
         if let Some(obituary) = state.obituaries.get(&task) {
             if number >= obituary.update.number {
-                let receipt = obituary.receipt;
+                let (slave, receipt) = (obituary.slave, obituary.receipt);
                 state.obituaries.remove(&task);
+                if let Some(state) = self.slaves.get_mut(&slave) {
+                    state.mourned.remove(&task);
+                }
                 self.acknowledged(cx, task, receipt);
+                self.check_drained(cx, slave);
             }
             return;
         }
@@ -340,6 +344,9 @@ impl Leader {
             return;
         };
         state.obituaries.insert(update.task, obituary);
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.mourned.insert(update.task, ());
+        }
         self.tell_update(cx, framework, slave, update);
     }
 

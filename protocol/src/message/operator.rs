@@ -7,12 +7,14 @@ use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::codec::REPORTS_MAX;
 use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, OfferId, SlaveId, TaskId};
 use crate::message::{InverseAnswer, InverseAsk, InverseOutcome};
 use crate::resources::Resources;
 use crate::task::{Ending, Reason, TaskState};
 use crate::text::{Name, Text};
 use crate::time::{Millis, Moment};
+use crate::transport::FRAME_SIZE_MAX;
 
 /// What an operator says.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -628,6 +630,57 @@ pub enum ReceiptLine {
     Unregistered,
 }
 
+impl ReceiptLine {
+    /// What a line has in a frame beside its texts and lists, at most.
+    const SIZE: usize = 110;
+
+    /// The same in about so many bytes of a frame, where many are told together: long texts are cut, and of long lists
+    /// a part is told.
+    #[must_use]
+    pub fn within(&self, room: usize) -> Self {
+        let room = room.saturating_sub(Self::SIZE);
+        let mut line = self.clone();
+        match &mut line {
+            Self::Opened { reason, .. } => *reason = reason.within(room),
+            Self::Answered { answer: InverseAnswer::Decline { reason }, .. } => *reason = reason.within(room),
+            Self::Answered { answer: InverseAnswer::Accept { rather }, .. } => rather.truncate(room / 10),
+            Self::Ended { ending, .. } => {
+                *ending = ending.as_ref().map(|ending| Arc::new(ending.within(room)));
+            }
+            Self::Asked { .. }
+            | Self::Revoked { .. }
+            | Self::Acknowledged { .. }
+            | Self::Extended { .. }
+            | Self::DrainEnded { .. }
+            | Self::InverseOfferClosed { .. }
+            | Self::Unregistered => {}
+        }
+        line
+    }
+
+    /// Makes a receipt fit a frame: of one that is too long, lines lose what is long, and beyond [`REPORTS_MAX`] those
+    /// after the first are left out. Whether anything had to be left out.
+    pub fn fit(lines: &mut Vec<(Moment, Self)>) -> bool {
+        let excess = lines.len().saturating_sub(REPORTS_MAX);
+        if excess > 0 {
+            lines.drain(1..=excess);
+        }
+        let share = (FRAME_SIZE_MAX - 64) / lines.len().max(1);
+        let mut cut = excess > 0;
+        for (_, line) in lines {
+            if postcard::experimental::serialized_size(line).unwrap_or(usize::MAX) + MOMENT_SIZE > share {
+                let short = line.within(share.saturating_sub(MOMENT_SIZE));
+                cut |= short != *line;
+                *line = short;
+            }
+        }
+        cut
+    }
+}
+
+/// What a moment has in a frame, at most.
+const MOMENT_SIZE: usize = 10;
+
 /// An event that a master remembers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PastEvent {
@@ -886,3 +939,51 @@ impl Refusal {
 }
 
 impl core::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{self, SIGNALS_MAX, TASKS_MAX};
+    use crate::task::SignalSent;
+    use crate::text::TEXT_LEN_MAX;
+
+    /// R23a: of the longest drain that there is, every task's end is told.
+    #[test]
+    fn a_receipt_fits_a_frame_and_leaves_no_task_out() {
+        let text = Text::new(&"x".repeat(TEXT_LEN_MAX));
+        let sent = SignalSent { at: Moment(u64::MAX), signal: 15, processes: u32::MAX };
+        let seen_dead = Some(Moment(u64::MAX));
+        let signals = alloc::vec![sent; SIGNALS_MAX];
+        let ending = Arc::new(Ending { signals, leader: text.clone(), seen_dead, unseen: text.clone() });
+        let ended = |number| {
+            let task = TaskId { framework: FrameworkId(u32::MAX), number };
+            let (state, reason) = (TaskState::Failed, Reason::Exited(i32::MIN));
+            ReceiptLine::Ended { task, state, reason, ending: Some(Arc::clone(&ending)) }
+        };
+        let decline = InverseAnswer::Decline { reason: text.clone() };
+        let rather = alloc::vec![TaskId { framework: FrameworkId(u32::MAX), number: u32::MAX }; TASKS_MAX];
+        let answers = [decline, InverseAnswer::Accept { rather }];
+        for (tasks, extensions) in [(1, 0), (1_000, 0), (3_000, 0), (1_000, 20_000)] {
+            let mut lines: Vec<ReceiptLine> = Vec::new();
+            let (slave, by) = (SlaveId(u32::MAX), Name::new("ada").unwrap());
+            let name = by.clone();
+            lines.push(ReceiptLine::Opened { slave, name, by, reason: text.clone(), deadline: None });
+            lines.extend(answers.iter().cycle().take(tasks / 2).map(|answer| ReceiptLine::Answered {
+                inverse_offer: InverseOfferId(u32::MAX),
+                answer: answer.clone(),
+            }));
+            lines.extend((0..extensions).map(|n| ReceiptLine::Extended { deadline: Moment(n) }));
+            lines.extend((0..tasks).map(|number| ended(u32::try_from(number).unwrap())));
+            let mut lines: Vec<_> = lines.into_iter().map(|line| (Moment(u64::MAX), line)).collect();
+            let whole = lines.clone();
+            let cut = ReceiptLine::fit(&mut lines);
+            assert_eq!((cut, lines == whole), (tasks > 1, tasks == 1), "what fits is told whole");
+            assert!(!ReceiptLine::fit(&mut lines), "once is enough");
+            let is_end = |line: &&(Moment, ReceiptLine)| matches!(&line.1, ReceiptLine::Ended { ending: Some(end), .. } if end.seen_dead == seen_dead);
+            assert_eq!(lines.iter().filter(is_end).count(), tasks);
+            assert!(matches!(lines[0].1, ReceiptLine::Opened { .. }));
+            let answer = Ok(Answer::Receipt(lines));
+            codec::encode(&MasterToOperator::Answer { request: u32::MAX, answer }).unwrap();
+        }
+    }
+}

@@ -135,7 +135,7 @@ impl Slave {
         for number in executor.tasks.keys() {
             let task = TaskId { framework: id.framework, number: *number };
             if let Some(known) = self.tasks.get_mut(&task)
-                && let Stage::Waiting(work) = &known.stage
+                && let (Stage::Waiting(work), false) = (&known.stage, known.adding)
             {
                 let message =
                     SlaveToExecutor::Launch { task, command: work.command.clone(), data: work.data.clone() };

@@ -1,5 +1,6 @@
 //! The ends of a slave: drain now (R24–R26), and what a refusal asks for (R3).
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::state::{Executor, Leaving, Life, Link, Phase, Stage, Task};
@@ -10,6 +11,7 @@ use crate::outbox::Outbox;
 use crate::task::{Reason, TaskState, Update};
 use crate::text::Text;
 use crate::time::When;
+use crate::transport::FRAME_SIZE_MAX;
 
 impl Slave {
     /// SIGUSR1: begins to leave, and the second time skips what grace is left (R26).
@@ -91,6 +93,9 @@ impl Slave {
         }
         self.writes = Default::default();
         self.tasks.retain(|_, task| !task.stage.is_over());
+        for task in self.tasks.values_mut() {
+            task.adding = false;
+        }
     }
 
     /// What is to be done once no tree is left. Called after each end, and when an end is decided.
@@ -145,7 +150,7 @@ impl Slave {
     pub(super) fn send_unregister(&self, out: &mut Outbox<Effect>) {
         if let Some(session) = self.link.registered() {
             let finals = self.tasks.iter().filter_map(|(id, task)| task.last_word(*id));
-            let message = SlaveToMaster::Unregister { finals: finals.collect() };
+            let message = SlaveToMaster::Unregister { finals: fitting(finals.collect()) };
             out.push(Effect::ToMaster { session, message });
         }
     }
@@ -257,6 +262,69 @@ impl Task {
             }),
             Stage::Settled => self.updates.last().map(|update| update.to_final(task)),
             Stage::Waiting(_) | Stage::Handed(_) | Stage::Held | Stage::Ended(_) => None,
+        }
+    }
+}
+
+/// The bytes that last words may have together: a frame less what surrounds them.
+const FINALS_ROOM: usize = FRAME_SIZE_MAX - 64;
+
+/// What a last word has in a frame beside its text and its ending, at most.
+const FINAL_SIZE: usize = 40;
+
+/// Last words that fit a frame together, however many there are: what became of every task is told, and of long texts
+/// and signals what there is room for. A frame that cannot be sent would keep the slave from ever leaving (R24).
+fn fitting(mut finals: Vec<Final>) -> Vec<Final> {
+    let share = FINALS_ROOM / finals.len().max(1);
+    for last in &mut finals {
+        if postcard::experimental::serialized_size(last).unwrap_or(usize::MAX) > share {
+            let room = share.saturating_sub(FINAL_SIZE);
+            let text = last.update.message.within(room / 4);
+            let ending_room = room - text.as_str().len();
+            last.update.message = text;
+            last.ending = last.ending.as_ref().map(|ending| Arc::new(ending.within(ending_room)));
+        }
+    }
+    finals
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{self, REPORTS_MAX, SIGNALS_MAX};
+    use crate::ids::FrameworkId;
+    use crate::task::{Ending, SignalSent};
+    use crate::text::TEXT_LEN_MAX;
+    use crate::time::Moment;
+
+    /// Everything of a last word as long as it can be.
+    fn longest(number: u32, ending: &Arc<Ending>) -> Final {
+        let task = TaskId { framework: FrameworkId(u32::MAX), number: u32::MAX - number };
+        let (state, reason) = (TaskState::Failed, Reason::Exited(i32::MIN));
+        let message = Text::new(&"m".repeat(TEXT_LEN_MAX));
+        let update = Update { task, number: u32::MAX, state, reason, message };
+        Final { update, ending: Some(Arc::clone(ending)) }
+    }
+
+    #[test]
+    fn r24_last_words_fit_a_frame_and_leave_nobody_out() {
+        let sent = SignalSent { at: Moment(u64::MAX), signal: 9, processes: u32::MAX };
+        let text = Text::new(&"€".repeat(TEXT_LEN_MAX));
+        let signals = alloc::vec![sent; SIGNALS_MAX];
+        let (leader, seen_dead) = (text.clone(), Some(Moment(u64::MAX)));
+        let ending = Arc::new(Ending { signals, leader, seen_dead, unseen: text });
+        for count in [1, 50, 1_000, REPORTS_MAX] {
+            let count = u32::try_from(count).unwrap();
+            let all: Vec<Final> = (0..count).map(|number| longest(number, &ending)).collect();
+            let told = fitting(all.clone());
+            for (one, all) in told.iter().zip(&all) {
+                assert_eq!((one.update.task, one.update.number), (all.update.task, all.update.number));
+                assert_eq!((one.update.state, one.update.reason), (all.update.state, all.update.reason));
+                assert_eq!(one.ending.as_ref().unwrap().seen_dead, ending.seen_dead);
+            }
+            assert_eq!(told.len(), all.len());
+            assert_eq!(told == all, count <= 50, "what fits is told whole");
+            codec::encode(&SlaveToMaster::Unregister { finals: told }).unwrap();
         }
     }
 }

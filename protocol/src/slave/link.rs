@@ -5,6 +5,7 @@ use super::{CheckpointChange, Config, EXIT_DONE, EXIT_REFUSED, Effect, Event, Sl
 use crate::ids::{Epoch, SessionId, SlaveId};
 use crate::message::{MasterToSlave, Refused, SlaveToMaster};
 use crate::outbox::Outbox;
+use crate::task::TaskReport;
 use crate::text::Text;
 use crate::time::When;
 use crate::transport::CloseCode;
@@ -26,7 +27,7 @@ impl Slave {
             epoch: self.epoch,
             resources: config.resources.clone(),
             address: config.address.clone(),
-            tasks: self.tasks.values().map(|task| task.report.clone()).collect(),
+            tasks: self.tasks.values().map(|task| reported(&task.report)).collect(),
             leaving: self.is_leaving(),
         };
         out.push(Effect::ToMaster { session, message });
@@ -184,4 +185,14 @@ impl Slave {
         self.link = Link::Waiting { leader };
         out.push(Effect::SetTimer { timer: Timer::Reconnect, when: When::After(config.reconnect_delay) });
     }
+}
+
+/// What is told of a task at a registration. One that is over holds no ports any more: those of many that nobody has
+/// acknowledged might not fit a frame.
+fn reported(report: &TaskReport) -> TaskReport {
+    let resources = match report.state.is_terminal() {
+        true => report.resources.without_ports(),
+        false => report.resources.clone(),
+    };
+    TaskReport { resources, ..report.clone() }
 }

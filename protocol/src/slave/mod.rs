@@ -388,7 +388,7 @@ pub struct Slave {
     disk: Disk,
     /// The last write that was asked for.
     seq: Seq,
-    /// The writes of updates that are not durable yet, and whose update it is.
+    /// The writes of launches and updates that are not durable yet, and of which task they are.
     writes: Map<Seq, TaskId>,
 }
 

@@ -104,6 +104,9 @@ pub(super) struct Task {
     pub(super) heard: u32,
     /// The updates that are not acknowledged, in order.
     pub(super) updates: Vec<Retained>,
+    /// Whether its launch is still being written. Before it is durable no executor hears of it: of a task that a slave
+    /// forgot, the master says that it never started (R2, S10).
+    pub(super) adding: bool,
 }
 
 /// Where a task is between its launch and its end.

@@ -140,6 +140,7 @@ fn restored(kept: CheckpointTask) -> Task {
         number: kept.report.number.saturating_add(gap),
         heard: 0,
         updates: updates.collect(),
+        adding: false,
         report: kept.report,
     }
 }

@@ -37,8 +37,12 @@ impl Slave {
             number: 0,
         };
         self.used = self.used.saturating_add(&report.resources);
-        self.store(CheckpointChange::TaskAdded(report.clone()), out);
-        self.tasks.insert(id, Task::new(report, executor, work));
+        let adding = self.store(CheckpointChange::TaskAdded(report.clone()), out);
+        if let Some(seq) = adding {
+            self.writes.insert(seq, id);
+        }
+        let adding = adding.is_some();
+        self.tasks.insert(id, Task { adding, ..Task::new(report, executor, work) });
         self.place(config, executor, id.number, program, out);
     }
 
@@ -286,13 +290,15 @@ impl Slave {
         }
     }
 
-    /// A write of an update of this task is done with.
+    /// A write of this task, or of an update of it, is done with.
     pub(super) fn tell(&mut self, id: TaskId, write: crate::ids::Seq, out: &mut Outbox<Effect>) {
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
         };
         let Some(update) = task.updates.iter_mut().find(|update| update.write == Some(write)) else {
-            return;
+            task.adding = false;
+            let executor = task.executor;
+            return self.hand_over(executor, out);
         };
         update.write = None;
         let number = update.number;
@@ -396,6 +402,7 @@ impl Task {
             number: report.number,
             heard: 0,
             updates: Vec::new(),
+            adding: false,
             report,
         }
     }

@@ -551,7 +551,8 @@ fn s13_a_revocation_before_its_deadline_or_of_another() {
     assert_eq!(bench.master(deadline(), revoke()), ["S13 deadline-respected"]);
     // A new leader whose registry says that the deadline has passed.
     let mut bench = Bench::new();
-    let passed = Operation::AdvanceInverseOffer { id: I1, stage: InverseStage::Revoking };
+    let passed =
+        Operation::AdvanceInverseOffer { id: I1, stage: InverseStage::Revoking, deadline: Moment(9) };
     bench.recover(&[admit(), subscribe(), inverse_offer(F1), passed]);
     assert_eq!(bench.master(fired(), revoke()), [""; 0]);
 }

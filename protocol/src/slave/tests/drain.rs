@@ -115,8 +115,12 @@ fn r26_a_second_signal_or_the_end_of_the_grace_ends_by_force() {
     bench.config.drain_now_grace = Some(Millis(3000));
     bench.go(Input::DrainNow);
     bench.nothing(Input::Master { session: M, message: MasterToSlave::Leave });
-    let mut other =
-        Bench { slave: bench.slave.clone(), config: bench.config.clone(), disk: bench.disk.clone() };
+    let mut other = Bench {
+        slave: bench.slave.clone(),
+        config: bench.config.clone(),
+        disk: bench.disk.clone(),
+        quick: true,
+    };
     assert_eq!(other.go(Input::DrainNow), [cancels(Timer::DrainGrace), kills(1)]);
     assert_eq!(bench.go(Input::Timer(Timer::DrainGrace)), [kills(1)]);
     assert_eq!(bench.slave, other.slave);

@@ -41,6 +41,20 @@ fn a_task_is_launched_run_and_finished() {
 }
 
 #[test]
+fn s10_no_executor_hears_of_a_task_before_its_launch_is_durable() {
+    let mut bench = Bench { quick: false, ..Bench::registered() };
+    bench.master(MasterToSlave::Launch(command(1)));
+    assert_eq!(bench.open(1, X), [cancels(Timer::ExecutorRegister(executor(1)))]);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(2) }), [hands(X, &command(1))]);
+    // A disk that is full keeps no task from running.
+    let mut bench = Bench { quick: false, ..Bench::registered() };
+    bench.master(MasterToSlave::Launch(command(1)));
+    bench.open(1, X);
+    let failed = bench.go(Input::StoreFailed { seq: Seq(2), cause: Text::EMPTY });
+    assert_eq!(failed.last(), Some(&hands(X, &command(1))));
+}
+
+#[test]
 fn r12_an_acknowledgement_covers_what_was_told_and_no_more() {
     let mut bench = Bench::running();
     bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
@@ -139,8 +153,12 @@ fn the_truth_that_arrives_before_the_end_is_seen_wins() {
     let mut bench = Bench::running();
     bench.kill(1, 0);
     // A task that died of the slave's own SIGKILL did not fail.
-    let mut killed =
-        Bench { slave: bench.slave.clone(), config: bench.config.clone(), disk: bench.disk.clone() };
+    let mut killed = Bench {
+        slave: bench.slave.clone(),
+        config: bench.config.clone(),
+        disk: bench.disk.clone(),
+        quick: true,
+    };
     killed.says(X, 1, 2, TaskState::Failed, Reason::Signalled(9));
     let update = news(1, 2, TaskState::Killed, Reason::KilledByFramework);
     assert_eq!(killed.gone(1), [stores_news(4, update, Some(ending()))]);
@@ -281,6 +299,7 @@ fn an_executor_of_its_own_has_several_tasks_and_lives_while_it_has_any() {
     let said = bench.says(X, 1, 1, TaskState::Finished, Reason::Normal);
     assert_eq!(said, [acks(X, 1, 1), stores_news(4, finished, None)]);
     assert_eq!(bench.says(X, 2, 1, TaskState::Failed, Reason::Exited(2)), [acks(X, 2, 1), kills(1)]);
+    bench.go(Input::Stored { seq: Seq(4) });
     // What comes meanwhile gets a fresh executor of the same number.
     let third = bench.master(MasterToSlave::Launch(own(3, 1)));
     let added = CheckpointChange::TaskAdded(report(3, TaskState::Staging, Reason::Normal, 0));

@@ -1,0 +1,81 @@
+//! ARCHITECTURE.md says what shows each requirement: that what it names exists.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The file that a test's short name is in.
+fn file_of(short: &str) -> String {
+    match short.split_once('/') {
+        Some(("slave", file)) => format!("protocol/src/slave/tests/{file}.rs"),
+        Some(("nodes", file)) => format!("nodes/tests/it/{file}.rs"),
+        Some(("trees", file)) => format!("process-tree/tests/it/{file}.rs"),
+        Some(_) => panic!("{short} is short for no file"),
+        None => match short {
+            "framework" | "executor" => format!("protocol/src/{short}/tests.rs"),
+            "registry" => "protocol/src/registry.rs".to_owned(),
+            "victims" => "protocol/src/master/victims.rs".to_owned(),
+            "random" => "protocol/tests/it/master_random.rs".to_owned(),
+            _ => panic!("{short} is short for no file"),
+        },
+    }
+}
+
+/// Whether a file has a test of this name.
+fn has_test(text: &str, test: &str) -> bool {
+    let heads = [format!("fn {test}("), format!("fn {test}<")];
+    heads.iter().any(|head| {
+        let mut places = text.match_indices(head.as_str());
+        // Nothing but attributes and words such as `async` stand between.
+        places.any(|(at, _)| text[..at].rsplit("\n\n").next().is_some_and(|item| item.contains("test")))
+    })
+}
+
+/// The rows of the table: the requirement, what shows it, what is not yet.
+fn rows(text: &str) -> Vec<[String; 3]> {
+    let table = text.split("## Requirements and what shows them").nth(1).expect("the table's section");
+    let rows = table.lines().filter(|line| line.starts_with("| R"));
+    let cells = rows.map(|row| row.trim_matches('|').split('|').map(str::trim).map(str::to_owned));
+    cells.map(|cells| cells.collect::<Vec<_>>().try_into().expect("three cells")).collect()
+}
+
+#[test]
+fn every_requirement_names_what_shows_it_and_that_exists() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let rows = rows(&text);
+    let wanted: BTreeSet<String> = (1..=31).map(|n| format!("R{n}")).chain(["R23a".to_owned()]).collect();
+    let there: BTreeSet<String> = rows.iter().map(|[requirement, ..]| requirement.clone()).collect();
+    assert_eq!((there, rows.len()), (wanted, 32), "one row a requirement");
+    let transcripts: Vec<String> = fs::read_dir(root().join("protocol/tests/transcripts"))
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for [requirement, shown, not_yet] in &rows {
+        let mut count = 0;
+        for test in shown.split('`').skip(1).step_by(2) {
+            let (file, test) = test.split_once("::").unwrap_or_else(|| panic!("{requirement}: {test}"));
+            let file = file_of(file);
+            let code = fs::read_to_string(root().join(&file)).unwrap_or_else(|error| {
+                panic!("{requirement} names {file}: {error}");
+            });
+            assert!(has_test(&code, test), "{requirement} names {test}, which {file} does not have");
+            count += 1;
+        }
+        for word in shown.split(|c: char| !c.is_ascii_alphanumeric()) {
+            if word.len() == 3 && word.starts_with('T') && word[1..].parse::<u8>().is_ok() {
+                let begin = format!("{}-", &word[1..]);
+                let there = transcripts.iter().any(|name| name.starts_with(&begin));
+                assert!(there, "{requirement} names {word}, and there is no transcript {begin}…");
+                count += 1;
+            }
+        }
+        assert!(
+            count > 0 || !not_yet.is_empty(),
+            "{requirement} is shown by nothing, and not said to be missing"
+        );
+    }
+}
