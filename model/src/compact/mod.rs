@@ -43,7 +43,7 @@ pub type Words = [PartId];
 pub struct Space {
     scope: Scope,
     /// The `eventually` properties, by their place in the table.
-    eventually: Vec<(usize, fn(&Scope, &World) -> bool)>,
+    eventually: Vec<(usize, properties::IsGood)>,
     leaves: Leaves,
     common: Mutex<Common>,
 }

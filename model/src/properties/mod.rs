@@ -59,6 +59,9 @@ pub struct Property {
     pub kind: Kind,
 }
 
+/// Whether a state is one that must come about.
+pub type IsGood = fn(&Scope, &World) -> bool;
+
 /// When a property is looked at, and how.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -69,7 +72,7 @@ pub enum Kind {
     /// Of some step.
     Sometimes(fn(&Seen<'_>) -> bool),
     /// Of some state that can be reached from every state, by calm actions alone.
-    Eventually(fn(&Scope, &World) -> bool),
+    Eventually(IsGood),
 }
 
 /// A step as properties see it.
