@@ -38,12 +38,15 @@ pub type Good = u16;
 /// A state of a scope: the numbers of its parts.
 pub type Words = [PartId];
 
+/// What an `eventually` property asks of a state.
+type IsGood = fn(&Scope, &World) -> bool;
+
 /// What is known of a scope's steps.
 #[derive(Debug)]
 pub struct Space {
     scope: Scope,
     /// The `eventually` properties, by their place in the table.
-    eventually: Vec<(usize, fn(&Scope, &World) -> bool)>,
+    eventually: Vec<(usize, IsGood)>,
     leaves: Leaves,
     common: Mutex<Common>,
 }
@@ -596,7 +599,7 @@ mod tests {
             let first = worker.pack(&begin);
             let mut chance = 0x0dd_ba11u64;
             let mut steps = 0;
-            for _ in 0..6 {
+            for _ in 0..3 {
                 let (mut world, mut words) = (begin.clone(), first.clone());
                 for _ in 0..50 {
                     let (mut actions, mut ids) = (Vec::new(), Vec::new());
@@ -630,7 +633,7 @@ mod tests {
                     steps += 1;
                 }
             }
-            assert!(steps > 40, "{steps} steps in {}", scope.name);
+            assert!(steps > 20, "{steps} steps in {}", scope.name);
         }
     }
 }
