@@ -596,7 +596,7 @@ mod tests {
             let first = worker.pack(&begin);
             let mut chance = 0x0dd_ba11u64;
             let mut steps = 0;
-            for _ in 0..6 {
+            for _ in 0..3 {
                 let (mut world, mut words) = (begin.clone(), first.clone());
                 for _ in 0..50 {
                     let (mut actions, mut ids) = (Vec::new(), Vec::new());
@@ -630,7 +630,7 @@ mod tests {
                     steps += 1;
                 }
             }
-            assert!(steps > 40, "{steps} steps in {}", scope.name);
+            assert!(steps > 20, "{steps} steps in {}", scope.name);
         }
     }
 }
