@@ -1,7 +1,7 @@
 //! What a driver records of its machine, into a file of its own: the format is [`neap_protocol::journal`]'s.
 //!
 //! The driver encodes each input before the machine takes it, and a digest of the effects after; that is all that it
-//! waits for. A thread writes what has gathered, in frames, [`GATHER`] after the first of it at the latest. So a
+//! waits for. A thread writes what has gathered, in frames, `GATHER` after the first of it at the latest. So a
 //! process that is killed loses the last moments of its journal, and one whose machine panics does not: the last input
 //! is then the one that it panicked over. Nothing is synced: a host that loses power may lose more.
 //!
@@ -34,7 +34,7 @@ use serde::Serialize;
 use crate::driver;
 use crate::output::Failure;
 
-/// How long what was recorded may wait for more before it is written.
+/// How long what a node recorded may wait for more, unless told otherwise.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// How many bytes are written without waiting for more.
@@ -50,12 +50,19 @@ pub struct Options {
     pub file: PathBuf,
     /// Whether effects are written whole, and not as their digest.
     pub effects: bool,
+    /// How long what was recorded may wait for more before it is written.
+    pub gather: Duration,
 }
 
 impl Options {
+    /// The usual ones: digests of effects, written soon.
+    pub fn at(file: PathBuf) -> Self {
+        Self { file, effects: false, gather: GATHER }
+    }
+
     /// Of a file, where one is named.
     pub fn of(file: Option<PathBuf>, effects: bool) -> Option<Self> {
-        file.map(|file| Self { file, effects })
+        file.map(|file| Self { effects, ..Self::at(file) })
     }
 }
 
@@ -123,7 +130,7 @@ impl Journal {
         name: &Name,
         config: &M::Config,
     ) -> Result<Self, JournalError> {
-        let Some(Options { file: path, effects }) = options else {
+        let Some(Options { file: path, effects, gather }) = options else {
             return Ok(Self::off());
         };
         let began = Instant::now();
@@ -135,7 +142,7 @@ impl Journal {
         let sealed = seal_run(file.chain, &header, config, &mut frame);
         let chain = sealed.map_err(|error| system(io::Error::other(error)))?;
         file.append(&frame, chain).map_err(system)?;
-        Ok(Self(Some(Open::start(file, began, *effects).map_err(system)?)))
+        Ok(Self(Some(Open::start(file, began, *effects, *gather).map_err(system)?)))
     }
 
     /// Whether anything is recorded.
@@ -185,12 +192,13 @@ impl Journal {
 }
 
 impl Open {
-    fn start(file: impl Storage, began: Instant, effects: bool) -> io::Result<Self> {
+    fn start(file: impl Storage, began: Instant, effects: bool, gather: Duration) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let recorder = Recorder::new(effects);
         let writing = Arc::clone(&shared);
-        let thread =
-            std::thread::Builder::new().name("journal".into()).spawn(move || writing.write_all(file))?;
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writing.write_all(file, gather))?;
         Ok(Self { recorder, began, shared, thread: Some(thread), ended: false })
     }
 
@@ -266,11 +274,11 @@ impl Shared {
     }
 
     /// Waits until there is something to write and more is not worth waiting for. `false`: it is over.
-    fn next(&self, items: &mut Vec<u8>) -> bool {
+    fn next(&self, items: &mut Vec<u8>, gather: Duration) -> bool {
         let waits = |queue: &mut Queue| queue.items.is_empty() && !queue.over && !queue.late;
         let queue = self.news.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
         let gathers = |queue: &mut Queue| queue.items.len() < ENOUGH && !queue.over && !queue.late;
-        let gathered = self.news.wait_timeout_while(queue, GATHER, gathers);
+        let gathered = self.news.wait_timeout_while(queue, gather, gathers);
         let (mut queue, _in_time) = gathered.unwrap_or_else(PoisonError::into_inner);
         items.clear();
         std::mem::swap(items, &mut queue.items);
@@ -278,9 +286,9 @@ impl Shared {
     }
 
     /// The thread: writes until the driver has no more, or the disk takes no more.
-    fn write_all(&self, mut file: impl Storage) {
+    fn write_all(&self, mut file: impl Storage, gather: Duration) {
         let mut items = Vec::new();
-        while self.next(&mut items) {
+        while self.next(&mut items, gather) {
             if let Err(error) = frame(&mut file, &items) {
                 self.lock().stopped = true;
                 tracing::error!(journal = file.name(), %error,

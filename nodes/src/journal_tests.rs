@@ -14,7 +14,7 @@ fn name(text: &str) -> Name {
 }
 
 fn options(directory: &Path) -> Options {
-    Options { file: directory.join("x.journal"), effects: false }
+    Options { file: directory.join("x.journal"), effects: false, gather: GATHER }
 }
 
 fn open(options: &Options) -> Result<Journal, JournalError> {
@@ -120,7 +120,7 @@ fn a_file_that_is_not_its_own_is_refused_and_left_alone() {
     let error = open(&options).unwrap_err().to_string();
     assert!(error.contains("no journal"), "{error}");
     assert_eq!(fs::read(&options.file).unwrap(), b"[cluster]\n");
-    let nowhere = Options { file: place.path().join("no/such/file"), effects: false };
+    let nowhere = Options { file: place.path().join("no/such/file"), effects: false, gather: GATHER };
     let error = open(&nowhere).unwrap_err().to_string();
     assert!(error.contains("failed to write the journal") && error.contains("No such file"), "{error}");
 }
@@ -200,7 +200,7 @@ fn fill(journal: &mut Journal) -> usize {
 #[test]
 fn a_full_disk_ends_the_journal_where_it_is_whole_and_it_says_so() {
     let disk = Disk::new(100_000);
-    let mut journal = Journal(Some(Open::start(disk.clone(), Instant::now(), true).unwrap()));
+    let mut journal = Journal(Some(Open::start(disk.clone(), Instant::now(), true, GATHER).unwrap()));
     fill(&mut journal);
     live(&mut journal, &inputs());
     drop(journal);
@@ -214,17 +214,17 @@ fn a_full_disk_ends_the_journal_where_it_is_whole_and_it_says_so() {
 fn a_slow_disk_holds_up_no_node() {
     let disk = Disk::new(usize::MAX / 2);
     let held = disk.held.lock().unwrap();
-    let mut journal = Journal(Some(Open::start(disk.clone(), Instant::now(), true).unwrap()));
+    let mut journal = Journal(Some(Open::start(disk.clone(), Instant::now(), true, GATHER).unwrap()));
     let shared = Arc::clone(&journal.0.as_ref().unwrap().shared);
     // It returns while the disk takes nothing at all. That the journal is dropped waits for the disk.
     let open = journal.0.as_mut().unwrap();
-    let effects = vec![Effect::Exit { code: 0 }; 1000];
-    loop {
+    for _ in 0..1000 {
         open.recorder.input(Millis(0), &Input::Start).unwrap();
-        open.recorder.effects(&effects).unwrap();
-        if !open.hand_over() {
-            break;
-        }
+        open.recorder.effects(&vec![Effect::Exit { code: 0 }; 100]).unwrap();
+    }
+    let many = open.recorder.items().clone();
+    while open.hand_over() {
+        open.recorder.items().extend(&many);
     }
     assert!(shared.lock().items.len() <= WAITING_MAX && shared.lock().late);
     drop(held);

@@ -222,7 +222,7 @@ fn collection<C: Collection>(criterion: &mut Criterion, sizes: &[u32]) {
             let mut i = 0;
             bencher.iter(|| full.get(key(&mut i)).map(|value| value[0]));
         });
-        criterion.benchmark_group("insert and remove").bench_function(
+        criterion.benchmark_group("insert and remove, 64 of each").bench_function(
             BenchmarkId::new(C::NAME, size),
             |bencher| {
                 let mut i = 0;

@@ -465,6 +465,11 @@ impl Framework {
         })
     }
 
+    /// The tasks whose kill was asked for, and of whose end it has not heard (R13).
+    pub fn kills(&self) -> impl Iterator<Item = TaskId> {
+        self.live().filter(|(.., kill)| *kill != Kill::Unasked).map(|(task, ..)| task)
+    }
+
     /// The offers that it holds, and their slaves.
     pub fn offers(&self) -> impl Iterator<Item = (OfferId, SlaveId)> {
         self.offers.iter().map(|(&id, &slave)| (id, slave))

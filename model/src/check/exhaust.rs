@@ -5,6 +5,7 @@
 //! and in the end as many states must have been looked at as were found.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -12,9 +13,10 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker as _, Model, Property};
 
-use crate::properties::{self, Mask, Seen, WORDS};
+use crate::compact::{ActionId, Space, State};
+use crate::properties::{self, Mask, WORDS};
 use crate::scope::Scope;
-use crate::world::{Action, World};
+use crate::world::World;
 
 /// How far to go, and how.
 #[derive(Clone, Copy, Debug)]
@@ -106,10 +108,12 @@ pub struct Progress {
     pub took: Duration,
 }
 
-/// A scope as stateright sees it: a state is a [`World`], an action is an [`Action`].
+/// A scope as stateright sees it: a state is a row of numbers, each of a part of a world, and an action is a number too
+/// (see [`crate::compact`]).
 #[derive(Debug)]
 pub struct Bounded {
     scope: Scope,
+    space: Arc<Space>,
     states_max: u64,
     looked_at: AtomicU64,
     broken: Bits,
@@ -125,6 +129,7 @@ impl Bounded {
     pub fn new(scope: &Scope, states_max: usize) -> Self {
         Self {
             scope: scope.clone(),
+            space: Space::new(scope),
             states_max: states_max as u64,
             looked_at: AtomicU64::new(0),
             broken: Bits::default(),
@@ -156,26 +161,28 @@ impl Bits {
 }
 
 impl Model for Bounded {
-    type State = World;
-    type Action = Action;
+    type State = State;
+    type Action = ActionId;
 
-    fn init_states(&self) -> Vec<World> {
-        vec![World::begin(&self.scope)]
+    fn init_states(&self) -> Vec<State> {
+        let mut world = World::begin(&self.scope);
+        world.broken = properties::broken_in_state(&self.scope, &world);
+        self.broken.note(world.broken);
+        vec![self.space.with(|worker| worker.begin(&world))]
     }
 
-    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+    fn actions(&self, state: &State, actions: &mut Vec<ActionId>) {
         if self.looked_at.load(Ordering::Relaxed) > self.states_max {
             self.cut_short.store(true, Ordering::Relaxed);
             return;
         }
-        world.actions(&self.scope, actions);
+        self.space.with(|worker| worker.actions(state.words(), actions));
     }
 
-    fn next_state(&self, before: &World, action: Action) -> Option<World> {
-        let (after, happenings) = before.step_told(&self.scope, action);
-        let seen = Seen { scope: &self.scope, before, after: &after, action, happenings: &happenings };
-        self.reached.note(properties::reached(&seen));
-        self.broken.note(after.broken);
+    fn next_state(&self, before: &State, action: ActionId) -> Option<State> {
+        let (after, came) = self.space.with(|worker| worker.follow(before, action));
+        self.reached.note(came.reached);
+        self.broken.note(came.broken);
         Some(after)
     }
 
@@ -184,13 +191,13 @@ impl Model for Bounded {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always("every state is looked at", look_at),
-            Property::always("nothing is broken", |_, world: &World| world.broken.is_empty()),
+            Property::always("nothing is broken", |_, state: &State| state.broken.is_empty()),
         ]
     }
 }
 
 /// Never fails, so that nothing ends a search before its time, and counts.
-fn look_at(model: &Bounded, _: &World) -> bool {
+fn look_at(model: &Bounded, _: &State) -> bool {
     let _before = model.looked_at.fetch_add(1, Ordering::Relaxed);
     #[cfg(test)]
     assert!(_before < model.panics_at, "as the test wants");

@@ -1,4 +1,4 @@
-//! A scope checked: by two searches that know nothing of each other, and must agree.
+//! A scope checked: by two searches, which must agree.
 //!
 //! | who | what it does |
 //! |---|---|
@@ -6,7 +6,8 @@
 //! | our own ([`search`](mod@crate::search)) | every state, breadth first: the shortest story of what is broken, and liveness on the graph |
 //!
 //! Both count states and steps, what is broken and what is reached. Where they differ, or where one of them did not see
-//! everything, nothing that they say is worth anything, and the check fails.
+//! everything, nothing that they say is worth anything, and the check fails. What they share is how states are kept and
+//! steps remembered ([`compact`](mod@crate::compact)), which has tests of its own against the machines themselves.
 
 use std::time::{Duration, Instant};
 

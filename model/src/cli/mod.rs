@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod check;
 mod explore;
 mod memory;
+mod mutants;
 mod near;
 mod properties;
 mod replay;
@@ -56,6 +57,7 @@ enum Command {
     Story(story::Args),
     Explore(explore::Args),
     Properties(properties::Args),
+    Mutants(mutants::Args),
     Simulate(simulate::Args),
     Replay(replay::Args),
 }
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Story(args) => story::run(&args),
         Command::Explore(args) => explore::run(&args),
         Command::Properties(args) => properties::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
     }
 }
 

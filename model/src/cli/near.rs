@@ -8,14 +8,22 @@ use crate::scopes;
 /// # Errors
 /// What to say where there is none, with the names that are near.
 pub(super) fn scope(name: &str) -> Result<Scope, String> {
-    scopes::named(name).ok_or_else(|| {
-        let known = scopes::all();
-        let near = near(name, known.iter().map(|scope| scope.name));
-        match near.is_empty() {
-            true => format!("there is no scope {name}: `neap-model check --list` lists them"),
-            false => format!("there is no scope {name}: did you mean {}?", near.join(" or ")),
-        }
-    })
+    scopes::named(name)
+        .ok_or_else(|| unknown("scope", name, scopes::all().iter().map(|scope| scope.name), "check"))
+}
+
+/// What to say of a name that there is not, with the names that are near and the command that lists all.
+pub(super) fn unknown<'a>(
+    what: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+    command: &str,
+) -> String {
+    let near = near(name, known);
+    match near.is_empty() {
+        true => format!("there is no {what} {name}: `neap-model {command} --list` lists them"),
+        false => format!("there is no {what} {name}: did you mean {}?", near.join(" or ")),
+    }
 }
 
 /// At most three names that are near to one, the nearest first.

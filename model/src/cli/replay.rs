@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::{BROKEN, HELD, INCOMPLETE, MISUSED};
 use crate::replay::debugger::{Debugger, clock};
 use crate::replay::tape::Tape;
 use crate::replay::{Replay, Report};
@@ -11,13 +12,10 @@ use crate::replay::{Replay, Report};
 /// Play what nodes recorded (--journal) through the same machines, demand the same effects, and hold the invariants
 /// against all of it together
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Exit code: 0 if everything holds, 1 if something does not, 2 if a file is no journal or damaged.\n\n\
-    Examples:\n  \
+#[command(after_help = "Examples:\n  \
     neap demo --journal journals; neap-model replay journals/*.journal\n  \
     neap-model replay --step journals/*.journal             # next, back, goto N, find TEXT, show NODE\n  \
-    neap-model replay --at 120 --show journals/*.journal    # the same for a script"
-)]
+    neap-model replay --at 120 --show journals/*.journal    # the same for a script")]
 pub(super) struct Args {
     /// The journals of a cluster's nodes: the more of them, the more can be held against each other
     #[arg(required = true, value_name = "FILE")]
@@ -39,10 +37,7 @@ pub(super) struct Args {
     findings: usize,
 }
 
-/// How many files or findings were in the way.
-const UNUSABLE: u8 = 2;
-
-/// Replays; 1 if something is wrong, 2 if a file cannot be read.
+/// Replays.
 pub(super) fn run(args: &Args) -> ExitCode {
     match replay(args) {
         Ok(code) => code,
@@ -50,7 +45,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::from(UNUSABLE)
+            ExitCode::from(MISUSED)
         }
     }
 }
@@ -79,11 +74,11 @@ fn replay(args: &Args) -> io::Result<ExitCode> {
     }
     let report = replay.check();
     print(&mut out, &replay, &report, args.findings, size)?;
-    Ok(match (replay.damaged().is_empty(), report.findings.is_empty()) {
-        (false, _) => ExitCode::from(UNUSABLE),
-        (true, false) => ExitCode::FAILURE,
-        (true, true) => ExitCode::SUCCESS,
-    })
+    Ok(ExitCode::from(match (report.findings.is_empty(), replay.damaged().is_empty()) {
+        (false, _) => BROKEN,
+        (true, false) => INCOMPLETE,
+        (true, true) => HELD,
+    }))
 }
 
 fn print(
@@ -235,5 +230,67 @@ fn show_machine(debugger: &Debugger<'_>, name: &str, out: &mut impl Write) -> io
     match node {
         Ok(node) => writeln!(out, "{}", debugger.machine(node)),
         Err(why) => writeln!(out, "{why}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::tests::{doctored_replay, honest_replay};
+
+    /// What is printed for these commands, a line each.
+    fn said(replay: &Replay, commands: &str) -> Vec<String> {
+        let mut out = Vec::new();
+        session(&mut Debugger::new(replay), commands.as_bytes(), &mut out, false).unwrap();
+        String::from_utf8(out).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_debugger_obeys_and_says_what_it_cannot() {
+        let replay = honest_replay();
+        let lines = said(&replay, "next\n\nback 9\nback\nquit\nnext\n");
+        let steps = lines[0].split(' ').next().unwrap().to_owned();
+        assert_eq!(lines[0], format!("{steps} steps; 0 findings; `help` lists commands"));
+        assert_eq!(lines[1], "        slave s starts");
+        assert_eq!(lines[2], "     1  22:13:20.000  slave s  takes Start { checkpoint: None }");
+        assert_eq!(lines[3], "        asks Connect { leader: None }");
+        assert!(lines[4].starts_with("     2  22:13:20.001  slave s  takes MasterOpened"), "{}", lines[4]);
+        let last: Vec<_> = lines.iter().rev().take(2).collect();
+        assert_eq!(last[0], "this is before the first step");
+        assert!(last[1].starts_with("before the first step: "), "{}", last[1]);
+        for (command, answer) in [
+            ("goto 1000", format!("there are {steps} steps")),
+            ("find no such thing", "no later step says so".into()),
+            ("wrong", "nothing is wrong from here on".into()),
+            ("show nobody", "nobody is not one node; there are slave s, executor F1.x1".into()),
+            ("nodes", "slave s".into()),
+            ("dance", "next [N], n         N steps on (Enter does one)".into()),
+        ] {
+            assert_eq!(said(&replay, command)[1], answer, "{command}");
+        }
+        let shown = said(&replay, "find exited\nshow\nshow s").join("\n");
+        assert!(shown.contains("executor F1.x1  takes Exited") && shown.contains("Executor {"), "{shown}");
+        assert!(shown.contains("Slave {"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_found_shown_and_told() {
+        let replay = doctored_replay();
+        let lines = said(&replay, "wrong").join("\n");
+        assert!(lines.contains("      ! driver: errands: Done(Write(e0, w999)) is told"), "{lines}");
+        let mut out = Vec::new();
+        let report = replay.check();
+        print(&mut out, &replay, &report, 20, 1000).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        for part in [
+            " inputs of 2 nodes in 2 runs, 1000 bytes: ",
+            "driver: errands            DESIGN 3 ",
+            "NO, broken 1 times",
+            "S13 deadline-respected     R19                        0  nothing to look at",
+            "driver: errands does not hold at step ",
+            "replay --at ",
+        ] {
+            assert!(text.contains(part), "{part} is missing in\n{text}");
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! L1: every drain ends.
+//! L1: every drain ends, and a slave that is to leave once it is drained does.
+
+use neap_protocol::ids::SlaveId;
+use neap_protocol::message::{DrainEnd, Then};
 
 use super::{Kind, Property};
 use crate::scope::Scope;
@@ -8,5 +11,14 @@ pub(super) const PROPERTY: Property =
     Property { name: "L1 drain-ends", guards: "R21 R22", kind: Kind::Eventually(is_good) };
 
 fn is_good(scope: &Scope, world: &World) -> bool {
-    world.is_headless(scope) || world.store.registry.drains().values().all(|drain| drain.end.is_some())
+    world.is_headless(scope)
+        || world.store.registry.drains().values().all(|drain| {
+            let is_to_leave = drain.end == Some(DrainEnd::Drained) && drain.then == Then::Unregister;
+            drain.end.is_some() && !(is_to_leave && stays(world, drain.slave))
+        })
+}
+
+fn stays(world: &World, slave: SlaveId) -> bool {
+    let mut machines = world.slaves.iter().filter_map(|node| node.machine.as_ref());
+    machines.any(|machine| machine.id() == Some(slave) && machine.is_registered() && !machine.is_leaving())
 }

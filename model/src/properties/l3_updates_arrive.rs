@@ -4,24 +4,19 @@ use neap_protocol::ids::TaskId;
 
 use super::{Kind, Property};
 use crate::scope::Scope;
-use crate::world::{Event, World};
+use crate::world::World;
 
 pub(super) const PROPERTY: Property =
     Property { name: "L3 updates-arrive", guards: "R12 R25", kind: Kind::Eventually(is_good) };
 
 fn is_good(scope: &Scope, world: &World) -> bool {
-    world.is_headless(scope) || acknowledged(world) && (heard(world) || restarts(scope))
+    world.is_headless(scope) || acknowledged(world) && heard(world)
 }
 
 fn acknowledged(world: &World) -> bool {
     let machines = world.slaves.iter().filter_map(|node| node.machine.as_ref());
     let mut tasks = machines.flat_map(|machine| machine.checkpoint().tasks);
     tasks.all(|task| task.updates.is_empty())
-}
-
-/// A scheduler that was started anew is not told of what it launched before.
-fn restarts(scope: &Scope) -> bool {
-    scope.budget.has(Event::FrameworkCrash)
 }
 
 fn heard(world: &World) -> bool {

@@ -22,7 +22,8 @@ fn is_good(scope: &Scope, world: &World) -> bool {
         let rest = scope.resources.saturating_sub(slave.used());
         let free = scope.tasks.iter().any(|task| rest.contains(&task.resources));
         let record = world.store.registry.slaves().get(&id);
-        let held = record.is_none_or(|record| !record.holds.is_empty() || !record.inverse_offers.is_empty());
+        let asked = world.store.registry.inverse_offers().values().any(|asked| asked.slave == id);
+        let held = asked || record.is_none_or(|record| !record.holds.is_empty());
         let mut offered = frameworks.iter().flat_map(|framework| framework.offers());
         !free || held || offered.any(|(_, of)| of == id)
     })

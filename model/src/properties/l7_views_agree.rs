@@ -7,21 +7,16 @@ use neap_protocol::slave::Slave;
 
 use super::{Kind, Property};
 use crate::scope::Scope;
-use crate::world::{Event, World};
+use crate::world::World;
 
 pub(super) const PROPERTY: Property =
     Property { name: "L7 views-agree", guards: "R2 R14 R15", kind: Kind::Eventually(is_good) };
 
 fn is_good(scope: &Scope, world: &World) -> bool {
-    world.is_headless(scope) || schedulers_agree(world, restarts(scope)) && leader_agrees(world)
+    world.is_headless(scope) || schedulers_agree(world) && leader_agrees(world)
 }
 
-/// A scheduler that was started anew does not take over its tasks yet (R14): it believes in none.
-fn restarts(scope: &Scope) -> bool {
-    scope.budget.has(Event::FrameworkCrash)
-}
-
-fn schedulers_agree(world: &World, restarts: bool) -> bool {
+fn schedulers_agree(world: &World) -> bool {
     let machines = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
     let believed: Vec<(TaskId, SlaveId)> = machines
         .flat_map(|machine| machine.tasks().filter(|(.., state)| !state.is_terminal()).collect::<Vec<_>>())
@@ -30,12 +25,13 @@ fn schedulers_agree(world: &World, restarts: bool) -> bool {
     let known = |task| believed.iter().any(|(believed, _)| *believed == task);
     let mut running = world.trees.iter().flat_map(|tree| tree.processes.iter());
     let no_orphan = running.all(|process| {
+        // A scheduler that was started anew hears of its tasks as they have news (R14).
         let up = world.frameworks.iter().any(|node| {
             node.machine.as_ref().is_some_and(|machine| machine.id() == Some(process.task.framework))
         });
         !up || known(process.task) || world.ghost.told.contains_key(&process.task)
     });
-    (no_orphan || restarts)
+    no_orphan
         && believed.iter().all(|(task, slave)| {
             world.trees.iter().any(|tree| {
                 world.slave_id(tree.slave) == Some(*slave) && tree.is_alive() && tree.hosted.contains(task)

@@ -59,6 +59,9 @@ pub struct Property {
     pub kind: Kind,
 }
 
+/// Whether a state is one that must come about.
+pub type IsGood = fn(&Scope, &World) -> bool;
+
 /// When a property is looked at, and how.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -69,7 +72,7 @@ pub enum Kind {
     /// Of some step.
     Sometimes(fn(&Seen<'_>) -> bool),
     /// Of some state that can be reached from every state, by calm actions alone.
-    Eventually(fn(&Scope, &World) -> bool),
+    Eventually(IsGood),
 }
 
 /// A step as properties see it.
@@ -90,8 +93,8 @@ pub struct Seen<'a> {
 impl<'a> Seen<'a> {
     /// What the newest leader says, and to whom.
     pub fn leader_said(&self) -> impl Iterator<Item = (Dialer, &'a Message)> {
-        let fence = self.after.store.fence;
-        self.masters_said().filter(move |said| said.epoch == fence).map(|said| (said.to, said.message))
+        let after = self.after;
+        self.masters_said().filter(|said| said.epoch == after.store.fence).map(|said| (said.to, said.message))
     }
 
     /// What any master says.
@@ -295,13 +298,23 @@ pub const ALL: &[Property] = &[
 
 /// The properties that a step breaks.
 pub fn broken(seen: &Seen<'_>) -> Mask {
-    let mut broken = Mask::NONE;
-    for (at, property) in ALL.iter().enumerate() {
-        if verdict(property, seen).is_err() {
-            broken.insert(at);
-        }
-    }
+    let mut broken = broken_by_step(seen);
+    broken.extend(broken_in_state(seen.scope, seen.after));
     broken
+}
+
+/// Those of them that are properties of steps.
+pub fn broken_by_step(seen: &Seen<'_>) -> Mask {
+    those(|property| matches!(property.kind, Kind::Step(wrong) if wrong(seen).is_err()))
+}
+
+/// Those of them that are properties of states.
+pub fn broken_in_state(scope: &Scope, world: &World) -> Mask {
+    those(|property| matches!(property.kind, Kind::State(wrong) if wrong(scope, world).is_err()))
+}
+
+fn those(are: impl Fn(&Property) -> bool) -> Mask {
+    (0..ALL.len()).filter(|at| are(&ALL[*at])).collect()
 }
 
 /// What is wrong with a step, by one property.

@@ -3,20 +3,15 @@
 use neap_protocol::message::MasterToSlave;
 
 use super::{Kind, Property, Seen};
-use crate::world::{Event, Message};
+use crate::world::Message;
 
 pub(super) const PROPERTY: Property =
     Property { name: "R12 acknowledged-when-heard", guards: "R12", kind: Kind::Step(wrong) };
 
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
-    // A scheduler that was started anew acknowledges what it was told before.
-    if seen.scope.budget.has(Event::FrameworkCrash) {
-        return Ok(());
-    }
-    let ghost = &seen.after.ghost;
     for (_, message) in seen.leader_said() {
         let Message::MasterToSlave(MasterToSlave::Acknowledge { task, number }) = message else { continue };
-        let registry = &seen.after.store.registry;
+        let (registry, ghost) = (&seen.after.store.registry, &seen.after.ghost);
         let slave = ghost.launched.get(task).map(|(slave, _)| slave);
         let heard = ghost.heard.get(task).is_some_and(|heard| heard >= number);
         let over = ghost.told.get(task).is_some_and(|told| told.is_terminal());

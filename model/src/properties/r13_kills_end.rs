@@ -1,4 +1,4 @@
-//! R13: a kill ends its task, whatever sessions and machines are lost on the way (R2).
+//! R13: a kill ends its task, as master and scheduler see it, whatever sessions and machines are lost on the way (R2).
 
 use neap_protocol::master::Master;
 
@@ -13,5 +13,7 @@ fn is_good(scope: &Scope, world: &World) -> bool {
     let leader = world.leader().and_then(|node| node.machine.as_ref());
     let under_way =
         |master: &Master| master.tasks().any(|task| task.kill.is_some() && !task.state.is_terminal());
-    world.is_headless(scope) || !leader.is_some_and(under_way)
+    let schedulers = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
+    let mut asked = schedulers.flat_map(|machine| machine.kills());
+    world.is_headless(scope) || asked.next().is_none() && !leader.is_some_and(under_way)
 }

@@ -29,6 +29,9 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 
 /// The leader that this step is of.
 fn leader_acts(seen: &Seen<'_>) -> Option<usize> {
+    if !seen.after.masters.iter().any(|node| node.may_have_changed()) {
+        return None;
+    }
     let leads = |number: u8| {
         let node = &seen.after.masters[usize::from(number)];
         let leads = node.machine.as_ref().is_some_and(Master::leads) && node.epoch == seen.after.store.fence;

@@ -4,14 +4,16 @@ use neap_protocol::ids::SlaveId;
 use neap_protocol::registry::{Operation, Registry};
 use neap_protocol::text::Name;
 
-use super::{Kind, Property};
-use crate::scope::Scope;
-use crate::world::World;
+use super::{Kind, Property, Seen};
 
 pub(super) const PROPERTY: Property =
-    Property { name: "S2 one-change-at-a-time", guards: "R1 R4", kind: Kind::State(wrong) };
+    Property { name: "S2 one-change-at-a-time", guards: "R1 R4", kind: Kind::Step(wrong) };
 
-fn wrong(_: &Scope, world: &World) -> Result<(), String> {
+fn wrong(seen: &Seen<'_>) -> Result<(), String> {
+    let world = seen.after;
+    if seen.before.masters == world.masters && seen.before.store == world.store {
+        return Ok(());
+    }
     for node in &world.masters {
         let mut changing: Vec<&Name> =
             node.pending().filter_map(|operation| of(&world.store.registry, operation)).collect();

@@ -14,10 +14,9 @@ pub(super) const PROPERTY: Property =
     Property { name: "S6 registry-first", guards: "R1 R16 R20 R25", kind: Kind::Step(wrong) };
 
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
-    let registry = &seen.after.store.registry;
     if seen.before.masters != seen.after.masters || seen.before.store != seen.after.store {
         let leader = seen.after.leader().and_then(|node| node.machine.as_ref());
-        if leader.and_then(Master::registry).is_some_and(|memory| memory != registry) {
+        if leader.and_then(Master::registry).is_some_and(|memory| *memory != seen.after.store.registry) {
             return Err("the leader's registry is not what is durable".into());
         }
     }
@@ -33,7 +32,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     }
     for (command, answer) in seen.answered() {
         if let (Some(command), Ok(answer)) = (seen.scope.commands.get(usize::from(command)), answer) {
-            answered(registry, command, answer)?;
+            answered(&seen.after.store.registry, command, answer)?;
         }
     }
     told_master(seen)

@@ -15,6 +15,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     let (before, after) = (seen.before, seen.after);
     for (_, new) in before.masters.iter().zip(&after.masters).filter(|(old, new)| old != new) {
         new.machine.iter().try_for_each(Master::check)?;
+        new.machine.iter().try_for_each(|master| fits(seen.scope, master))?;
     }
     for (_, new) in before.slaves.iter().zip(&after.slaves).filter(|(old, new)| old != new) {
         new.machine.iter().try_for_each(|slave| counts(seen.scope, slave))?;
@@ -23,6 +24,19 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
         true => Ok(()),
         false => (0..seen.scope.slaves).try_for_each(|number| holds(seen.scope, after, number)),
     }
+}
+
+/// No master gives away more than a slave has.
+fn fits(scope: &Scope, master: &Master) -> Result<(), String> {
+    let slaves = master.registry().map(|registry| registry.slaves().keys());
+    for slave in slaves.into_iter().flatten() {
+        let live = master.tasks().filter(|task| task.slave == *slave && !task.state.is_terminal());
+        let held = live.fold(Resources::NONE, |sum, task| sum.saturating_add(task.resources));
+        if !scope.resources.contains(&held) {
+            return Err(format!("{slave} of {} is given tasks that hold {held}", scope.resources));
+        }
+    }
+    Ok(())
 }
 
 fn counts(scope: &Scope, slave: &Slave) -> Result<(), String> {

@@ -11,15 +11,13 @@ pub(super) const PROPERTY: Property =
     Property { name: "S9 terminal-is-final", guards: "R12 R25", kind: Kind::Step(wrong) };
 
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
-    if seen.happenings.is_empty() {
-        return Ok(());
-    }
-    let mut told = seen.before.ghost.told.clone();
+    let mut told = None;
     for happening in seen.happenings {
         if let Happening::Said { message: Message::SlaveToMaster(message), .. } = happening {
             one_end(seen, message)?;
         }
         let Happening::Told { event: Event::Update { update, .. }, .. } = happening else { continue };
+        let told = told.get_or_insert_with(|| seen.before.ghost.told.clone());
         if let Some(last) = told.insert(update.task, update.state) {
             in_order(seen, last, update)?;
         }

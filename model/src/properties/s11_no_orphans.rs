@@ -5,6 +5,7 @@ use neap_protocol::message::SlaveToMaster;
 use neap_protocol::slave::EXIT_DONE;
 
 use super::{Kind, Property, Seen};
+use crate::shared::Shared;
 use crate::world::{Dialer, Happening, Message, Tree};
 
 pub(super) const PROPERTY: Property =
@@ -27,11 +28,14 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             return Err(format!("slave {slave} registers as new, and {} lives", tree.id));
         }
     }
+    let may_be_news = |tree: &&Shared<Tree>| {
+        tree.may_have_changed() || seen.after.slaves[usize::from(tree.slave)].may_have_changed()
+    };
     let is_unknown = |tree: &&Tree| {
         let slave = seen.after.slaves[usize::from(tree.slave)].machine.as_ref();
         (tree.is_alive() || tree.starting) && slave.is_some_and(|slave| !slave.knows(tree.id))
     };
-    match seen.after.trees.iter().map(|tree| &**tree).find(is_unknown) {
+    match seen.after.trees.iter().filter(may_be_news).map(|tree| &**tree).find(is_unknown) {
         Some(tree) => Err(format!("{} lives, and slave {} does not know it", tree.id, tree.slave)),
         None => Ok(()),
     }

@@ -3,27 +3,30 @@
 
 use neap_protocol::slave::UPDATES_MAX;
 
-use super::{Kind, Property};
-use crate::scope::Scope;
-use crate::world::{End, World};
+use super::{Kind, Property, Seen};
+use crate::world::End;
 
 /// What is on its way, or waits for a disk, at most: far above what any honest exchange needs in a small world.
 const WAITING_MAX: usize = 64;
 
 pub(super) const PROPERTY: Property =
-    Property { name: "S15 bounded-queues", guards: "R12", kind: Kind::State(wrong) };
+    Property { name: "S15 bounded-queues", guards: "R12", kind: Kind::Step(wrong) };
 
-fn wrong(_: &Scope, world: &World) -> Result<(), String> {
+fn wrong(seen: &Seen<'_>) -> Result<(), String> {
+    let world = seen.after;
+    // What a step did not change was looked at when it was.
     for link in &world.links {
         for end in [End::Near, End::Far] {
-            bound(link.waiting(end).len(), WAITING_MAX, || format!("messages wait on {:?}", link.key))?;
+            if link.may_have_changed(end) {
+                bound(link.waiting(end).len(), WAITING_MAX, || format!("messages wait on {:?}", link.key))?;
+            }
         }
     }
-    for node in &world.masters {
+    for node in world.masters.iter().filter(|node| node.may_have_changed()) {
         bound(node.pending().count(), WAITING_MAX, || "writes of a master wait".into())?;
         bound(node.waiting(), WAITING_MAX, || "operators wait for a master".into())?;
     }
-    for node in &world.slaves {
+    for node in world.slaves.iter().filter(|node| node.may_have_changed()) {
         bound(node.pending().count(), WAITING_MAX, || "writes of a slave wait".into())?;
         for task in &node.disk.tasks {
             // The end of a task has room beside them.

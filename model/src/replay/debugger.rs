@@ -65,7 +65,7 @@ impl<'a> Debugger<'a> {
     }
 
     /// One step on. `false`: there is none.
-    pub fn next(&mut self) -> bool {
+    pub fn forward(&mut self) -> bool {
         let Some(step) = self.now.step() else { return false };
         self.step = Some(step);
         if self.at() == self.kept.len() * KEPT_EVERY {
@@ -90,7 +90,7 @@ impl<'a> Debugger<'a> {
             self.now = self.kept[kept.min(self.kept.len() - 1)].clone();
             self.step = None;
         }
-        while self.at() < to && self.next() {}
+        while self.at() < to && self.forward() {}
         true
     }
 
@@ -98,7 +98,7 @@ impl<'a> Debugger<'a> {
     pub fn find(&mut self, text: &str) -> bool {
         let from = self.at();
         let wanted = text.to_lowercase();
-        while self.next() {
+        while self.forward() {
             let found = self.lines().iter().any(|line| line.to_lowercase().contains(&wanted));
             if found {
                 return true;

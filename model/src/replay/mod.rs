@@ -28,11 +28,11 @@ pub mod wire;
 
 use std::collections::BTreeMap;
 
-use neap_protocol::journal::End;
+use neap_protocol::journal::{End, Flaw, LinkId};
 use neap_protocol::time::Moment;
 use neap_protocol::transport::Role;
 
-use checks::{Check, Look};
+use checks::{Check, Look, Watch};
 use player::{AnyPlayed, AnyPlayer, NO_PANIC, SAME_EFFECTS};
 use promises::{ERRANDS, Looked, SESSIONS, TIMERS};
 use tape::{AnyRun, Tape};
@@ -126,12 +126,8 @@ impl Replay {
         for tape in tapes {
             if let Some(damage) = tape.damage {
                 match damage.flaw {
-                    neap_protocol::journal::Flaw::Torn { .. } => {
-                        notes.push(format!("{}: {damage}", tape.file))
-                    }
-                    neap_protocol::journal::Flaw::Corrupt
-                    | neap_protocol::journal::Flaw::Strange
-                    | neap_protocol::journal::Flaw::NoRun => {
+                    Flaw::Torn { .. } => notes.push(format!("{}: {damage}", tape.file)),
+                    Flaw::Corrupt | Flaw::Strange | Flaw::NoRun => {
                         damaged.push((tape.file.clone(), damage.to_string()));
                     }
                 }
@@ -148,9 +144,7 @@ impl Replay {
                 Node { name: format!("{role} {name}"), role, runs }
             })
             .collect();
-        for node in &nodes {
-            note_ends(node, &mut notes);
-        }
+        notes.extend(ends(&nodes));
         Self { nodes, notes, damaged }
     }
 
@@ -167,68 +161,103 @@ impl Replay {
     /// The same with these checks; `progress` is told of each step.
     pub fn check_with(&self, checks: &'static [Check], mut progress: impl FnMut(&Step)) -> Report {
         let mut playing = Playing::new(self);
-        let mut watches: Vec<_> = checks.iter().map(|check| (check, (check.begin)(), 0_u64)).collect();
-        let mut truth = Truth::default();
-        let mut findings = Vec::new();
+        let mut judge = Judge::new(checks);
         while let Some(step) = playing.step() {
             progress(&step);
-            let mut found: Vec<(&'static str, String)> = std::mem::take(&mut playing.wrong);
-            found.extend(step.played.broken().iter().map(|broken| (broken.promise, broken.what.clone())));
-            truth.input(&step);
-            for (check, watch, looked) in &mut watches {
-                let mut look = Look::new(self, &step, &playing.players, &truth);
-                watch.see(&mut look);
-                *looked += look.looked;
-                found.extend(look.wrong.into_iter().map(|what| (check.name, what)));
-            }
-            truth.effects(&step);
-            findings.extend(found.into_iter().map(|(check, what)| Finding {
-                check,
-                step: step.number,
-                at: step.played.at(),
-                node: self.nodes[step.node].name.clone(),
-                what,
-            }));
+            let received = std::mem::take(&mut playing.wrong);
+            judge.see(self, &step, &playing.players, received);
         }
-        let looked = watches.iter().map(|(check, _, looked)| (check.name, check.guards, *looked));
-        let verdicts = verdicts(&playing, looked.collect(), &findings);
+        let verdicts = verdicts(&playing, &judge);
         let mut notes = self.notes.clone();
         notes.extend(playing.notes());
-        Report { steps: playing.number, verdicts, findings, wire: playing.wire.count, notes }
+        Report { steps: playing.number, verdicts, findings: judge.findings, wire: playing.wire.count, notes }
     }
 }
 
-fn note_ends(node: &Node, notes: &mut Vec<String>) {
-    for (at, run) in node.runs.iter().enumerate() {
-        let which = match node.runs.len() {
-            1 => node.name.clone(),
-            _ => format!("{}, run {}", node.name, at + 1),
-        };
-        match run.end() {
-            Some(End::InOrder) => {}
-            Some(End::Stopped(cause)) => notes.push(format!("{which}: its journal stopped: {cause}")),
-            None => notes.push(format!("{which}: cut short, and its last moments may be missing")),
+/// Holds checks against steps, one after another.
+struct Judge {
+    truth: Truth,
+    watches: Vec<(&'static Check, Box<dyn Watch>, u64)>,
+    findings: Vec<Finding>,
+}
+
+impl Judge {
+    fn new(checks: &'static [Check]) -> Self {
+        let watches = checks.iter().map(|check| (check, (check.begin)(), 0)).collect();
+        Self { truth: Truth::default(), watches, findings: Vec::new() }
+    }
+
+    /// Looks at a step; `received` is what is wrong with what it received.
+    fn see(
+        &mut self,
+        replay: &Replay,
+        step: &Step,
+        players: &[AnyPlayer],
+        received: Vec<(&'static str, String)>,
+    ) {
+        let mut found = received;
+        found.extend(step.played.broken().iter().map(|broken| (broken.promise, broken.what.clone())));
+        self.truth.input(step);
+        for (check, watch, looked) in &mut self.watches {
+            let mut look = Look::new(replay, step, players, &self.truth);
+            watch.see(&mut look);
+            *looked += look.looked;
+            found.extend(look.wrong.into_iter().map(|what| (check.name, what)));
+        }
+        self.truth.effects(step);
+        let node = &replay.nodes[step.node].name;
+        self.findings.extend(found.into_iter().map(|(check, what)| Finding {
+            check,
+            step: step.number,
+            at: step.played.at(),
+            node: node.clone(),
+            what,
+        }));
+    }
+}
+
+/// What people should know of how the runs ended.
+fn ends(nodes: &[Node]) -> Vec<String> {
+    let (mut notes, mut cut) = (Vec::new(), Vec::new());
+    for node in nodes {
+        for (at, run) in node.runs.iter().enumerate() {
+            let which = match node.runs.len() {
+                1 => node.name.clone(),
+                _ => format!("{} (run {})", node.name, at + 1),
+            };
+            match run.end() {
+                Some(End::InOrder) => {}
+                Some(End::Stopped(cause)) => notes.push(format!("{which}: its journal stopped: {cause}")),
+                None => cut.push(which),
+            }
         }
     }
+    if let [some @ .., last] = &cut[..] {
+        let more = some.len().saturating_sub(NAMED_MAX);
+        let some = some.iter().take(NAMED_MAX).map(|name| format!("{name}, ")).collect::<String>();
+        let last = if more > 0 { format!("and {} more", more + 1) } else { last.clone() };
+        notes.push(format!("cut short, so that the last moments may be missing: {some}{last}"));
+    }
+    notes
 }
 
-fn verdicts(
-    playing: &Playing<'_>,
-    looked: Vec<(&'static str, &'static str, u64)>,
-    findings: &[Finding],
-) -> Vec<Verdict> {
+/// How many runs that were cut short are named.
+const NAMED_MAX: usize = 3;
+
+fn verdicts(playing: &Playing<'_>, judge: &Judge) -> Vec<Verdict> {
     let promises = playing.looked();
     let of_runs = [
         (SAME_EFFECTS, "R28", playing.number as u64),
-        (NO_PANIC, "", playing.number as u64),
-        (TRANSPORT, "§3", playing.wire.count.compared),
-        (TIMERS, "§3", promises.timers),
-        (SESSIONS, "§3", promises.sessions),
-        (ERRANDS, "§3", promises.errands),
+        (NO_PANIC, "every input", playing.number as u64),
+        (TRANSPORT, "DESIGN 3", playing.wire.count.compared),
+        (TIMERS, "DESIGN 3", promises.timers),
+        (SESSIONS, "DESIGN 3", promises.sessions),
+        (ERRANDS, "DESIGN 3", promises.errands),
     ];
-    let all = looked.into_iter().chain(of_runs);
+    let watched = judge.watches.iter().map(|(check, _, looked)| (check.name, check.guards, *looked));
+    let all = watched.chain(of_runs);
     all.map(|(check, guards, looked)| {
-        let broken = findings.iter().filter(|finding| finding.check == check).count();
+        let broken = judge.findings.iter().filter(|finding| finding.check == check).count();
         Verdict { check, guards, looked, broken }
     })
     .collect()
@@ -302,7 +331,7 @@ impl<'a> Playing<'a> {
     }
 
     /// A node's next input, which may be the first of its next run.
-    fn upcoming(&mut self, node: usize) -> Option<(Moment, Option<neap_protocol::journal::LinkId>)> {
+    fn upcoming(&mut self, node: usize) -> Option<(Moment, Option<LinkId>)> {
         loop {
             if let Some(next) = self.players[node].peek() {
                 return Some(next);
@@ -316,7 +345,7 @@ impl<'a> Playing<'a> {
     }
 
     /// Whether what a node hears next is still to be said by a node that was recorded.
-    fn waits(&mut self, node: usize, link: neap_protocol::journal::LinkId) -> bool {
+    fn waits(&mut self, node: usize, link: LinkId) -> bool {
         let end = (node, self.run[node]);
         let Some((other, run)) = self.wire.silent_speaker(end, link) else {
             return false;
@@ -351,3 +380,6 @@ fn sum(one: Looked, other: Looked) -> Looked {
         errands: one.errands + other.errands,
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

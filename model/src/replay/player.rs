@@ -38,7 +38,12 @@ pub struct Player<M: Talk> {
     promises: Promises<M>,
     /// It went another way than it was recorded: from there on nothing is compared.
     strayed: bool,
+    /// What [`Self::peek`] answers, once it was asked.
+    peeked: Option<Upcoming>,
 }
+
+/// When the next input comes, and on which link something is heard with it.
+type Upcoming = (Moment, Option<LinkId>);
 
 /// What an input did, as one who looks on sees it.
 #[derive(Clone, Debug)]
@@ -49,8 +54,8 @@ pub struct Played<M: Talk> {
     pub input: M::Input,
     /// What it asked for.
     pub effects: Vec<M::Effect>,
-    /// What was heard, on which link.
-    pub heard: Option<(LinkId, Message)>,
+    /// What was heard, and on which link if both ends have a name for it.
+    pub heard: Option<(Option<LinkId>, Message)>,
     /// What was said, on which links.
     pub said: Vec<(LinkId, Message)>,
     /// What is wrong with it.
@@ -61,7 +66,15 @@ impl<M: Talk> Player<M> {
     /// Before the first entry of a run.
     pub fn new(run: Rc<Run<M>>) -> Self {
         let promises = Promises::new(run.header.began);
-        Self { run, next: 0, machine: M::begin(), links: BTreeMap::new(), promises, strayed: false }
+        Self {
+            run,
+            next: 0,
+            machine: M::begin(),
+            links: BTreeMap::new(),
+            promises,
+            strayed: false,
+            peeked: None,
+        }
     }
 
     /// What the machine is set to.
@@ -91,26 +104,34 @@ impl<M: Talk> Player<M> {
         self.run.header.began.after(at)
     }
 
+    /// Whether nothing follows: what the machine is now, it was when its journal ended.
+    pub fn is_over(&self) -> bool {
+        self.next >= self.run.entries.len()
+    }
+
     /// When the next input comes, and what is heard with it, on which link.
-    pub fn peek(&mut self) -> Option<(Moment, Option<LinkId>)> {
+    pub fn peek(&mut self) -> Option<Upcoming> {
+        if self.peeked.is_some() {
+            return self.peeked;
+        }
         let record = self.upcoming()?;
         let link = match M::news(&record.input) {
             Some(News::Heard(session, Some(_))) => self.links.get(&session).copied(),
             Some(News::Heard(_, None) | News::Opened(_) | News::Closed(_)) | None => None,
         };
-        Some((self.moment(record.at), link))
+        self.peeked = Some((self.moment(record.at), link));
+        self.peeked
     }
 
     /// Plays the next input.
     pub fn play(&mut self) -> Option<Played<M>> {
         let Record { at, input, effects: recorded } = self.upcoming()?;
         self.next += 1;
+        self.peeked = None;
         let mut broken = Vec::new();
         self.promises.input(at, &input, &mut broken);
         let heard = match M::news(&input) {
-            Some(News::Heard(session, Some(message))) => {
-                self.links.get(&session).map(|link| (*link, message))
-            }
+            Some(News::Heard(session, Some(message))) => Some((self.links.get(&session).copied(), message)),
             Some(News::Heard(_, None) | News::Opened(_) | News::Closed(_)) | None => None,
         };
         let effects = match self.handle(&input) {
@@ -225,7 +246,7 @@ impl AnyPlayer {
     }
 
     /// As [`Player::peek`].
-    pub fn peek(&mut self) -> Option<(Moment, Option<LinkId>)> {
+    pub fn peek(&mut self) -> Option<Upcoming> {
         each!(Self, self, player => player.peek())
     }
 
@@ -261,8 +282,8 @@ impl AnyPlayed {
         each!(Self, self, played => played.at)
     }
 
-    /// What was heard, on which link.
-    pub fn heard(&self) -> Option<&(LinkId, Message)> {
+    /// What was heard, and on which link if both ends have a name for it.
+    pub fn heard(&self) -> Option<&(Option<LinkId>, Message)> {
         each!(Self, self, played => played.heard.as_ref())
     }
 

@@ -14,7 +14,7 @@ use neap_protocol::time::{Millis, Moment, When};
 use super::talk::{Answer, Errand, News, Setting, Talk};
 
 /// How late a timer may fire: what a host that is out of breath needs.
-const LATE_MAX: Millis = Millis::from_secs(10);
+const LATE_MAX: Millis = Millis::from_secs(60);
 
 /// How much earlier than at its moment a timer may seem to fire: both clocks are cut to milliseconds.
 const MOMENT_SLACK: u64 = 2;
@@ -105,11 +105,8 @@ impl<M: Talk> Promises<M> {
             if let Some(setting) = M::setting(effect) {
                 push(broken, TIMERS, self.set(setting));
             }
-            if let Some(session) = M::closed(effect).filter(|session| self.open.remove(session)) {
-                if M::HEARS_OWN_CLOSE {
-                    self.closing.insert(session);
-                }
-            }
+            let closed = M::closed(effect).filter(|session| self.open.remove(session));
+            self.closing.extend(closed.filter(|_| M::HEARS_OWN_CLOSE));
             if let Some(errand) = M::errand(effect) {
                 *self.errands.entry(errand).or_default() += 1;
             }
@@ -123,7 +120,7 @@ impl<M: Talk> Promises<M> {
         }
     }
 
-    /// What an errand of a driver is that is under way.
+    /// Whether a session is open, as far as the machine was told and has not closed it.
     pub fn is_open(&self, session: SessionId) -> bool {
         self.open.contains(&session)
     }

@@ -106,7 +106,10 @@ pub enum TapeError {
 impl fmt::Display for TapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Not(error) => write!(f, "{error}"),
+            Self::Not(error @ NotAJournal::Version { .. }) => write!(f, "{error}"),
+            Self::Not(error @ NotAJournal::Other) => {
+                write!(f, "{error}: name files that nodes wrote with --journal")
+            }
             Self::Empty(None) => write!(f, "no run has begun in it"),
             Self::Empty(Some(damage)) => write!(f, "no run of it is whole: {damage}"),
             Self::Run(run, error) => write!(f, "run {run} cannot be read: {error}"),

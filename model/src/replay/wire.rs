@@ -85,13 +85,14 @@ impl Wire {
     pub fn heard(
         &mut self,
         end: End,
-        id: LinkId,
+        id: Option<LinkId>,
         message: &Message,
         impossible: bool,
         cut_short: impl Fn(End) -> bool,
     ) -> Result<(), String> {
-        let other = self.links.get(&id).and_then(|link| link.other(end));
-        let Some((link, (place, speaker))) = self.links.get_mut(&id).zip(other) else {
+        let link = id.and_then(|id| self.links.get_mut(&id));
+        let Some((link, (place, speaker))) = link.and_then(|link| link.other(end).map(|other| (link, other)))
+        else {
             self.count.alone += 1;
             return Ok(());
         };
@@ -107,7 +108,7 @@ impl Wire {
             } else {
                 "and was never said, or not as often"
             };
-            return Err(format!("this is heard on link {id:?} {when}: {message:?}"));
+            return Err(format!("this is heard {when}: {message:?}"));
         };
         self.count.compared += 1;
         if sent == message {
@@ -123,6 +124,6 @@ impl Wire {
             }
             None => "and was not said there",
         };
-        Err(format!("this is heard on link {id:?} {how}: {message:?}; what was said next is {sent}"))
+        Err(format!("this is heard {how}: {message:?}; what was said next is {sent}"))
     }
 }

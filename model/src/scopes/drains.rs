@@ -15,7 +15,7 @@ pub(super) fn all() -> Vec<Scope> {
             name: "inverse-offer",
             about: "an inverse offer with every answer, kills, ends and the deadline",
             commands: vec![inverse(InverseAsk::Everything)],
-            budget: Budget::of(&[(Event::Launch, 1), (Event::Kill, 1), (Event::Finish, 1)]),
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Finish, 1)]),
             ..small()
         },
         Scope {
@@ -31,15 +31,16 @@ pub(super) fn all() -> Vec<Scope> {
             name: "inverse-offer-sizes",
             about: "an inverse offer for less than what a large and a small task have, with every answer",
             commands: vec![inverse(InverseAsk::Amount(TWO))],
-            resources: Resources::new(4000, 4 << 30),
+            resources: Resources::new(3000, 3 << 30),
             tasks: vec![task(TASK), task(TWO)],
-            budget: Budget::of(&[(Event::Launch, 3)]),
+            budget: Budget::of(&[(Event::Launch, 2)]),
             ..small()
         },
         Scope {
             name: "inverse-offer-cut",
             about: "an inverse offer while sessions die",
             commands: vec![inverse(InverseAsk::Everything)],
+            answers: false,
             budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1)]),
             ..small()
         },
@@ -48,6 +49,7 @@ pub(super) fn all() -> Vec<Scope> {
             about: "an inverse offer whose leader crashes",
             commands: vec![inverse(InverseAsk::Everything)],
             answers: false,
+            long: true,
             budget: Budget::of(&[(Event::Launch, 1), (Event::MasterCrash, 1)]),
             ..small()
         },
@@ -153,6 +155,14 @@ pub(super) fn all() -> Vec<Scope> {
             commands: vec![drain(Then::Stay)],
             answers: false,
             budget: Budget::of(&[(Event::Launch, 1), (Event::FullDisk, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "inverse-offer-everything",
+            about: "an inverse offer with every answer, kills, ends and the deadline, as sessions die",
+            long: true,
+            commands: vec![inverse(InverseAsk::Everything)],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Kill, 1), (Event::Finish, 1), (Event::Cut, 1)]),
             ..small()
         },
         Scope {

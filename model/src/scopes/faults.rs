@@ -71,7 +71,14 @@ pub(super) fn all() -> Vec<Scope> {
             about: "operators ask for what cannot be",
             commands: in_vain(),
             answers: false,
-            frameworks_return: false,
+            budget: Budget::of(&[(Event::Launch, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "refusals-of-drains",
+            about: "operators undo what a drain needs, or what is no more",
+            commands: against_a_drain(),
+            answers: false,
             budget: Budget::of(&[(Event::Launch, 1)]),
             ..small()
         },
@@ -134,9 +141,14 @@ fn in_vain() -> Vec<Command> {
         inverse(InverseAsk::Everything),
         Command::CancelInverseOffer(InverseOfferId(9)),
         Command::Kill(TaskId { framework: FrameworkId(1), number: 9 }),
+    ]
+}
+
+fn against_a_drain() -> Vec<Command> {
+    vec![
         drain(Then::Stay),
         activate(Some("drain-D1")),
-        Command::CancelInverseOffer(InverseOfferId(2)),
+        Command::CancelInverseOffer(InverseOfferId(1)),
         Command::CancelDrain(DrainId(9)),
         Command::CancelDrain(DrainId(1)),
     ]

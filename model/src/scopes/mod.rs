@@ -16,6 +16,8 @@ mod faults;
 mod holds;
 mod leaving;
 mod several;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -31,6 +31,7 @@ pub fn shrink(seed: u64, scope: Scope, failure: Failure, effort: u64) -> Short {
     let mut shrinker = Shrinker { seed, wrong, scope, actions, effort };
     shrinker.cut_at_failure();
     shrinker.nodes();
+    shrinker.commands();
     shrinker.steps();
     shrinker.nodes();
     shrinker.commands();
@@ -107,13 +108,25 @@ impl Shrinker {
         }
     }
 
-    /// Commands that nobody gives, or that do not matter.
+    /// Commands that nobody gives, or that do not matter: they are given in their order, so that one can only be left
+    /// out together with its giving.
     fn commands(&mut self) {
-        let given = |action: &&Action| matches!(action, Action::Command(_));
+        let gives = |action: &Action| matches!(action, Action::Command(_));
+        let given = self.actions.iter().filter(|action| gives(action)).count();
         let mut scope = self.scope.clone();
-        scope.commands.truncate(self.actions.iter().filter(given).count());
+        scope.commands.truncate(given);
         let actions = self.actions.clone();
         self.fails(&scope, &actions);
+        for which in (0..given).rev() {
+            let (mut scope, mut actions) = (self.scope.clone(), self.actions.clone());
+            let place = actions.iter().enumerate().filter(|(_, action)| gives(action)).nth(which);
+            let Some((at, _)) = place else { continue };
+            actions.remove(at);
+            if which < scope.commands.len() {
+                scope.commands.remove(which);
+            }
+            self.fails(&scope, &actions);
+        }
     }
 
     fn settings(&mut self) {

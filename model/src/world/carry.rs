@@ -197,7 +197,7 @@ impl Step<'_> {
     }
 
     fn key_at_master(&self, number: u8, session: SessionId) -> Option<LinkKey> {
-        let is_it = |link: &&Shared<super::Link>| {
+        let is_it = |link: &&super::Link| {
             link.far_session() == session
                 && link.master == number
                 && link.is_open(End::Far)
@@ -340,7 +340,7 @@ impl Step<'_> {
     }
 
     fn key_at_slave(&self, number: u8, session: SessionId) -> Option<LinkKey> {
-        let is_it = |link: &&Shared<super::Link>| {
+        let is_it = |link: &&super::Link| {
             matches!(link.key.0, Dialer::Executor(slave, _) if slave == number)
                 && link.far_session() == session
                 && link.is_open(End::Far)
@@ -349,7 +349,7 @@ impl Step<'_> {
     }
 
     fn key_of(&self, dialer: Dialer, session: SessionId) -> Option<LinkKey> {
-        let is_it = |link: &&Shared<super::Link>| {
+        let is_it = |link: &&super::Link| {
             link.key.0 == dialer && link.near_session() == session && link.is_open(End::Near)
         };
         self.world.links.iter().find(is_it).map(|link| link.key)

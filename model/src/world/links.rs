@@ -6,6 +6,8 @@ use neap_protocol::message::{
     ExecutorToSlave, FrameworkToMaster, MasterToFramework, MasterToSlave, SlaveToExecutor, SlaveToMaster,
 };
 
+use crate::shared::Shared;
+
 /// Who dialled. Of one dialler the numbers tell its sessions apart, as old ones may not be over at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Dialer {
@@ -46,7 +48,7 @@ pub enum Message {
     SlaveToExecutor(SlaveToExecutor),
 }
 
-/// A session.
+/// A session: what there is to know of it at every step, and what is on its way on it, which most steps leave alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
     /// Which.
@@ -59,8 +61,8 @@ pub struct Link {
     pub(super) alive: bool,
     near_open: bool,
     far_open: bool,
-    to_near: Vec<Message>,
-    to_far: Vec<Message>,
+    to_near: Shared<Vec<Message>>,
+    to_far: Shared<Vec<Message>>,
 }
 
 impl Link {
@@ -72,9 +74,41 @@ impl Link {
             alive: true,
             near_open: true,
             far_open: true,
-            to_near: Vec::new(),
-            to_far: Vec::new(),
+            to_near: Shared::default(),
+            to_far: Shared::default(),
         }
+    }
+
+    pub(super) fn seal(&mut self) {
+        self.to_near.seal();
+        self.to_far.seal();
+    }
+
+    /// The same with nothing on its way.
+    pub(crate) fn hollow(&self) -> Self {
+        Self { to_near: Shared::default(), to_far: Shared::default(), ..self.clone() }
+    }
+
+    /// What is on its way to the near end, and to the far one.
+    pub(crate) fn queues(&self) -> [&Shared<Vec<Message>>; 2] {
+        [&self.to_near, &self.to_far]
+    }
+
+    pub(crate) fn queues_mut(&mut self) -> [&mut Shared<Vec<Message>>; 2] {
+        [&mut self.to_near, &mut self.to_far]
+    }
+
+    pub(crate) fn fill(&mut self, queues: [Shared<Vec<Message>>; 2]) {
+        [self.to_near, self.to_far] = queues;
+    }
+
+    /// Whether what is on its way to an end may have changed in the step to here.
+    pub(crate) fn may_have_changed(&self, end: End) -> bool {
+        let queue = match end {
+            End::Near => &self.to_near,
+            End::Far => &self.to_far,
+        };
+        queue.may_have_changed()
     }
 
     /// What the near end calls it.
@@ -120,8 +154,8 @@ impl Link {
     pub(super) fn say(&mut self, from: End, message: Message) {
         if self.alive {
             match from {
-                End::Near => self.to_far.push(message),
-                End::Far => self.to_near.push(message),
+                End::Near => self.to_far.edit().push(message),
+                End::Far => self.to_near.edit().push(message),
             }
         }
     }
@@ -136,8 +170,8 @@ impl Link {
 
     pub(super) fn take(&mut self, end: End) -> Message {
         match end {
-            End::Near => self.to_near.remove(0),
-            End::Far => self.to_far.remove(0),
+            End::Near => self.to_near.edit().remove(0),
+            End::Far => self.to_far.edit().remove(0),
         }
     }
 
@@ -147,11 +181,11 @@ impl Link {
         match end {
             End::Near => {
                 self.near_open = false;
-                self.to_near.clear();
+                self.to_near = Shared::default();
             }
             End::Far => {
                 self.far_open = false;
-                self.to_far.clear();
+                self.to_far = Shared::default();
             }
         }
     }

@@ -48,7 +48,7 @@ pub struct World {
     /// Process trees, by slave and executor.
     pub trees: Vec<Shared<Tree>>,
     /// Sessions, in order of their keys.
-    pub links: Vec<Shared<Link>>,
+    pub links: Vec<Link>,
     /// How many of the operator's commands were given.
     pub commands: u8,
     /// The last plan that the operator was shown; a drain may demand that it is still true.

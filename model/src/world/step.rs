@@ -44,6 +44,14 @@ impl World {
 
     /// The same, and what happened in it.
     pub fn step_told(&self, scope: &Scope, action: Action) -> (World, Vec<Happening>) {
+        let (mut world, happenings) = self.step_unjudged(scope, action);
+        let seen = Seen { scope, before: self, after: &world, action, happenings: &happenings };
+        world.broken = properties::broken(&seen);
+        (world, happenings)
+    }
+
+    /// The same, before any property is asked about it.
+    pub(crate) fn step_unjudged(&self, scope: &Scope, action: Action) -> (World, Vec<Happening>) {
         let mut step = Step { scope, world: self.clone(), happenings: Vec::new(), next: Queue::new() };
         if let Some(event) = action.event() {
             step.world.budget.spend(event);
@@ -52,8 +60,6 @@ impl World {
         step.settle();
         let Step { mut world, happenings, .. } = step;
         world.seal();
-        let seen = Seen { scope, before: self, after: &world, action, happenings: &happenings };
-        world.broken = properties::broken(&seen);
         (world, happenings)
     }
 
@@ -63,7 +69,7 @@ impl World {
         self.slaves.iter_mut().for_each(Shared::seal);
         self.frameworks.iter_mut().for_each(Shared::seal);
         self.trees.iter_mut().for_each(Shared::seal);
-        self.links.iter_mut().for_each(Shared::seal);
+        self.links.iter_mut().for_each(Link::seal);
         self.ghost.seal();
     }
 }
@@ -218,7 +224,7 @@ impl<'a> Step<'a> {
 
     pub(super) fn link(&mut self, key: LinkKey, change: impl FnOnce(&mut Link)) {
         if let Ok(at) = self.world.links.binary_search_by_key(&key, |link| link.key) {
-            change(self.world.links[at].edit());
+            change(&mut self.world.links[at]);
             if self.world.links[at].is_over() {
                 self.world.links.remove(at);
             }
@@ -236,7 +242,7 @@ impl<'a> Step<'a> {
         let link = Link::new(key, master);
         let (near, far) = (link.near_session(), link.far_session());
         let at = self.world.links.partition_point(|link| link.key < key);
-        self.world.links.insert(at, Shared::new(link));
+        self.world.links.insert(at, link);
         let peer = |role, name| Peer { role, name };
         match dialer {
             Dialer::Slave(slave) => {

@@ -80,7 +80,8 @@ pub fn run(socket: PathBuf) -> Result<Exit, Failure> {
     let config = Config { recovery_timeout: Millis(recovery) };
     let terminated = termination().map_err(|error| Failure::because("listen for SIGTERM", &error))?;
     let file = std::env::var_os(JOURNAL_ENV).map(PathBuf::from);
-    let options = file.map(|file| journal::Options { file, effects: false });
+    // It is ended by force once its last task is over: nothing of its journal may wait.
+    let options = file.map(|file| journal::Options { file, effects: false, gather: Duration::ZERO });
     let journal = Journal::open::<Executor>(options.as_ref(), &name, &config).unwrap_or_else(|error| {
         // Nobody is there who could name another file: the task is worth more.
         tracing::error!(%error, "the executor is not recorded");

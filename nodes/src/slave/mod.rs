@@ -3,7 +3,7 @@
 //!
 //! In the data directory are `checkpoint`, `executor.sock`, `trees/` (records of process trees) and
 //! `sandboxes/FRAMEWORK/EXECUTOR/`, where an executor runs and its streams and its task's are files, which operators
-//! may read over sessions of their own ([`logs`]).
+//! may read over sessions of their own (`logs`).
 
 use std::fmt;
 use std::fs;

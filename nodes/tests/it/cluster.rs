@@ -62,7 +62,12 @@ pub(crate) const CERTIFICATES: &str = "--ca pki/ca.pem --cert pki/master-m1.pem 
 impl Master {
     /// Starts one on a free port, and waits until it leads.
     pub(crate) fn start(place: &Place) -> Self {
-        let line = format!("-o json master --listen 127.0.0.1:0 --data data {CERTIFICATES}");
+        Self::start_with(place, "--listen 127.0.0.1:0")
+    }
+
+    /// The same with other flags.
+    pub(crate) fn start_with(place: &Place, flags: &str) -> Self {
+        let line = format!("-o json master {flags} --data data {CERTIFICATES}");
         let mut child = place.command(&line).env("NEAP_LOG", "error").stdout(Stdio::piped()).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();

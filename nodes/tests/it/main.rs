@@ -13,6 +13,7 @@ mod examples;
 mod framework;
 mod help;
 mod inverse_offer;
+mod journal;
 #[expect(dead_code, unused_imports, reason = "the benchmark needs more of it")]
 mod live;
 mod logs;

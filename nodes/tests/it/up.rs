@@ -24,7 +24,7 @@ impl Cluster {
         self.said.next().expect("it says something before it ends").unwrap()
     }
 
-    fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         signal(&self.child, Signal::TERM);
         self.child.wait().unwrap().code()
     }

@@ -146,7 +146,7 @@ impl fmt::Display for NotAJournal {
                     "a journal of version {found}, and this program reads version {version}: use the release that wrote it"
                 )
             }
-            Self::Other => write!(f, "no journal: name a file that a node wrote with --journal"),
+            Self::Other => write!(f, "no journal"),
         }
     }
 }

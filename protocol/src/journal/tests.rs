@@ -1,6 +1,6 @@
 //! Journals of a small executor's life, whole and damaged in every way.
 
-use std::string::ToString;
+use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
 
@@ -282,4 +282,25 @@ fn the_default_of_every_config_survives() {
     survives::<Master>(&crate::master::Config::default());
     survives::<Slave>(&crate::slave::Config::new(crate::resources::Resources::new(1, 2), Text::new("here")));
     survives::<Framework>(&crate::framework::Config::new(Name::new("web").expect("a name")));
+}
+
+/// The bytes of the format, pinned: another one needs another version in [`MAGIC`].
+#[test]
+fn a_journal_has_the_bytes_that_it_always_had() {
+    let (bytes, ends) = journal();
+    let mut now = String::from(
+        "# A journal of version 1: its magic, then a frame a line. A change here is another version.\n",
+    );
+    let mut from = 0;
+    for end in [MAGIC.len()].into_iter().chain(ends) {
+        let frame = bytes.get(from..end).expect("a frame");
+        now.extend(frame.iter().map(|byte| std::format!("{byte:02x}")));
+        now.push('\n');
+        from = end;
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/golden/journal-v1.txt");
+    if std::env::var_os("NEAP_BLESS").is_some_and(|bless| bless == "1") {
+        std::fs::write(path, &now).expect("failed to write the golden journal");
+    }
+    assert_eq!(std::fs::read_to_string(path).expect("the golden journal"), now);
 }

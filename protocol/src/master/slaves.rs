@@ -361,11 +361,16 @@ impl Leader {
             self.count_in(slave, id, Task { kill, ..Task::reported(&report) });
             return;
         }
-        if report.state.is_terminal() {
-            return;
+        // One that is over holds nothing, and is kept all the same until the slave has forgotten it: should it
+        // register again before, its end would be news (S9).
+        let over = report.state.is_terminal();
+        if !state.zombies.contains_key(&id) {
+            let held = if over { Resources::NONE } else { report.resources.clone() };
+            state.used = state.used.saturating_add(&held);
+            state.zombies.insert(id, held);
         }
-        if state.zombies.insert(id, report.resources.clone()).is_none() {
-            state.used = state.used.saturating_add(&report.resources);
+        if over {
+            return;
         }
         let reason = match known {
             None => Reason::FrameworkRemoved,

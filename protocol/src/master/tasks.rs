@@ -246,17 +246,13 @@ impl Leader {
             self.tell_update(cx, id.framework, slave, update);
         } else {
             cx.tell_slave(session, acknowledge);
-            // An end that is older than what is known of the task is none, and the task is still counted (S8).
-            if update.state.is_terminal() && self.is_over(slave, id) {
+            // What holds something yet is not forgotten, whatever a stale update says of it (S8).
+            let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&id));
+            if known.is_some_and(|task| task.state.is_terminal()) {
                 self.forget(slave, id);
             }
         }
         self.check_drained(cx, slave);
-    }
-
-    fn is_over(&self, slave: SlaveId, id: TaskId) -> bool {
-        let task = self.slaves.get(&slave).and_then(|state| state.tasks.get(&id));
-        task.is_some_and(|task| task.state.is_terminal())
     }
 
     /// A framework has dealt with an update, and with every one of the task before it (R12).

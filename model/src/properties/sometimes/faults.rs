@@ -79,9 +79,9 @@ pub(in crate::properties) const STORE_REFUSED_DEPOSED: Property =
     });
 pub(in crate::properties) const DEPOSED_NOT_OBEYED: Property =
     sometimes("a slave meets a deposed leader", "R30", |seen| {
-        let fence = seen.after.store.fence;
-        seen.masters_said()
-            .any(|said| matches!(said.to, Dialer::Slave(_)) && said.epoch.0 > 0 && said.epoch < fence)
+        seen.masters_said().any(|said| {
+            matches!(said.to, Dialer::Slave(_)) && said.epoch.0 > 0 && said.epoch < seen.after.store.fence
+        })
     });
 pub(in crate::properties) const NEW_LEADER: Property = sometimes("a second leader leads", "R29", |seen| {
     stored(seen, |operation| matches!(operation, Operation::Lead { epoch } if epoch.0 > 1))

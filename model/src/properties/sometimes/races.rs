@@ -7,7 +7,7 @@ use neap_protocol::task::{Reason, TaskState};
 
 use super::{Property, refused, reported, sometimes, stored, told};
 use crate::properties::Seen;
-use crate::world::Dialer;
+use crate::world::{Dialer, MasterNode};
 
 // Accept against deactivate.
 
@@ -74,25 +74,26 @@ pub(in crate::properties) const RETURNS_LATE: Property =
 
 /// Whether a slave registers while the leader writes such a change.
 fn registers(seen: &Seen<'_>, what: impl Fn(&Operation) -> bool) -> bool {
-    let writes = seen.before.leader().is_some_and(|node| node.pending().any(what));
-    let message = seen.slave_heard();
-    writes && matches!(message, Some(SlaveToMaster::Register { id: Some(_), .. }))
+    matches!(seen.slave_heard(), Some(SlaveToMaster::Register { id: Some(_), .. }))
+        && seen.before.leader().is_some_and(|node| node.pending().any(what))
 }
 
 // Answer against deadline.
 
 pub(in crate::properties) const ANSWER_FIRST: Property =
     sometimes("answer against deadline: the answer counts", "R17 R19", |seen| {
-        let open = seen.before.store.registry.inverse_offers();
-        let is_open =
-            |id: &InverseOfferId| open.get(id).is_some_and(|record| record.stage == InverseStage::Open);
+        let is_open = |id: &InverseOfferId| {
+            let open = seen.before.store.registry.inverse_offers();
+            open.get(id).is_some_and(|record| record.stage == InverseStage::Open)
+        };
         stored(seen, |operation| matches!(operation, Operation::AnswerInverseOffer { id, .. } if is_open(id)))
     });
 pub(in crate::properties) const ANSWER_LATE: Property =
     sometimes("answer against deadline: the answer is too late", "R17 R19", |seen| {
-        let open = seen.before.store.registry.inverse_offers();
-        let is_open =
-            |id: &InverseOfferId| open.get(id).is_some_and(|record| record.stage == InverseStage::Open);
+        let is_open = |id: &InverseOfferId| {
+            let open = seen.before.store.registry.inverse_offers();
+            open.get(id).is_some_and(|record| record.stage == InverseStage::Open)
+        };
         seen.framework_heard().is_some_and(
             |message| matches!(message, FrameworkToMaster::AnswerInverse { id, .. } if !is_open(id)),
         )
@@ -120,16 +121,17 @@ fn killed(seen: &Seen<'_>, which: impl Fn(neap_protocol::ids::TaskId) -> bool) -
 
 pub(in crate::properties) const EXTENDED_FIRST: Property =
     sometimes("extend against deadline: while that it has passed is written", "R19 R22", |seen| {
-        let writes = seen.before.leader().is_some_and(|node| {
+        let writes = |node: &MasterNode| {
             node.pending().any(|operation| matches!(operation, Operation::AdvanceInverseOffer { .. }))
-        });
-        writes && stored(seen, |operation| matches!(operation, Operation::ExtendDrain { .. }))
+        };
+        stored(seen, |operation| matches!(operation, Operation::ExtendDrain { .. }))
+            && seen.before.leader().is_some_and(writes)
     });
 pub(in crate::properties) const EXTENDED_LATE: Property =
     sometimes("extend against deadline: what is being taken is taken", "R22", |seen| {
-        let open = seen.before.store.registry.inverse_offers();
+        let open = || seen.before.store.registry.inverse_offers();
         stored(seen, |operation| matches!(operation, Operation::ExtendDrain { .. }))
-            && open.values().any(|record| record.stage == InverseStage::Revoking)
+            && open().values().any(|record| record.stage == InverseStage::Revoking)
     });
 pub(in crate::properties) const CANCELLED_LATE: Property =
     sometimes("cancel against drained: it is drained", "R22", |seen| {
@@ -137,6 +139,6 @@ pub(in crate::properties) const CANCELLED_LATE: Property =
     });
 pub(in crate::properties) const NEW_LEADER_MID_DRAIN: Property =
     sometimes("a leader is elected while a slave drains", "R20", |seen| {
-        let draining = seen.before.store.registry.drains().values().any(|drain| drain.end.is_none());
-        draining && stored(seen, |operation| matches!(operation, Operation::Lead { .. }))
+        stored(seen, |operation| matches!(operation, Operation::Lead { .. }))
+            && seen.before.store.registry.drains().values().any(|drain| drain.end.is_none())
     });

@@ -57,10 +57,10 @@ pub(in crate::properties) const ACTIVATED: Property = sometimes("a hold is lifte
 });
 pub(in crate::properties) const HELD_ON: Property =
     sometimes("a hold is lifted, and another's is left", "R16", |seen| {
-        let slaves = seen.after.store.registry.slaves();
+        let slaves = || seen.after.store.registry.slaves();
         stored(seen, |operation| {
             matches!(operation, Operation::LiftHolds { slave, .. }
-                if slaves.get(slave).is_some_and(|record| !record.holds.is_empty()))
+                if slaves().get(slave).is_some_and(|record| !record.holds.is_empty()))
         })
     });
 
@@ -108,8 +108,8 @@ pub(in crate::properties) const DRAINED: Property =
     sometimes("a slave is drained", "R21", |seen| ended(seen, DrainEnd::Drained));
 pub(in crate::properties) const DRAINED_AND_GONE: Property =
     sometimes("a slave is drained, and leaves", "R21", |seen| {
-        let registry = &seen.before.store.registry;
         let drained = |slave: &SlaveId| {
+            let registry = &seen.before.store.registry;
             let drain = registry.slaves().get(slave).and_then(|record| record.drain);
             drain.and_then(|drain| registry.drains().get(&drain)).is_some_and(|drain| drain.end.is_some())
         };

@@ -26,7 +26,7 @@ fn see(look: &mut Look<'_>) {
     }
 }
 
-/// A scheduler that is away does not hold a drain up (R21).
+/// A scheduler that is away does not hold a drain up (R21), nor one of which nothing more is known.
 fn unaware(look: &mut Look<'_>, slave: SlaveId) {
     for player in look.players {
         let AnyPlayer::Framework(player) = player else { continue };
@@ -34,7 +34,8 @@ fn unaware(look: &mut Look<'_>, slave: SlaveId) {
         let unheard = machine
             .tasks()
             .find(|(task, on, state)| *on == slave && !state.is_terminal() && look.truth.ran.contains(task));
-        look.hold(!machine.is_subscribed() || unheard.is_none(), || {
+        let away = !machine.is_subscribed() || player.is_over();
+        look.hold(away || unheard.is_none(), || {
             format!("{slave} is drained, and a framework believes {unheard:?} to be there")
         });
     }
