@@ -38,9 +38,9 @@ pub struct Target {
 /// Every target.
 pub const TARGETS: &[Target] = &[
     Target { name: "decode", run: decode::run, goals: decode::GOALS, seeds: 1500, length: 800 },
-    Target { name: "master", run: master::run, goals: master::GOALS, seeds: 20, length: 8000 },
+    Target { name: "master", run: master::run, goals: master::GOALS, seeds: 80, length: 8000 },
     Target { name: "executor", run: executor::run, goals: executor::GOALS, seeds: 200, length: 1500 },
-    Target { name: "framework", run: framework::run, goals: framework::GOALS, seeds: 40, length: 5000 },
+    Target { name: "framework", run: framework::run, goals: framework::GOALS, seeds: 150, length: 5000 },
     Target { name: "slave", run: slave::run, goals: slave::GOALS, seeds: 60, length: 5000 },
     Target { name: "registry", run: registry::run, goals: registry::GOALS, seeds: 100, length: 2000 },
     Target { name: "journal", run: journal::run, goals: journal::GOALS, seeds: 200, length: 1500 },

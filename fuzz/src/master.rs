@@ -388,12 +388,13 @@ impl<'c, 'b> Life<'c, 'b> {
         let session = self.session(Role::Slave);
         if !self.greeted.contains(&session) {
             self.greeted.insert(session);
+            let tasks = self.kept().into_iter().collect();
             let message = SlaveToMaster::Register {
                 id: None,
                 epoch: Epoch(0),
                 resources: Resources::new(4000, 64),
                 address: Text::EMPTY,
-                tasks: Vec::new(),
+                tasks,
                 leaving: false,
             };
             return Some(Input::Slave { session, message });
@@ -402,6 +403,25 @@ impl<'c, 'b> Life<'c, 'b> {
             0 => self.honest_update(),
             _ => Some(Input::Slave { session, message: SlaveToMaster::Pong }),
         }
+    }
+
+    /// A task that was launched, and that a slave which comes back still has.
+    fn kept(&mut self) -> Option<TaskReport> {
+        if self.below(2) == 0 || self.launched.is_empty() {
+            return None;
+        }
+        let at = self.at(self.launched.len());
+        let (_, id) = self.launched[at];
+        self.reported.insert(id);
+        Some(TaskReport {
+            id,
+            name: Name::new("t").expect("it is a name"),
+            resources: Resources::new(1000, 1),
+            kill_grace: Millis(5),
+            state: TaskState::Running,
+            reason: Reason::Normal,
+            number: 1,
+        })
     }
 
     /// An update of a task that was really launched there.

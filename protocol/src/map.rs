@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use core::hash::{Hash, Hasher};
 use core::{fmt, mem, slice};
 
+use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::shared::Shared;
@@ -353,7 +354,12 @@ impl<K: Key + fmt::Debug, V: fmt::Debug> fmt::Debug for Map<K, V> {
 
 impl<K: Key + Serialize, V: Serialize> Serialize for Map<K, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self)
+        // How many there are is said before them, and a large map's iterator does not know.
+        let mut entries = serializer.serialize_seq(Some(self.len()))?;
+        for entry in self {
+            entries.serialize_element(&entry)?;
+        }
+        entries.end()
     }
 }
 
@@ -514,6 +520,17 @@ mod tests {
             largest = largest.max(tree.len());
         }
         assert!(largest > 2 * SMALL, "it was never large: {largest}");
+    }
+
+    /// R28: a registry of many slaves is written down, too.
+    #[test]
+    fn a_map_of_any_size_goes_round() {
+        for len in [0, 1, 2, 16, 17, 100, 1_000, 5_000] {
+            let map: Map<u32, u32> = (0..len).map(|k| (k, k * 3)).collect();
+            let bytes = postcard::to_allocvec(&map).unwrap();
+            let read: Map<u32, u32> = postcard::from_bytes(&bytes).unwrap();
+            assert_eq!(read, map, "{len} entries");
+        }
     }
 
     #[test]

@@ -617,7 +617,7 @@ impl Registry {
             return Err(Refusal::UnknownFramework(record.framework));
         }
         if let Some(drain) = record.drain
-            && self.drains.get(&drain).is_none_or(|d| d.end.is_some())
+            && self.drains.get(&drain).is_none_or(|d| d.end.is_some() || d.slave != record.slave)
         {
             return Err(Refusal::UnknownDrain(drain));
         }
