@@ -75,8 +75,8 @@ id!(
     "D"
 );
 id!(
-    /// A session, among those of one node. The driver assigns it and uses it again only after the machine has
-    /// been told that the session closed.
+    /// A session, among those of one node. The driver counts them, and uses a number again only once all others were
+    /// used: a write that is under way may still know of a session that has closed.
     SessionId(u32),
     "s"
 );

@@ -427,6 +427,76 @@ impl Registry {
             .filter(move |id| self.inverse_offers.get(id).is_some_and(|io| io.drain == Some(drain)))
     }
 
+    /// What should hold of every registry, and does not: for whoever has read one from a file, and for tests (R28). What
+    /// operations have made is always sound.
+    ///
+    /// # Errors
+    /// The first thing that does not hold, in words.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let highest = [
+            self.slaves.keys().last().is_none_or(|id| *id > SlaveId(0) && *id <= self.highest_slave),
+            self.frameworks.keys().last().is_none_or(|id| *id <= self.highest_framework),
+            self.inverse_offers.keys().last().is_none_or(|id| *id <= self.highest_inverse_offer),
+            self.drains.keys().last().is_none_or(|id| *id <= self.highest_drain),
+        ];
+        if highest.contains(&false) {
+            return Err("an id is higher than the highest that was given");
+        }
+        let named = |(id, slave): (&SlaveId, &SlaveRecord)| self.names.get(&slave.name) == Some(id);
+        if self.names.len() != self.slaves.len() || !self.slaves.iter().all(named) {
+            return Err("the names of slaves are not those of its slaves");
+        }
+        if self.total != self.count() {
+            return Err("the total is not the sum of its slaves");
+        }
+        self.check_asked()
+    }
+
+    /// Drains and inverse offers are of slaves and frameworks that are there, and known to their slaves.
+    fn check_asked(&self) -> Result<(), &'static str> {
+        let asked = |(id, offer): (&InverseOfferId, &InverseOfferRecord)| {
+            let slave = self.slaves.get(&offer.slave);
+            slave.is_some_and(|slave| slave.inverse_offers.get(id) == Some(&offer.framework))
+                && self.frameworks.contains_key(&offer.framework)
+                && offer
+                    .drain
+                    .is_none_or(|drain| self.drains.get(&drain).is_some_and(|d| d.slave == offer.slave))
+        };
+        let of_slaves: usize = self.slaves.values().map(|slave| slave.inverse_offers.len()).sum();
+        if of_slaves != self.inverse_offers.len() || !self.inverse_offers.iter().all(asked) {
+            return Err("its slaves have other inverse offers than it has");
+        }
+        let drained = |(id, drain): (&DrainId, &DrainRecord)| {
+            let slave = self.slaves.get(&drain.slave).filter(|slave| slave.drain == Some(*id));
+            slave.zip(drain_hold(*id)).is_some_and(|(slave, hold)| slave.holds.contains_key(&hold))
+        };
+        let of_slaves = self.slaves.values().filter(|slave| slave.drain.is_some()).count();
+        if of_slaves != self.drains.len() || !self.drains.iter().all(drained) {
+            return Err("its slaves have other drains than it has");
+        }
+        // A drain's hold comes on top.
+        match self.slaves.values().all(|slave| slave.holds.len() <= HOLDS_MAX + 1) {
+            true => Ok(()),
+            false => Err("a slave has more holds than it may have"),
+        }
+    }
+
+    /// What all admitted slaves have together.
+    fn count(&self) -> Resources {
+        let all = self.slaves.values().map(|slave| slave.resources.without_ports());
+        all.fold(Resources::NONE, |sum, resources| sum.saturating_add(&resources))
+    }
+
+    /// Takes what a slave had out of the total.
+    fn take_out(&mut self, resources: &Resources) {
+        let full = |amount: u64| amount == u64::MAX;
+        // A sum that is at its largest does not say by how much it would be larger.
+        self.total = match full(self.total.cpus) || full(self.total.mem) || full(self.total.disk) {
+            true => self.count(),
+            false => self.total.saturating_sub(&resources.without_ports()),
+        };
+    }
+
     fn slave_mut(&mut self, slave: SlaveId) -> Result<&mut SlaveRecord, Refusal> {
         if self.was_removed(slave) {
             return Err(Refusal::RemovedSlave(slave));
@@ -462,10 +532,11 @@ impl Registry {
     fn readmit(&mut self, slave: SlaveId, address: &Text, resources: &Resources) -> Result<Applied, Refusal> {
         let record = self.slave_mut(slave)?;
         record.address = address.clone();
-        let before = core::mem::replace(&mut record.resources, resources.clone());
+        let before = core::mem::take(&mut record.resources);
         record.unreachable = false;
-        let others = self.total.saturating_sub(&before.without_ports());
-        self.total = others.saturating_add(&resources.without_ports());
+        self.take_out(&before);
+        self.total = self.total.saturating_add(&resources.without_ports());
+        self.slave_mut(slave)?.resources = resources.clone();
         Ok(Applied::Slave { id: slave, changed: false })
     }
 
@@ -475,7 +546,7 @@ impl Registry {
             return Err(Refusal::RemovedSlave(slave));
         };
         self.names.remove(&record.name);
-        self.total = self.total.saturating_sub(&record.resources.without_ports());
+        self.take_out(&record.resources);
         let drain = record.drain.and_then(|id| Some((id, self.drains.remove(&id)?)));
         let offers = record.inverse_offers.keys();
         let closed = offers.filter_map(|id| Some((*id, self.inverse_offers.remove(id)?))).collect();

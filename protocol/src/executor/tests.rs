@@ -1,5 +1,4 @@
 use alloc::vec::Vec;
-use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::ids::FrameworkId;
@@ -242,91 +241,4 @@ fn s15_more_tasks_than_it_can_have_are_answered() {
     };
     assert_eq!(effects, [Effect::ToSlave { session: S, message }]);
     assert_eq!(executor, before);
-}
-
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, n: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        ((self.0 >> 33) % u64::from(n)) as u32
-    }
-}
-
-fn random_input(chance: &mut Chance) -> Input {
-    let number = chance.below(4);
-    let grace = u64::from(chance.below(3));
-    match chance.below(24) {
-        0 => Input::Opened { session: S },
-        1 if chance.below(4) == 0 => Input::Closed { session: S },
-        2 if chance.below(4) == 0 => Input::Opened { session: S2 },
-        3 if chance.below(6) == 0 => Input::Terminate,
-        4 if chance.below(6) == 0 => Input::Timer(Timer::Recovery),
-        5 => Input::Timer(Timer::Kill(task(number))),
-        6..9 => launch(number),
-        9..12 => kill(number, grace),
-        12..16 => started(number),
-        16..19 => exited(number, [Exit::Code(0), Exit::Code(1), Exit::Signal(9)][grace as usize]),
-        19 => Input::StartFailed { task: task(number), cause: Text::EMPTY },
-        20 if chance.below(4) == 0 => Input::Start,
-        _ => ack(number, chance.below(4)),
-    }
-}
-
-/// One life under random inputs: S9, S10, S15. Answers how it ended, if it did.
-fn random_life(chance: &mut Chance) -> Option<u8> {
-    let mut executor = Executor::new();
-    let mut said: BTreeMap<(TaskId, u32), TaskState> = BTreeMap::new();
-    let (mut known, mut never) = (BTreeSet::new(), BTreeSet::new());
-    for _ in 0..200 {
-        let input = random_input(chance);
-        let before = executor.clone();
-        if let Input::Slave { session, message: SlaveToExecutor::Kill { task, .. } } = &input
-            && before.session == Some(*session)
-            && !known.contains(task)
-        {
-            never.insert(*task);
-        }
-        let effects = go(&mut executor, input.clone());
-        for effect in &effects {
-            match effect {
-                Effect::Start { task, .. } => {
-                    assert!(!never.contains(task), "S10: {task} starts after its kill");
-                    known.insert(*task);
-                }
-                Effect::ToSlave { message: ExecutorToSlave::Update { task, number, state, .. }, .. } => {
-                    let earlier = said.insert((*task, *number), *state);
-                    assert!(earlier.is_none_or(|earlier| earlier == *state), "{task} contradicts itself");
-                }
-                Effect::Exit { code } => {
-                    assert!(executor.tasks.is_empty());
-                    return Some(*code);
-                }
-                Effect::ToSlave { message: ExecutorToSlave::Register, .. } | Effect::Signal { .. } => {}
-                Effect::SetTimer { .. } | Effect::ShortenTimer { .. } | Effect::CancelTimer { .. } => {}
-            }
-        }
-        assert!(executor.tasks.values().all(|task| task.said.len() <= 2), "S15");
-        if effects.is_empty() && executor == before {
-            nothing(&mut executor, input);
-        }
-        // A task that runs again after its end was acknowledged would be another task.
-        known.retain(|task| executor.tasks.contains_key(task));
-        said.retain(|(task, _), _| executor.tasks.contains_key(task));
-    }
-    None
-}
-
-#[test]
-fn whatever_comes_it_keeps_its_promises() {
-    let mut ends = BTreeSet::new();
-    for seed in 1..=2000u64 {
-        let life = std::panic::AssertUnwindSafe(|| {
-            ends.insert(random_life(&mut Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))));
-        });
-        assert!(std::panic::catch_unwind(life).is_ok(), "seed {seed} failed as printed above");
-    }
-    assert!(ends.contains(&Some(EXIT_DONE)) && ends.contains(&Some(EXIT_ABANDONED)), "{ends:?}");
 }

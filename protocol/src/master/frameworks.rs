@@ -33,8 +33,16 @@ pub(super) struct Framework {
     pub(super) filters: Map<SlaveId, Resources>,
     /// Ends of tasks that it has not acknowledged and that no slave keeps.
     pub(super) obituaries: Map<TaskId, Obituary>,
-    /// Whether its removal is being written.
-    removing: bool,
+    removal: Removal,
+}
+
+/// How far the removal of a framework is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Removal {
+    Unwanted,
+    Writing,
+    /// It could not be written, and is tried again when `Timer::Failover` fires.
+    Failed,
 }
 
 /// A framework that subscribes.
@@ -57,6 +65,10 @@ impl Leader {
                 return self.subscribe(cx, session, principal, message);
             }
             (Some(Owner::Framework(framework)), _) => *framework,
+            (Some(Owner::Subscriber), _) => {
+                let detail = "one subscription a session, and its answer comes before anything else";
+                return self.expel(cx, session, CloseCode::Misbehaved, detail);
+            }
             (Some(Owner::Peer(_) | Owner::Slave(_)), _) => {
                 let detail = "a framework's certificate and a subscription come before anything else";
                 return self.expel(cx, session, CloseCode::Misbehaved, detail);
@@ -88,7 +100,7 @@ impl Leader {
                 }
             }
             FrameworkToMaster::AnswerInverse { id, answer } => {
-                self.inverse_answered(cx, framework, id, answer);
+                self.inverse_answered(cx, framework, session, id, answer);
             }
             FrameworkToMaster::Teardown => self.teardown(cx, framework),
         }
@@ -116,16 +128,18 @@ impl Leader {
         let failover_timeout = failover_timeout.min(cx.config.failover_timeout_max);
         let record = FrameworkRecord { name, principal, failover_timeout };
         let subscription = Subscription { session, id, weight, highest_task };
-        match id {
+        let operation = match id {
             Some(id) if self.registry.frameworks().get(&id) == Some(&record) => {
-                self.take_up(cx, id, subscription, false);
+                return self.take_up(cx, id, subscription, false);
             }
-            Some(framework) => {
-                let operation = Operation::ChangeFramework { framework, record };
-                self.store(cx, operation, Then::Subscribe(subscription));
-            }
-            None => self.store(cx, Operation::AddFramework(record), Then::Subscribe(subscription)),
+            Some(framework) => Operation::ChangeFramework { framework, record },
+            None => Operation::AddFramework(record),
+        };
+        if self.overloaded(cx) {
+            return self.turn_away(cx, session);
         }
+        self.sessions.to_mut().insert(session, Owner::Subscriber);
+        self.store(cx, operation, Then::Subscribe(subscription));
     }
 
     /// Why a framework may not subscribe so, if it may not.
@@ -172,7 +186,7 @@ impl Leader {
             offers: Set::new(),
             filters: Map::new(),
             obituaries: Map::new(),
-            removing: false,
+            removal: Removal::Unwanted,
         };
         self.frameworks.insert(framework, state);
     }
@@ -201,6 +215,10 @@ impl Leader {
             return;
         };
         (state.session, state.weight, state.suppressed) = (Some(session), weight, false);
+        if state.removal == Removal::Failed {
+            // It is back in time, and says so itself if it still wants to go.
+            state.removal = Removal::Unwanted;
+        }
         state.highest_task = state.highest_task.max(highest_task);
         let highest_task = state.highest_task;
         let buried: Vec<(SlaveId, Update)> =
@@ -253,7 +271,9 @@ impl Leader {
     }
 
     pub(super) fn failover_over(&mut self, cx: &mut Cx<'_>, framework: FrameworkId) {
-        if self.frameworks.get(&framework).is_some_and(|state| state.session.is_none()) {
+        // One that asked for it is torn down although it is there, if that could not be written at once.
+        let over = |state: &Framework| state.session.is_none() || state.removal == Removal::Failed;
+        if self.frameworks.get(&framework).is_some_and(over) {
             self.teardown(cx, framework);
         }
     }
@@ -263,14 +283,14 @@ impl Leader {
         let Some(state) = self.frameworks.get_mut(&framework) else {
             return;
         };
-        if !core::mem::replace(&mut state.removing, true) {
+        if core::mem::replace(&mut state.removal, Removal::Writing) != Removal::Writing {
             self.store(cx, Operation::RemoveFramework { framework }, Then::Nothing);
         }
     }
 
     pub(super) fn removal_failed(&mut self, framework: FrameworkId) {
         if let Some(state) = self.frameworks.get_mut(&framework) {
-            state.removing = false;
+            state.removal = Removal::Failed;
         }
     }
 

@@ -176,6 +176,7 @@ impl Leader {
         &mut self,
         cx: &mut Cx<'_>,
         framework: FrameworkId,
+        session: SessionId,
         id: InverseOfferId,
         mut answer: InverseAnswer,
     ) {
@@ -184,6 +185,10 @@ impl Leader {
         };
         if record.framework != framework || record.stage != InverseStage::Open {
             return;
+        }
+        if self.overloaded(cx) {
+            // It says its answer again once it has connected anew (R17).
+            return self.turn_away(cx, session);
         }
         if let InverseAnswer::Accept { rather } = &mut answer {
             rather.truncate(NAMED_MAX);

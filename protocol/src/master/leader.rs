@@ -47,8 +47,10 @@ pub(super) struct Leader {
 /// Whose a session is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
-    /// Its peer has not said yet who it is, or waits for the registry.
+    /// Its peer has not said yet who it is, or is a slave that waits for the registry.
     Peer(Peer),
+    /// A framework whose subscription is being written, or was refused.
+    Subscriber,
     Slave(SlaveId),
     Framework(FrameworkId),
 }
@@ -203,6 +205,13 @@ impl Leader {
         self.pending.len() >= cx.config.requests_max
     }
 
+    /// Closes the session of a peer that asks for more writes than the registry takes, for it to ask again once it has
+    /// connected anew (S15).
+    pub(super) fn turn_away(&mut self, cx: &mut Cx<'_>, session: SessionId) {
+        let detail = "too many requests wait for the registry; connect again";
+        self.expel(cx, session, CloseCode::Shutdown, detail);
+    }
+
     /// The name of an admitted slave.
     pub(super) fn slave_name(&self, slave: SlaveId) -> Option<&Name> {
         self.registry.slaves().get(&slave).map(|record| &record.name)
@@ -252,7 +261,7 @@ impl Leader {
             Some(Owner::Peer(peer)) if self.greeting.get(&peer.name) == Some(&session) => {
                 self.greeting.remove(&peer.name);
             }
-            Some(Owner::Peer(_)) | None => {}
+            Some(Owner::Peer(_) | Owner::Subscriber) | None => {}
         }
     }
 
@@ -407,6 +416,7 @@ impl Leader {
 
     /// What should hold in every state (S8).
     pub(super) fn check(&self) -> Result<(), String> {
+        self.check_sessions()?;
         for (id, slave) in self.slaves.iter() {
             let tasks = slave.tasks.values().filter(|task| !task.state.is_terminal()).map(|t| &t.resources);
             let held = tasks.chain(slave.zombies.values());
@@ -438,6 +448,40 @@ impl Leader {
             let sum = tasks.chain(lent).fold(Resources::NONE, |s, r| s.saturating_add(&r.without_ports()));
             if sum != framework.allocated {
                 return Err(alloc::format!("{id} counts {}, has {sum}", framework.allocated));
+            }
+        }
+        Ok(())
+    }
+
+    /// A session is of one slave or one framework, which has no other.
+    fn check_sessions(&self) -> Result<(), String> {
+        for (name, session) in self.greeting.iter() {
+            let owner = self.sessions.get(session);
+            let greets = matches!(owner, Some(Owner::Peer(peer)) if peer.name == *name);
+            if !greets {
+                return Err(alloc::format!("{name} greets on {session}, which is {owner:?}"));
+            }
+        }
+        for (id, slave) in self.slaves.iter() {
+            let owner = slave.session.map(|session| self.sessions.get(&session));
+            if owner.is_some_and(|owner| owner != Some(&Owner::Slave(*id))) {
+                return Err(alloc::format!("{id} has {:?}, which is {owner:?}", slave.session));
+            }
+        }
+        for (id, framework) in self.frameworks.iter() {
+            let owner = framework.session.map(|session| self.sessions.get(&session));
+            if owner.is_some_and(|owner| owner != Some(&Owner::Framework(*id))) {
+                return Err(alloc::format!("{id} has {:?}, which is {owner:?}", framework.session));
+            }
+        }
+        for (session, owner) in self.sessions.iter() {
+            let has = match owner {
+                Owner::Peer(_) | Owner::Subscriber => continue,
+                Owner::Slave(id) => self.slaves.get(id).and_then(|slave| slave.session),
+                Owner::Framework(id) => self.frameworks.get(id).and_then(|framework| framework.session),
+            };
+            if has != Some(*session) {
+                return Err(alloc::format!("{session} is of {owner:?}, which has {has:?}"));
             }
         }
         Ok(())

@@ -29,7 +29,7 @@ impl Leader {
     ) {
         let by = match self.sessions.get(&session) {
             Some(Owner::Peer(peer)) if peer.role == Role::Operator => peer.name.clone(),
-            Some(Owner::Peer(_) | Owner::Slave(_) | Owner::Framework(_)) => {
+            Some(Owner::Peer(_) | Owner::Subscriber | Owner::Slave(_) | Owner::Framework(_)) => {
                 return self.expel(cx, session, CloseCode::Forbidden, "only operators command");
             }
             None => return cx.unknown(session),

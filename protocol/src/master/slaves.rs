@@ -109,7 +109,7 @@ impl Leader {
                 return self.register(cx, epoch, registration);
             }
             (Some(Owner::Slave(slave)), message) => (*slave, message),
-            (Some(Owner::Peer(_) | Owner::Framework(_)), _) => {
+            (Some(Owner::Peer(_) | Owner::Subscriber | Owner::Framework(_)), _) => {
                 let detail = "a slave's certificate and a registration come before anything else";
                 return self.expel(cx, session, CloseCode::Misbehaved, detail);
             }

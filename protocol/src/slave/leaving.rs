@@ -92,10 +92,11 @@ impl Slave {
             }
         }
         self.writes = Default::default();
-        self.tasks.retain(|_, task| !task.stage.is_over());
-        for task in self.tasks.values_mut() {
+        self.tasks.retain(|_, task| {
+            task.updates.clear();
             task.adding = false;
-        }
+            !task.stage.is_over()
+        });
     }
 
     /// What is to be done once no tree is left. Called after each end, and when an end is decided.

@@ -31,6 +31,7 @@ use crate::text::Text;
 use crate::time::{Millis, When};
 use crate::transport::CloseReason;
 
+mod check;
 mod checkpoint;
 mod executors;
 mod leaving;

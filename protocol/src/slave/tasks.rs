@@ -20,7 +20,7 @@ impl Slave {
         if self.tasks.contains_key(&spec.id) {
             return;
         }
-        if let Err(reason) = self.check(config, &spec) {
+        if let Err(reason) = self.admit(config, &spec) {
             let task = spec.id;
             out.push(Effect::Publish(Event::LaunchRefused { task, reason }));
             return self.answer(task, TaskState::Dropped, reason, out);
@@ -48,7 +48,7 @@ impl Slave {
 
     /// Every reason not to launch (R11, R24, S8). The master has checked most of them; a slave that trusted it
     /// would be only as right as the master.
-    fn check(&self, config: &Config, spec: &TaskSpec) -> Result<(), Reason> {
+    fn admit(&self, config: &Config, spec: &TaskSpec) -> Result<(), Reason> {
         match self.phase {
             Phase::Serving => {}
             Phase::New | Phase::Leaving(_) | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {

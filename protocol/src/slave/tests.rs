@@ -3,7 +3,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::mem::size_of;
 
-use super::state::{Leaving, Life, Stage};
+use super::state::Leaving;
 use super::*;
 use crate::ids::{FrameworkId, InverseOfferId};
 use crate::message::{Final, Refused};
@@ -12,7 +12,6 @@ use crate::text::Name;
 use crate::transport::CloseCode;
 
 mod drain;
-mod random;
 mod register;
 mod run;
 
@@ -146,48 +145,13 @@ impl Bench {
 impl Slave {
     /// What holds after every input.
     fn assert_valid(&self, config: &Config, disk: &Checkpoint) {
-        // S8: counted in once, counted out once.
-        let held = self.tasks.values().filter(|task| !task.stage.is_over());
-        let used = held.fold(Resources::NONE, |sum, task| sum.checked_add(&task.report.resources).unwrap());
-        assert_eq!(self.used, used);
-        assert!(config.resources.contains(&used));
+        assert_eq!(self.check(config), Ok(()));
         // What the writes say is what the slave holds.
         let cleared = matches!(self.phase, Phase::Leaving(Leaving::Clearing(_)));
         let forgets = matches!(self.phase, Phase::Quitting { .. } | Phase::Resetting);
         if !cleared && !forgets {
             assert_eq!(*disk, self.checkpoint());
         }
-        for (id, task) in &self.tasks {
-            // S15: bounds.
-            assert!(task.updates.len() <= UPDATES_MAX + 1);
-            // One meaning, one encoding: nothing is kept of what is over.
-            assert!(!(task.stage == Stage::Settled && task.updates.is_empty()), "{id} is a leftover");
-            let executor = self.executors.get(&task.executor);
-            let queued = |e: &Executor| e.next.as_ref().is_some_and(|n| n.tasks.contains_key(&id.number));
-            let known = executor.is_some_and(|e| e.tasks.contains_key(&id.number) || queued(e));
-            assert_eq!(known, !task.stage.is_over(), "{id}: {task:?}");
-        }
-        let updates = self.tasks.values().flat_map(|task| &task.updates).filter_map(|update| update.write);
-        let updates: Vec<Seq> = updates.collect();
-        let launches = self.writes.iter().filter(|(write, _)| !updates.contains(write));
-        let launches: Vec<TaskId> = launches.map(|(_, task)| *task).collect();
-        let adding = self.tasks.iter().filter(|(_, task)| task.adding).map(|(id, _)| *id);
-        assert!(updates.iter().all(|write| self.writes.contains_key(write)));
-        assert_eq!(launches, adding.collect::<Vec<_>>());
-        for (id, executor) in &self.executors {
-            assert!(!executor.tasks.is_empty(), "{id} lives without tasks");
-            let next = executor.next.iter().flat_map(|next| next.tasks.keys());
-            for number in executor.tasks.keys().chain(next) {
-                let task = self.tasks.get(&TaskId { framework: id.framework, number: *number });
-                assert_eq!(task.map(|task| task.executor), Some(*id), "{id} has a task that is not");
-            }
-            let session = executor.session.and_then(|session| self.sessions.get(&session));
-            assert_eq!(session, executor.session.map(|_| id));
-            if let Life::Registered(session) = executor.life {
-                assert_eq!(executor.session, Some(session));
-            }
-        }
-        assert!(self.sessions.len() <= self.executors.len());
     }
 }
 

@@ -1,11 +1,9 @@
-//! The core from outside: the codec (golden vectors, round trips, nonsense, the memory that decoding takes), the
-//! master (transcripts, inputs at random), and what it costs to clone a machine.
+//! The core from outside: the codec (golden vectors, nonsense), the master (transcripts), and what it costs to clone a
+//! machine. Round trips and inputs at random are `neap-fuzz`'s.
 
-mod arbitrary;
 mod examples;
 mod golden;
 mod hostile;
-mod master_random;
 mod memory;
 mod size;
 mod small;

@@ -262,8 +262,11 @@ impl World {
         let grace = words.span("grace");
         let message = match words.plain[2] {
             "disconnects" => return self.disconnect(name, log),
-            "subscribes" => {
-                self.open(Role::Framework, name, log);
+            again @ ("subscribes" | "subscribes-again") => {
+                // Again is in the same session.
+                if again == "subscribes" {
+                    self.open(Role::Framework, name, log);
+                }
                 FrameworkToMaster::Subscribe {
                     id: words.key("id"),
                     name: Name::new(name).unwrap(),

@@ -1,29 +1,27 @@
-//! Messages of any kind, made from entropy: a serde deserializer that chooses what its visitor asks for, so that no
+//! Values of any kind, made from choices: a serde deserializer that chooses what its visitor asks for, so that no
 //! field and no variant can be forgotten.
 
 use serde::de::value::Error;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer, Visitor};
 
-/// The message that these bytes choose; once they are used up, every choice is the simplest.
-pub(crate) fn message<M: DeserializeOwned>(entropy: &[u8]) -> M {
-    let mut source = Source { entropy, port: 0, depth: 0 };
-    M::deserialize(&mut source).expect("every choice is valid")
+use crate::choices::Choices;
+
+/// The value that these choices make.
+pub(crate) fn any<T: DeserializeOwned>(choices: &mut Choices<'_>) -> T {
+    let mut source = Source { choices, port: 0, depth: 0 };
+    T::deserialize(&mut source).expect("every choice is valid")
 }
 
-struct Source<'a> {
-    entropy: &'a [u8],
+struct Source<'a, 'b> {
+    choices: &'a mut Choices<'b>,
     /// Ports are the only numbers of 16 bits, and their ranges must be in order and apart.
     port: u16,
     depth: u32,
 }
 
-impl Source<'_> {
+impl Source<'_, '_> {
     fn byte(&mut self) -> u8 {
-        let Some((&byte, rest)) = self.entropy.split_first() else {
-            return 0;
-        };
-        self.entropy = rest;
-        byte
+        self.choices.byte()
     }
 
     /// Any number, small ones and the largest more often than others.
@@ -47,12 +45,12 @@ impl Source<'_> {
     }
 }
 
-struct Elements<'a, 'b> {
-    source: &'a mut Source<'b>,
+struct Elements<'s, 'a, 'b> {
+    source: &'s mut Source<'a, 'b>,
     left: usize,
 }
 
-impl<'de> de::SeqAccess<'de> for Elements<'_, '_> {
+impl<'de> de::SeqAccess<'de> for Elements<'_, '_, '_> {
     type Error = Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Error> {
@@ -72,7 +70,7 @@ macro_rules! numbers {
     };
 }
 
-impl<'de> de::Deserializer<'de> for &mut Source<'_> {
+impl<'de> de::Deserializer<'de> for &mut Source<'_, '_> {
     type Error = Error;
 
     numbers! {
@@ -168,12 +166,12 @@ impl<'de> de::Deserializer<'de> for &mut Source<'_> {
     }
 }
 
-struct Variant<'a, 'b> {
-    source: &'a mut Source<'b>,
+struct Variant<'s, 'a, 'b> {
+    source: &'s mut Source<'a, 'b>,
     variant: u32,
 }
 
-impl<'de> de::EnumAccess<'de> for Variant<'_, '_> {
+impl<'de> de::EnumAccess<'de> for Variant<'_, '_, '_> {
     type Error = Error;
     type Variant = Self;
 
@@ -183,7 +181,7 @@ impl<'de> de::EnumAccess<'de> for Variant<'_, '_> {
     }
 }
 
-impl<'de> de::VariantAccess<'de> for Variant<'_, '_> {
+impl<'de> de::VariantAccess<'de> for Variant<'_, '_, '_> {
     type Error = Error;
 
     fn unit_variant(self) -> Result<(), Error> {

@@ -1,7 +1,6 @@
-//! Inputs at random, honest and nonsensical, to one master: it never panics (S15), counts exactly (S8), offers and
-//! launches nothing on a deactivated slave (S4), and has in memory what is in the registry (S6).
-//!
-//! `NEAP_SEED=… cargo test -p neap-protocol --test it master_random` reproduces a failure.
+//! `master`: inputs, honest and nonsensical, to one master: it never panics and grows with what it has only (S15), counts
+//! exactly (S8), offers and launches nothing on a deactivated slave (S4), revokes nothing early (S13), and has in memory
+//! what is in the registry (S6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +9,8 @@ use neap_protocol::ids::{
 };
 use neap_protocol::master::{Config, Effect, Input, Master, Timer};
 use neap_protocol::message::{
-    Command, Final, FrameworkToMaster, InverseAnswer, InverseAsk, MasterToFramework, MasterToSlave,
-    OperatorToMaster, Query, SlaveRef, SlaveToMaster, Then,
+    Command, DrainEnd, Event, Final, FrameworkToMaster, InverseAnswer, InverseAsk, MasterToFramework,
+    MasterToSlave, OperatorToMaster, Query, SlaveRef, SlaveToMaster, Then,
 };
 use neap_protocol::outbox::Outbox;
 use neap_protocol::registry::{Operation, Registry};
@@ -21,37 +20,48 @@ use neap_protocol::text::{Name, Text};
 use neap_protocol::time::{Millis, Moment};
 use neap_protocol::transport::{Peer, Role};
 
-const LIVES: u64 = 200;
-const STEPS: usize = 2500;
+use crate::choices::Choices;
 
-#[test]
-fn a_master_keeps_its_state_whatever_it_is_told() {
-    let first = std::env::var("NEAP_SEED").ok().map(|seed| seed.parse().expect("NEAP_SEED is a number"));
-    let seeds = first.map_or(1..LIVES + 1, |seed: u64| seed..seed + 1);
-    let mut reached = BTreeSet::new();
-    for seed in seeds {
-        let mut life = Life::new(seed);
-        let elected = life.elected();
-        life.feed(elected);
-        for _ in 0..STEPS {
-            life.step();
+/// What a run can reach.
+pub(crate) const GOALS: &[&str] =
+    &["launch", "revocation", "drained", "unregistered", "unreachable", "zombie", "store failed", "deposed"];
+
+/// The most tasks of a framework.
+const TASKS_MAX: u32 = 12;
+
+/// The most requests that wait for the registry.
+const REQUESTS_MAX: usize = 24;
+
+/// The most effects of one input: everyone is told of everything on one slave.
+const EFFECTS_MAX: usize = 600;
+
+/// How often a peer that floods says the same.
+const FLOOD: u32 = 150;
+
+/// Runs the target.
+pub(crate) fn run(choices: &mut Choices<'_>) {
+    let mut life = Life::new(choices);
+    let elected = life.elected();
+    life.feed(elected);
+    for step in 1u32.. {
+        if step.is_multiple_of(256) || life.choices.is_over() {
+            life.is_bounded();
         }
-        reached.append(&mut life.reached);
-    }
-    let wanted = ["launch", "revocation", "drained", "unregistered", "unreachable", "zombie", "store failed"];
-    for what in wanted.iter().filter(|_| first.is_none()) {
-        assert!(reached.contains(what), "no life reached {what}; a test that reaches little proves little");
+        if life.choices.is_over() {
+            break;
+        }
+        life.step();
     }
 }
 
-struct Life {
-    seed: u64,
-    random: u64,
+struct Life<'c, 'b> {
+    choices: &'c mut Choices<'b>,
     config: Config,
     master: Master,
     disk: Registry,
     writes: Vec<(Epoch, Seq, Operation)>,
     sessions: BTreeMap<SessionId, Role>,
+    highest_session: SessionId,
     timers: BTreeSet<Timer>,
     /// Inverse offers whose deadline has passed (S13).
     passed: BTreeSet<InverseOfferId>,
@@ -60,45 +70,57 @@ struct Life {
     subscribed: BTreeMap<SessionId, FrameworkId>,
     offered: Vec<(SessionId, OfferId, SlaveId)>,
     launched: Vec<(SessionId, TaskId)>,
+    /// Tasks that slaves said they have.
+    reported: BTreeSet<TaskId>,
     highest_task: u32,
     epoch: u64,
-    reached: BTreeSet<&'static str>,
+    /// For how many steps nothing becomes durable.
+    stalled: u32,
 }
 
-impl Life {
-    fn new(seed: u64) -> Self {
+impl<'c, 'b> Life<'c, 'b> {
+    fn new(choices: &'c mut Choices<'b>) -> Self {
         Self {
-            seed,
-            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
-            config: Config { offer_timeout: Some(Millis(1)), tasks_max: 12, ..Config::default() },
+            choices,
+            config: Config {
+                offer_timeout: Some(Millis(1)),
+                tasks_max: TASKS_MAX,
+                requests_max: REQUESTS_MAX,
+                ..Config::default()
+            },
             master: Master::new(),
             disk: Registry::default(),
             writes: Vec::new(),
             sessions: BTreeMap::new(),
+            highest_session: SessionId(0),
             timers: BTreeSet::new(),
             passed: BTreeSet::new(),
             greeted: BTreeSet::new(),
             subscribed: BTreeMap::new(),
             offered: Vec::new(),
             launched: Vec::new(),
+            reported: BTreeSet::new(),
             highest_task: 0,
             epoch: 0,
-            reached: BTreeSet::new(),
+            stalled: 0,
         }
     }
 
-    fn below(&mut self, n: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random % n
+    fn below(&mut self, n: u32) -> u32 {
+        self.choices.below(n)
+    }
+
+    /// One of so many; there is at least one.
+    fn at(&mut self, len: usize) -> usize {
+        self.choices.below(u32::try_from(len).unwrap_or(u32::MAX)) as usize
     }
 
     fn step(&mut self) {
+        self.stalled = self.stalled.saturating_sub(1);
         let input = match self.below(100) {
             0 => self.elected(),
-            1 if self.below(30) == 0 => Input::Deposed { leader: Text::EMPTY },
-            1..=9 => self.opened(),
+            1 => self.unlikely(),
+            2..=9 => self.opened(),
             10 => self.closed(),
             11..=34 => return self.durable(),
             35..=36 => return self.fail(),
@@ -107,6 +129,13 @@ impl Life {
             77..=90 => self.framework(),
             _ => self.operator(),
         };
+        // A peer that says the same again and again.
+        if matches!(input, Input::Slave { .. } | Input::Framework { .. } | Input::Operator { .. })
+            && self.choices.one_in(128)
+        {
+            (0..FLOOD).for_each(|_| self.feed(input.clone()));
+            self.is_bounded();
+        }
         self.feed(input);
     }
 
@@ -114,16 +143,36 @@ impl Life {
         if let Input::Timer(Timer::InverseOffer(id)) = &input {
             self.passed.insert(*id);
         }
+        self.choices.tell(|| format!("> {input:?}"));
         let mut out = Outbox::new();
         self.master.handle(&self.config, input.clone(), &mut out);
+        out.as_slice().iter().for_each(|effect| self.choices.tell(|| format!("    {effect:?}")));
         if let Err(broken) = self.master.check() {
-            panic!("seed {}: {broken}\nafter {input:?}", self.seed);
+            self.choices.broken(format!("{broken}\nafter {input:?}"));
         }
         let effects: Vec<Effect> = out.drain().collect();
-        assert!(effects.len() < 400, "seed {}: {} effects of {input:?}", self.seed, effects.len());
+        let many = || format!("S15: {} effects of {input:?}", effects.len());
+        self.choices.hold(effects.len() < EFFECTS_MAX, many);
         for effect in effects {
             self.carry_out(effect);
         }
+    }
+
+    /// S15: it grows with what it has, and not with what it was told.
+    fn is_bounded(&self) {
+        let Some(registry) = self.master.registry() else { return };
+        let (slaves, frameworks) = (registry.slaves().len(), registry.frameworks().len());
+        let asked = registry.inverse_offers().len() + registry.drains().len();
+        let waiting = self.writes.len();
+        let most = REQUESTS_MAX + 4 * (slaves + frameworks + asked) + 8;
+        self.choices.hold(waiting <= most, || format!("S15: {waiting} writes wait, for {most} at most"));
+        let tasks = TASKS_MAX as usize * frameworks + self.reported.len();
+        let has = self.sessions.len() + self.timers.len() + waiting + slaves + frameworks + asked;
+        let most = 4_096 + 1_024 * has + 512 * tasks + 96 * TASKS_MAX as usize * slaves * frameworks;
+        let size = format!("{:?}", self.master).len();
+        self.choices.hold(size <= most, || {
+            format!("S15: {size} bytes of state, for {most} at most: {:?}", self.master)
+        });
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -165,28 +214,25 @@ impl Life {
     fn is_active(&self, slave: SlaveId) {
         let record = self.disk.slaves().get(&slave);
         let held = record.is_none_or(|record| !record.holds.is_empty() || record.unreachable);
-        assert!(!held, "seed {}: S4: {slave} is offered: {record:?}", self.seed);
+        self.choices.hold(!held, || format!("S4: {slave} is offered: {record:?}"));
     }
 
     fn told_slave(&mut self, session: SessionId, message: MasterToSlave) {
         match message {
             MasterToSlave::Launch(spec) => {
                 self.launched.push((session, spec.id));
-                self.reached.insert("launch");
+                self.choices.reach("launch");
             }
             MasterToSlave::Kill { reason: Reason::Revoked(id), .. } => {
-                assert!(
-                    self.passed.contains(&id),
-                    "seed {}: S13: {id} revokes before its deadline",
-                    self.seed
-                );
-                self.reached.insert("revocation");
+                let passed = self.passed.contains(&id);
+                self.choices.hold(passed, || format!("S13: {id} revokes before its deadline"));
+                self.choices.reach("revocation");
             }
             MasterToSlave::Kill { reason: Reason::SlaveUnreachable, .. } => {
-                self.reached.insert("zombie");
+                self.choices.reach("zombie");
             }
             MasterToSlave::Unregistered => {
-                self.reached.insert("unregistered");
+                self.choices.reach("unregistered");
             }
             MasterToSlave::Kill { .. }
             | MasterToSlave::Registered { .. }
@@ -199,13 +245,12 @@ impl Life {
         }
     }
 
-    fn published(&mut self, event: &neap_protocol::message::Event) {
-        use neap_protocol::message::{DrainEnd, Event};
+    fn published(&mut self, event: &Event) {
         if let Event::DrainEnded { end: DrainEnd::Drained, .. } = event {
-            self.reached.insert("drained");
+            self.choices.reach("drained");
         }
         if let Event::SlaveUnreachable { .. } = event {
-            self.reached.insert("unreachable");
+            self.choices.reach("unreachable");
         }
     }
 
@@ -217,11 +262,39 @@ impl Life {
         Input::Elected { epoch: Epoch(self.epoch) }
     }
 
+    /// What is seldom, or what no correct peer says.
+    fn unlikely(&mut self) -> Input {
+        match self.below(12) {
+            0 if self.below(3) == 0 => {
+                self.choices.reach("deposed");
+                Input::Deposed { leader: Text::EMPTY }
+            }
+            1 => {
+                let role = self.choices.one(&Role::ALL);
+                self.open(role)
+            }
+            2 => {
+                self.stalled = self.below(256);
+                Input::Timer(Timer::Allocate)
+            }
+            3..=5 => Input::Slave { session: self.session(Role::Slave), message: self.choices.any() },
+            6..=8 => Input::Framework { session: self.session(Role::Framework), message: self.choices.any() },
+            _ => {
+                let (session, at) = (self.session(Role::Operator), Moment(self.below(9).into()));
+                Input::Operator { session, at, message: self.choices.any() }
+            }
+        }
+    }
+
+    fn name(&mut self) -> Name {
+        Name::new(self.choices.one(&["a", "b", "c"])).expect("it is a name")
+    }
+
     fn durable(&mut self) {
-        if self.writes.is_empty() {
+        if self.writes.is_empty() || self.stalled > 0 {
             return;
         }
-        let count = self.below(self.writes.len() as u64) as usize + 1;
+        let count = self.at(self.writes.len()) + 1;
         let mut last = None;
         for (epoch, seq, operation) in self.writes.drain(..count) {
             let _ = self.disk.apply(&operation);
@@ -231,7 +304,8 @@ impl Life {
             self.feed(Input::Stored { epoch, seq });
         }
         if let Some(registry) = self.master.registry().filter(|_| self.writes.is_empty()) {
-            assert_eq!(*registry, self.disk, "seed {}: S6", self.seed);
+            let same = *registry == self.disk;
+            self.choices.hold(same, || format!("S6: {registry:?} is in memory, {:?} on disk", self.disk));
         }
     }
 
@@ -239,7 +313,7 @@ impl Life {
         if self.below(4) == 0 && !self.writes.is_empty() && self.master.leads() {
             let (epoch, seq, _) = self.writes[0];
             self.writes.clear();
-            self.reached.insert("store failed");
+            self.choices.reach("store failed");
             self.feed(Input::StoreFailed { epoch, seq, cause: Text::new("no space") });
         }
     }
@@ -248,7 +322,7 @@ impl Life {
         let set: Vec<Timer> = self.timers.iter().copied().collect();
         let timer = match set.is_empty() || self.below(40) == 0 {
             true => Timer::Allocate,
-            false => set[self.below(set.len() as u64) as usize],
+            false => set[self.at(set.len())],
         };
         // Those that end something fire seldom, or nothing would ever be under way.
         let ends = match timer {
@@ -264,19 +338,23 @@ impl Life {
     }
 
     fn opened(&mut self) -> Input {
-        let session = SessionId((1..).find(|n| !self.sessions.contains_key(&SessionId(*n))).unwrap_or(0));
-        let role = [Role::Slave, Role::Slave, Role::Framework, Role::Operator][self.below(4) as usize];
-        let name = ["a", "b", "c"][self.below(3) as usize];
+        let role = self.choices.one(&[Role::Slave, Role::Slave, Role::Framework, Role::Operator]);
+        self.open(role)
+    }
+
+    fn open(&mut self, role: Role) -> Input {
+        self.highest_session = self.highest_session.next();
+        let session = self.highest_session;
         self.greeted.remove(&session);
         self.sessions.insert(session, role);
-        Input::Opened { session, peer: Peer { role, name: Name::new(name).unwrap() } }
+        Input::Opened { session, peer: Peer { role, name: self.name() } }
     }
 
     fn session(&mut self, role: Role) -> SessionId {
         let of: Vec<SessionId> = self.sessions.iter().filter(|(_, r)| **r == role).map(|(s, _)| *s).collect();
         match of.is_empty() || self.below(50) == 0 {
-            true => SessionId(self.below(12) as u32),
-            false => of[self.below(of.len() as u64) as usize],
+            true => SessionId(self.highest_session.0.saturating_sub(self.below(12))),
+            false => of[self.at(of.len())],
         }
     }
 
@@ -287,21 +365,21 @@ impl Life {
     }
 
     fn slave_id(&mut self) -> SlaveId {
-        SlaveId(self.below(6) as u32)
+        SlaveId(self.below(6))
     }
 
     fn task(&mut self) -> TaskId {
         if self.below(2) == 0 && !self.launched.is_empty() {
-            let at = self.below(self.launched.len() as u64) as usize;
+            let at = self.at(self.launched.len());
             return self.launched[at].1;
         }
-        TaskId { framework: FrameworkId(self.below(4) as u32), number: self.below(20) as u32 }
+        TaskId { framework: FrameworkId(self.below(4)), number: self.below(20) }
     }
 
     fn update(&mut self) -> Update {
         let states = [TaskState::Finished, TaskState::Killed, TaskState::Lost];
         let state = *states.get(self.below(12) as usize).unwrap_or(&TaskState::Running);
-        let number = self.below(4) as u32;
+        let number = self.below(4);
         Update { task: self.task(), number, state, reason: Reason::Normal, message: Text::EMPTY }
     }
 
@@ -328,7 +406,7 @@ impl Life {
 
     /// An update of a task that was really launched there.
     fn honest_update(&mut self) -> Option<Input> {
-        let at = self.below(self.launched.len().max(1) as u64) as usize;
+        let at = self.at(self.launched.len().max(1));
         let &(session, task) = self.launched.get(at)?;
         let update = Update { task, ..self.update() };
         Some(Input::Slave { session, message: SlaveToMaster::Update { update, ending: None } })
@@ -342,7 +420,7 @@ impl Life {
             self.highest_task += 1;
             TaskSpec {
                 id: TaskId { framework, number: self.highest_task },
-                name: Name::new("t").unwrap(),
+                name: Name::new("t").expect("it is a name"),
                 resources: Resources::new(1000, 1),
                 kill_grace: Millis(5),
                 run: Run::Command(task::Command { program: "x".into(), ..Default::default() }.into()),
@@ -364,9 +442,10 @@ impl Life {
             0..=3 => {
                 let reports = (0..self.below(4)).map(|_| {
                     let Update { task, number, state, reason, .. } = self.update();
+                    self.reported.insert(task);
                     TaskReport {
                         id: task,
-                        name: Name::new("t").unwrap(),
+                        name: Name::new("t").expect("it is a name"),
                         resources: Resources::new(1000, 1),
                         kill_grace: Millis(5),
                         state,
@@ -376,9 +455,9 @@ impl Life {
                 });
                 let tasks = reports.collect();
                 SlaveToMaster::Register {
-                    id: (self.below(2) == 0).then(|| SlaveId(self.below(5) as u32)),
-                    epoch: Epoch(self.below(2)),
-                    resources: Resources::new(4000 + self.below(2) * 1000, 64),
+                    id: (self.below(2) == 0).then(|| SlaveId(self.below(5))),
+                    epoch: Epoch(self.below(2).into()),
+                    resources: Resources::new(4000 + 1000 * u64::from(self.below(2)), 64),
                     address: Text::EMPTY,
                     tasks,
                     leaving: self.below(12) == 0,
@@ -405,21 +484,18 @@ impl Life {
         let session = self.session(Role::Framework);
         let message = match self.below(13) {
             0..=2 => FrameworkToMaster::Subscribe {
-                id: (self.below(2) == 0).then(|| FrameworkId(self.below(4) as u32)),
-                name: Name::new("f").unwrap(),
-                weight: self.below(3) as u32,
-                failover_timeout: Millis(self.below(3)),
+                id: (self.below(2) == 0).then(|| FrameworkId(self.below(4))),
+                name: Name::new("f").expect("it is a name"),
+                weight: self.below(3),
+                failover_timeout: Millis(self.below(3).into()),
                 epoch: Epoch(0),
                 highest_task: 0,
             },
             3..=6 => {
                 let tasks = (0..self.below(3)).map(|_| TaskSpec {
-                    id: TaskId {
-                        framework: FrameworkId(self.below(3) as u32),
-                        number: self.below(60) as u32,
-                    },
-                    name: Name::new("t").unwrap(),
-                    resources: Resources::new(self.below(3) * 1000, 1),
+                    id: TaskId { framework: FrameworkId(self.below(3)), number: self.below(60) },
+                    name: Name::new("t").expect("it is a name"),
+                    resources: Resources::new(1000 * u64::from(self.below(3)), 1),
                     kill_grace: Millis(5),
                     run: Run::Command(task::Command { program: "x".into(), ..Default::default() }.into()),
                 });
@@ -429,7 +505,7 @@ impl Life {
             }
             7 => FrameworkToMaster::Decline {
                 offers: vec![self.master_offer()],
-                filter: Millis(self.below(2)),
+                filter: Millis(self.below(2).into()),
             },
             8 => FrameworkToMaster::Revive,
             9 => FrameworkToMaster::Kill { task: self.task(), slave: self.slave_id(), grace: None },
@@ -439,7 +515,7 @@ impl Life {
             _ => {
                 let rather = vec![self.task()];
                 let answer = InverseAnswer::Accept { rather };
-                FrameworkToMaster::AnswerInverse { id: InverseOfferId(self.below(6) as u32), answer }
+                FrameworkToMaster::AnswerInverse { id: InverseOfferId(self.below(6)), answer }
             }
         };
         Input::Framework { session, message }
@@ -452,8 +528,8 @@ impl Life {
             .filter_map(|t| if let Timer::Offer(id) = t { Some(*id) } else { None })
             .collect();
         match lent.is_empty() || self.below(10) == 0 {
-            true => OfferId(self.below(9)),
-            false => lent[self.below(lent.len() as u64) as usize],
+            true => OfferId(self.below(9).into()),
+            false => lent[self.at(lent.len())],
         }
     }
 
@@ -461,24 +537,24 @@ impl Life {
         let session = self.session(Role::Operator);
         let slave = match self.below(4) {
             0 => SlaveRef::Id(self.slave_id()),
-            name => SlaveRef::Name(Name::new(["a", "b", "c"][name as usize - 1]).unwrap()),
+            _ => SlaveRef::Name(self.name()),
         };
-        let deadline = Millis(self.below(9));
-        let (reason, hold) = (Text::EMPTY, Name::new("h").unwrap());
+        let deadline = Millis(self.below(9).into());
+        let (reason, hold) = (Text::EMPTY, Name::new("h").expect("it is a name"));
         let then = if self.below(2) == 0 { Then::Stay } else { Then::Unregister };
-        let drain = DrainId(self.below(5) as u32);
+        let drain = DrainId(self.below(5));
         let command = match self.below(12) {
             0 => Command::Deactivate { slave, hold, reason },
             1 | 2 => Command::Activate { slave, hold: None },
             3 | 4 => {
                 let ask = match self.below(2) {
                     0 => InverseAsk::Everything,
-                    _ => InverseAsk::Amount(Resources::new(self.below(3) * 1000, 0)),
+                    _ => InverseAsk::Amount(Resources::new(1000 * u64::from(self.below(3)), 0)),
                 };
                 let framework = self.task().framework;
                 Command::InverseOffer { framework, slave, ask, deadline, reason }
             }
-            5 => Command::CancelInverseOffer(InverseOfferId(self.below(9) as u32)),
+            5 => Command::CancelInverseOffer(InverseOfferId(self.below(9))),
             6 | 7 => Command::Drain { slave, deadline, reason, then, if_plan: None },
             8 => Command::CancelDrain(drain),
             9 => Command::ExtendDrain(drain, deadline),
@@ -487,6 +563,6 @@ impl Life {
             _ => Command::Show(Query::Slaves { after: None }),
         };
         let message = OperatorToMaster { request: 1, command };
-        Input::Operator { session, at: Moment(self.below(9)), message }
+        Input::Operator { session, at: Moment(self.below(9).into()), message }
     }
 }
