@@ -2,7 +2,7 @@
 //!
 //! A world is made of parts (a master, what is on its way on a session, …), each of which is kept once and has a
 //! number: a state is a row of numbers. (Holzmann calls it collapse compression.) And a step looks at few of them:
-//! what came of it is remembered by the parts that it read (see [`crate::track`]), as LTSmin does with transition
+//! what came of it is remembered by the parts that it read (see `crate::track`), as LTSmin does with transition
 //! groups, but with what is read found out and not declared. Both are exact: parts are told apart by what they are,
 //! not by their hashes, and a remembered step is one that read the same.
 //!

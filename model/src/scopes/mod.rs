@@ -2,11 +2,11 @@
 //!
 //! | file | what is explored |
 //! |---|---|
-//! | [`leaving`] | drain now, and unregistration against everything |
-//! | [`holds`] | offers, holds, kills, executors |
-//! | [`drains`] | inverse offers and drains |
-//! | [`faults`] | silence, crashes, full disks, frameworks that stay away, refusals |
-//! | [`several`] | more than one master, slave or framework |
+//! | `leaving` | drain now, and unregistration against everything |
+//! | `holds` | offers, holds, kills, executors |
+//! | `drains` | inverse offers and drains |
+//! | `faults` | silence, crashes, full disks, frameworks that stay away, refusals |
+//! | `several` | more than one master, slave or framework |
 //!
 //! A scope is a bounded world (see [`Scope`]): the numbers of machines, the operator's commands in their order, and a
 //! budget of events. Those that are not `long` are checked on every change.

@@ -1,7 +1,7 @@
 //! Worlds by chance: larger and longer than can be searched, each the same for ever for its seed.
 //!
-//! A seed draws a world ([`draw`]: how many of what, settings, tasks, an operator's commands, how often what may go
-//! wrong), how likely everything is in it ([`swarm`]), and then its steps. After those nothing goes wrong any more
+//! A seed draws a world (`draw`: how many of what, settings, tasks, an operator's commands, how often what may go
+//! wrong), how likely everything is in it (`swarm`), and then its steps. After those nothing goes wrong any more
 //! and nobody wants anything new, and within a bound of steps everything that must come about in the end has to have
 //! done so. A failure is made short ([`shrink`]) and told as a story.
 //!

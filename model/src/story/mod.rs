@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`does`] | an action in a sentence |
+//! | `does` | an action in a sentence |
 //! | [`words`] | a message, a write, an answer in a sentence |
 //! | [`picture`](mod@picture) | a world at a glance |
 //! | [`code`] | a way through a scope as a short code, to replay it |

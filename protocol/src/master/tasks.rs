@@ -247,12 +247,16 @@ impl Leader {
         } else {
             cx.tell_slave(session, acknowledge);
             // What holds something yet is not forgotten, whatever a stale update says of it (S8).
-            let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&id));
-            if known.is_some_and(|task| task.state.is_terminal()) {
+            if self.is_over(slave, id) {
                 self.forget(slave, id);
             }
         }
         self.check_drained(cx, slave);
+    }
+
+    fn is_over(&self, slave: SlaveId, id: TaskId) -> bool {
+        let task = self.slaves.get(&slave).and_then(|state| state.tasks.get(&id));
+        task.is_some_and(|task| task.state.is_terminal())
     }
 
     /// A framework has dealt with an update, and with every one of the task before it (R12).
