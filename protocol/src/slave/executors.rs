@@ -1,8 +1,9 @@
 //! Executors: their sessions, what they say, and how they end.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-use super::state::{Life, Phase, Stage, Task};
+use super::state::{Executor, Life, Phase, Stage, Task};
 use super::{Config, Effect, Event, News, Program, Slave, Timer, close};
 use crate::ids::{ExecutorId, SessionId, TaskId};
 use crate::message::{ExecutorToSlave, SlaveToExecutor};
@@ -126,22 +127,40 @@ impl Slave {
 
     /// Sends a registered executor the tasks that wait for it, unless the slave leaves (R24).
     pub(super) fn hand_over(&mut self, id: ExecutorId, out: &mut Outbox<Effect>) {
-        let Some(executor) = self.executors.get(&id) else {
+        let Some((executor, session)) = self.ready(id) else {
             return;
         };
+        let numbers: Vec<u32> = executor.tasks.keys().copied().collect();
+        for number in numbers {
+            self.hand(session, TaskId { framework: id.framework, number }, out);
+        }
+    }
+
+    /// The same of one task, which its executor may have to wait for yet.
+    pub(super) fn hand_over_one(&mut self, id: ExecutorId, task: TaskId, out: &mut Outbox<Effect>) {
+        let ready = self.ready(id).filter(|(executor, _)| executor.tasks.contains_key(&task.number));
+        if let Some((_, session)) = ready {
+            self.hand(session, task, out);
+        }
+    }
+
+    /// An executor that takes tasks, and its session.
+    fn ready(&self, id: ExecutorId) -> Option<(&Executor, SessionId)> {
+        let executor = self.executors.get(&id)?;
         let (Phase::Serving, Life::Registered(session)) = (self.phase, executor.life) else {
-            return;
+            return None;
         };
-        for number in executor.tasks.keys() {
-            let task = TaskId { framework: id.framework, number: *number };
-            if let Some(known) = self.tasks.get_mut(&task)
-                && let (Stage::Waiting(work), false) = (&known.stage, known.adding)
-            {
-                let message =
-                    SlaveToExecutor::Launch { task, command: work.command.clone(), data: work.data.clone() };
-                out.push(Effect::ToExecutor { session, message });
-                known.stage = Stage::Handed(work.clone());
-            }
+        Some((executor, session))
+    }
+
+    fn hand(&mut self, session: SessionId, task: TaskId, out: &mut Outbox<Effect>) {
+        if let Some(known) = self.tasks.get_mut(&task)
+            && let (Stage::Waiting(work), false) = (&known.stage, known.adding)
+        {
+            let message =
+                SlaveToExecutor::Launch { task, command: work.command.clone(), data: work.data.clone() };
+            out.push(Effect::ToExecutor { session, message });
+            known.stage = Stage::Handed(work.clone());
         }
     }
 

@@ -298,7 +298,7 @@ impl Slave {
         let Some(update) = task.updates.iter_mut().find(|update| update.write == Some(write)) else {
             task.adding = false;
             let executor = task.executor;
-            return self.hand_over(executor, out);
+            return self.hand_over_one(executor, id, out);
         };
         update.write = None;
         let number = update.number;
