@@ -136,7 +136,7 @@ impl Slave {
         }
     }
 
-    /// The same of one task, which its executor may have to wait for yet.
+    /// The same of one task: of a thousand that come together, each is looked at once.
     pub(super) fn hand_over_one(&mut self, id: ExecutorId, task: TaskId, out: &mut Outbox<Effect>) {
         let ready = self.ready(id).filter(|(executor, _)| executor.tasks.contains_key(&task.number));
         if let Some((_, session)) = ready {
