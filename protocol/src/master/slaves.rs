@@ -28,8 +28,10 @@ use super::{Effect, Timer};
 pub(super) struct Slave {
     /// The session on which it is registered.
     pub(super) session: Option<SessionId>,
-    /// Whether it has registered since this leader was elected.
+    /// Whether it has told this leader what runs there.
     pub(super) seen: bool,
+    /// Whether what it had was reported Lost, and it has not been back since to have it killed (R8).
+    lost: bool,
     /// Whether it is on its way out (R24).
     pub(super) leaving: bool,
     /// Pings sent since the last answer.
@@ -66,8 +68,6 @@ pub(super) struct Registration {
     address: Text,
     tasks: Vec<TaskReport>,
     leaving: bool,
-    /// Whether it was reported unreachable, and its tasks Lost.
-    returns: bool,
 }
 
 /// A slave that leaves.
@@ -104,8 +104,7 @@ impl Leader {
             ) if peer.role == Role::Slave => {
                 let name = peer.name.clone();
                 self.greeting.remove(&name);
-                let registration =
-                    Registration { session, id, name, resources, address, tasks, leaving, returns: false };
+                let registration = Registration { session, id, name, resources, address, tasks, leaving };
                 return self.register(cx, epoch, registration);
             }
             (Some(Owner::Slave(slave)), message) => (*slave, message),
@@ -132,7 +131,7 @@ impl Leader {
         let Some(record) = self.registry.slaves().get(&slave) else {
             return;
         };
-        self.slaves.insert(slave, Slave::default());
+        self.slaves.insert(slave, Slave { lost: record.unreachable, ..Slave::default() });
         if !record.unreachable {
             let when = When::After(cx.config.reregister_timeout);
             cx.push(Effect::SetTimer { timer: Timer::Reregister(slave), when });
@@ -178,14 +177,13 @@ impl Leader {
         self.admitting.insert(registration.name.clone(), registration);
     }
 
-    fn register_known(&mut self, cx: &mut Cx<'_>, slave: SlaveId, mut registration: Registration) {
+    fn register_known(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration) {
         let Some(record) = self.registry.slaves().get(&slave) else {
             return;
         };
         let unchanged = !record.unreachable
             && record.address == registration.address
             && record.resources == registration.resources;
-        registration.returns = record.unreachable;
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
@@ -251,22 +249,20 @@ impl Leader {
 
     /// The slave is admitted, and takes up work on this session (R2).
     fn registered(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration, new: bool) {
-        let Registration { session, tasks, leaving, returns, .. } = registration;
+        let Registration { session, tasks, leaving, .. } = registration;
         let there = self.sessions.contains_key(&session);
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
         if !there {
-            // It has gone while it was written down: it comes back, or its health check ends it.
+            // It has gone while it was written down, and was not heard: it comes back, or its health check ends it.
             if state.session.is_none() {
-                state.seen = true;
                 cx.cancel(Timer::Reregister(slave));
                 self.ping(cx, slave, 0);
             }
             return;
         }
         let before = state.session.replace(session);
-        state.seen = true;
         state.leaving = leaving;
         self.sessions.to_mut().insert(session, Owner::Slave(slave));
         if let Some(before) = before.filter(|before| *before != session) {
@@ -281,7 +277,7 @@ impl Leader {
         if let Some(name) = self.slave_name(slave).cloned() {
             self.publish(cx, Event::SlaveRegistered { slave, name, new });
         }
-        self.reconcile_slave(cx, slave, session, tasks, returns);
+        self.reconcile_slave(cx, slave, session, tasks);
         self.send_again(cx, slave, session);
         self.ping(cx, slave, 0);
         self.freed(cx, slave);
@@ -294,7 +290,6 @@ impl Leader {
         slave: SlaveId,
         session: SessionId,
         reports: Vec<TaskReport>,
-        returns: bool,
     ) {
         let reported: Set<TaskId> = reports.iter().map(|report| (report.id, ())).collect();
         let Some(record) = self.registry.slaves().get(&slave).cloned() else { return };
@@ -314,7 +309,10 @@ impl Leader {
         }
         self.drop_zombies(slave, &reported);
         for report in reports {
-            self.adopt(cx, slave, session, report, returns);
+            self.adopt(cx, slave, session, report);
+        }
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            (state.seen, state.lost) = (true, false);
         }
         self.answer_questions(cx, slave);
     }
@@ -342,7 +340,6 @@ impl Leader {
         slave: SlaveId,
         session: SessionId,
         report: TaskReport,
-        returns: bool,
     ) {
         let id = report.id;
         let Some(state) = self.slaves.get_mut(&slave) else {
@@ -355,7 +352,7 @@ impl Leader {
         let buried = known.is_some_and(|framework| framework.obituaries.contains_key(&id));
         // A task is on one slave: the second that claims it is mistaken, or lies.
         let elsewhere = known.is_some_and(|framework| framework.tasks.contains_key(&id.number));
-        let lives = known.is_some() && !returns && !buried && !elsewhere;
+        let lives = known.is_some() && !state.lost && !buried && !elsewhere;
         if lives && !state.zombies.contains_key(&id) {
             let kill = state.kills.remove(&id);
             self.count_in(slave, id, Task { kill, ..Task::reported(&report) });
@@ -364,20 +361,25 @@ impl Leader {
         // One that is over holds nothing, and is kept all the same until the slave has forgotten it: should it
         // register again before, its end would be news (S9).
         let over = report.state.is_terminal();
+        // What was Lost under an earlier leader may not have been heard: its framework may have been away.
+        let unheard = state.lost && !state.seen && !buried && !elsewhere;
         if !state.zombies.contains_key(&id) {
             let held = if over { Resources::NONE } else { report.resources.clone() };
             state.used = state.used.saturating_add(&held);
             state.zombies.insert(id, held);
-        }
-        if over {
-            return;
         }
         let reason = match known {
             None => Reason::FrameworkRemoved,
             Some(_) if elsewhere => Reason::Unknown,
             Some(_) => Reason::SlaveUnreachable,
         };
-        cx.tell_slave(session, MasterToSlave::Kill { task: id, grace: None, reason });
+        if unheard {
+            let update = ended(id, u32::MAX, TaskState::Lost, reason);
+            self.mourn(cx, id.framework, Obituary { slave, update, receipt: None });
+        }
+        if !over {
+            cx.tell_slave(session, MasterToSlave::Kill { task: id, grace: None, reason });
+        }
     }
 
     /// What was decided while the slave was away (R2): kills, revocations, what its drain asks for.
@@ -518,6 +520,9 @@ impl Leader {
                 cx.push(super::close(session, CloseCode::Shutdown, detail));
             }
             cx.cancel(Timer::Ping(slave));
+            if let Some(state) = self.slaves.get_mut(&slave) {
+                state.lost = true;
+            }
             if let Some(name) = self.slave_name(slave).cloned() {
                 self.publish(cx, Event::SlaveUnreachable { slave, name });
             }
