@@ -82,6 +82,11 @@ pub(super) struct Unregistration {
 enum Waiting {
     Register(Registration),
     Unregister(Unregistration),
+    /// It is back, and is to be used again once nothing is left of what was Lost (R8).
+    Return {
+        address: Text,
+        resources: Resources,
+    },
 }
 
 /// How many slaves are given up, and whether that is halted (R7).
@@ -181,9 +186,8 @@ impl Leader {
         let Some(record) = self.registry.slaves().get(&slave) else {
             return;
         };
-        let unchanged = !record.unreachable
-            && record.address == registration.address
-            && record.resources == registration.resources;
+        let unchanged = record.address == registration.address && record.resources == registration.resources;
+        let unreachable = record.unreachable;
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
@@ -193,7 +197,14 @@ impl Leader {
             }
             return;
         }
-        if unchanged {
+        state.waiting = None;
+        if unreachable && !registration.tasks.is_empty() {
+            let Registration { address, resources, .. } = &registration;
+            state.waiting =
+                Some(Waiting::Return { address: address.clone(), resources: resources.clone() });
+            return self.registered(cx, slave, registration, false);
+        }
+        if unchanged && !unreachable {
             return self.registered(cx, slave, registration, false);
         }
         state.writing = true;
@@ -243,8 +254,49 @@ impl Leader {
         match state.waiting.take() {
             Some(Waiting::Register(registration)) => self.register_known(cx, slave, registration),
             Some(Waiting::Unregister(unregistration)) => self.unregister(cx, unregistration),
+            Some(returns @ Waiting::Return { .. }) => {
+                state.waiting = Some(returns);
+                self.readmit(cx, slave);
+            }
             None => {}
         }
+    }
+
+    /// Writes that a slave is back, once nothing is left of what was Lost (R8). Should this leader fail before, the next
+    /// one finds the slave unreachable, and knows by that what to kill.
+    fn readmit(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let clean = |state: &&mut Slave| !state.writing && state.session.is_some() && state.zombies.is_empty();
+        let Some(state) = self.slaves.get_mut(&slave).filter(clean) else {
+            return;
+        };
+        if let Some(Waiting::Return { address, resources }) = &state.waiting {
+            let operation = Operation::ReadmitSlave {
+                slave,
+                address: address.clone(),
+                resources: resources.clone(),
+            };
+            (state.waiting, state.writing) = (None, true);
+            self.store(cx, operation, Then::Nothing);
+        }
+    }
+
+    /// A slave that registered while it was unreachable is used again, durably.
+    pub(super) fn readmitted(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.lost = false;
+            self.ping(cx, slave, 0);
+            self.freed(cx, slave);
+        }
+        self.lifecycle_over(cx, slave);
+    }
+
+    /// It could not be written: the slave is to register again.
+    pub(super) fn readmission_failed(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        if let Some(session) = self.slaves.get(&slave).and_then(|state| state.session) {
+            let detail = "the registry could not be written; try again";
+            self.expel(cx, session, CloseCode::Shutdown, detail);
+        }
+        self.lifecycle_over(cx, slave);
     }
 
     /// The slave is admitted, and takes up work on this session (R2).
@@ -281,6 +333,7 @@ impl Leader {
         self.send_again(cx, slave, session);
         self.ping(cx, slave, 0);
         self.freed(cx, slave);
+        self.readmit(cx, slave);
     }
 
     /// Brings what the slave says and what this leader knows together (R2).
@@ -312,7 +365,7 @@ impl Leader {
             self.adopt(cx, slave, session, report);
         }
         if let Some(state) = self.slaves.get_mut(&slave) {
-            (state.seen, state.lost) = (true, false);
+            (state.seen, state.lost) = (true, record.unreachable);
         }
         self.answer_questions(cx, slave);
     }
@@ -413,6 +466,7 @@ impl Leader {
         }
         self.freed(cx, slave);
         self.check_drained(cx, slave);
+        self.readmit(cx, slave);
     }
 
     pub(super) fn slave_disconnected(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId) {
@@ -492,15 +546,22 @@ impl Leader {
     /// Gives up every slave whose time is over; the command of an operator (R7), or few enough.
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
         let overdue = core::mem::take(&mut self.removals.overdue);
-        if !overdue.is_empty() && self.removals.taken == 0 {
-            let when = When::After(cx.config.removal_window);
-            cx.push(Effect::SetTimer { timer: Timer::RemovalWindow, when });
-        }
         for slave in overdue.keys().copied() {
+            let Some(state) = self.slaves.get_mut(&slave) else {
+                continue;
+            };
+            if state.writing {
+                // It registers or leaves: should that come to nothing, its time is over all the same (R4).
+                let when = When::After(cx.config.ping_timeout);
+                cx.push(Effect::SetTimer { timer: Timer::Ping(slave), when });
+                continue;
+            }
+            state.writing = true;
+            self.store(cx, Operation::MarkUnreachable { slave }, Then::Nothing);
             self.removals.taken = self.removals.taken.saturating_add(1);
-            if let Some(state) = self.slaves.get_mut(&slave).filter(|state| !state.writing) {
-                state.writing = true;
-                self.store(cx, Operation::MarkUnreachable { slave }, Then::Nothing);
+            if self.removals.taken == 1 {
+                let when = When::After(cx.config.removal_window);
+                cx.push(Effect::SetTimer { timer: Timer::RemovalWindow, when });
             }
         }
     }
@@ -636,7 +697,7 @@ impl Leader {
                 // It was started again before it heard: it is to register as new (R3, R27).
                 Some(Waiting::Register(registration)) => self.register(cx, self.epoch, registration),
                 Some(Waiting::Unregister(again)) => self.gone(cx, again.session),
-                None => {}
+                Some(Waiting::Return { .. }) | None => {}
             }
             return;
         }
