@@ -162,7 +162,7 @@ impl<'c, 'b> Life<'c, 'b> {
     fn subscription(&mut self) -> MasterToFramework {
         let other = self.framework.id().is_some() && self.choices.one_in(40);
         let id = FrameworkId(1 + u32::from(other));
-        let epoch = self.framework.epoch().0 + u64::from(self.choices.below(3) / 2);
+        let epoch = self.framework.epoch().0.saturating_add(u64::from(self.choices.below(3) / 2));
         let epoch = Epoch(epoch.saturating_sub(u64::from(self.choices.one_in(12))));
         let below = self.framework.highest_task().saturating_sub(2);
         let highest_task = below.saturating_add(self.choices.below(4));

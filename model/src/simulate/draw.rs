@@ -90,6 +90,8 @@ fn master(random: &mut Random) -> master::Config {
         ping_timeouts_max: random.between(1, 3),
         reregister_timeout: Millis::from_secs(random.pick(&[60, 600])),
         revoke_grace: Millis::from_secs(random.pick(&[0, 5, 60])),
+        // Later than every deadline and grace within the drain, however the world orders them.
+        drain_bound: Millis::from_secs(120),
         page_max: random.pick(&[2, usual.page_max]),
         requests_max: random.pick(&[1, usual.requests_max, usual.requests_max]),
         tasks_max: random.pick(&[3, usual.tasks_max, usual.tasks_max]),
