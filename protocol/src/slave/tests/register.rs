@@ -184,10 +184,10 @@ fn a_slave_that_nobody_admits_ends_everything_and_says_so() {
 fn s15_a_task_that_a_checkpoint_lists_twice_is_lost_once() {
     let mut twice = Bench::running().disk;
     twice.tasks.push(twice.tasks[0].clone());
-    let mut bench = Bench::new();
-    bench.disk = twice.clone();
-    let started = bench.go(Input::Start { checkpoint: Some(twice) });
+    let (mut bench, mut out) = (Bench::new(), Outbox::new());
+    bench.slave.handle(&bench.config, Input::Start { checkpoint: Some(twice) }, &mut out);
     let lost = news(1, 2 + RESTART_GAP, TaskState::Lost, Reason::SlaveRestarted);
+    let started: Vec<Effect> = out.drain().collect();
     assert_eq!(started, [stores_news(1, lost, None), Effect::Connect { leader: None }]);
 }
 
