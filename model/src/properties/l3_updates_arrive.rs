@@ -22,10 +22,7 @@ fn acknowledged(world: &World) -> bool {
 fn heard(world: &World) -> bool {
     world.ghost.launched.keys().all(|task| {
         let ended = world.ghost.told.get(task).is_some_and(|told| told.is_terminal());
-        ended
-            || world.is_alive(*task)
-            || !has_scheduler(world, *task)
-            || came_to_nothing(world, *task)
+        ended || world.is_alive(*task) || !has_scheduler(world, *task) || came_to_nothing(world, *task)
     })
 }
 

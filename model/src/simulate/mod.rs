@@ -174,7 +174,8 @@ impl Walk {
             }
             actions.clear();
             self.world.actions(&self.scope, &mut actions);
-            let resume = resumes.filter(|every| step % every == every - 1).and_then(|_| self.resume(&actions));
+            let resume =
+                resumes.filter(|every| step % every == every - 1).and_then(|_| self.resume(&actions));
             let Some(action) = resume.or_else(|| swarm.by_itself(&mut random, &actions)) else { break };
             self.calm_steps += 1;
             self.step(action)?;

@@ -200,8 +200,7 @@ impl Leader {
         state.waiting = None;
         if unreachable && !registration.tasks.is_empty() {
             let Registration { address, resources, .. } = &registration;
-            state.waiting =
-                Some(Waiting::Return { address: address.clone(), resources: resources.clone() });
+            state.waiting = Some(Waiting::Return { address: address.clone(), resources: resources.clone() });
             return self.registered(cx, slave, registration, false);
         }
         if unchanged && !unreachable {
@@ -265,16 +264,14 @@ impl Leader {
     /// Writes that a slave is back, once nothing is left of what was Lost (R8). Should this leader fail before, the next
     /// one finds the slave unreachable, and knows by that what to kill.
     fn readmit(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
-        let clean = |state: &&mut Slave| !state.writing && state.session.is_some() && state.zombies.is_empty();
+        let clean =
+            |state: &&mut Slave| !state.writing && state.session.is_some() && state.zombies.is_empty();
         let Some(state) = self.slaves.get_mut(&slave).filter(clean) else {
             return;
         };
         if let Some(Waiting::Return { address, resources }) = &state.waiting {
-            let operation = Operation::ReadmitSlave {
-                slave,
-                address: address.clone(),
-                resources: resources.clone(),
-            };
+            let operation =
+                Operation::ReadmitSlave { slave, address: address.clone(), resources: resources.clone() };
             (state.waiting, state.writing) = (None, true);
             self.store(cx, operation, Then::Nothing);
         }
@@ -387,13 +384,7 @@ impl Leader {
     }
 
     /// Takes a task that a slave reports: as it is, or as one that must not live.
-    fn adopt(
-        &mut self,
-        cx: &mut Cx<'_>,
-        slave: SlaveId,
-        session: SessionId,
-        report: TaskReport,
-    ) {
+    fn adopt(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId, report: TaskReport) {
         let id = report.id;
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;

@@ -280,7 +280,11 @@ impl Cluster {
             mem: resources.mem / part,
             disk: resources.disk / part,
             // Ports are taken one by one.
-            ports: resources.ports.ranges().first().map_or(Ports::NONE, |(first, _)| Ports::range(*first, *first)),
+            ports: resources
+                .ports
+                .ranges()
+                .first()
+                .map_or(Ports::NONE, |(first, _)| Ports::range(*first, *first)),
         };
         let left = resources.checked_sub(&takes).expect("it is a part");
         if filter && !left.is_empty() {
@@ -381,7 +385,8 @@ impl Cluster {
         self.feed(Input::Timer(Timer::Allocate));
         let fresh: Vec<OfferId> = self.offers.keys().copied().filter(|id| !before.contains(id)).collect();
         // As it was when the first of them was made.
-        let made: Vec<_> = fresh.iter().map(|id| self.offers.remove_entry(id).expect("it is there")).collect();
+        let made: Vec<_> =
+            fresh.iter().map(|id| self.offers.remove_entry(id).expect("it is there")).collect();
         for (id, (framework, slave, resources)) in made {
             let free = self.free(slave);
             assert!(free.contains(&resources), "{id} lends {resources}, and {free} is free of {slave}");
@@ -392,7 +397,10 @@ impl Cluster {
             others.retain(|other| *other != framework && self.may_have(*other, slave, &free));
             for other in &others {
                 let theirs = self.share(*other);
-                assert!(share <= theirs + ROUNDING, "{framework} has {share}, and {other} with {theirs} waits");
+                assert!(
+                    share <= theirs + ROUNDING,
+                    "{framework} has {share}, and {other} with {theirs} waits"
+                );
             }
             self.offered += 1;
             self.contested += usize::from(!others.is_empty());
