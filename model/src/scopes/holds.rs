@@ -24,6 +24,7 @@ pub(super) fn all() -> Vec<Scope> {
                 (Event::Decline, 1),
                 (Event::Suppress, 1),
                 (Event::Revive, 1),
+                (Event::OfferTimeout, 1),
             ]),
             ..small()
         },

@@ -94,6 +94,20 @@ pub(super) struct Removals {
     pub(super) halted: bool,
 }
 
+impl Slave {
+    /// A task that it reports must not live. One that is over holds nothing, and is kept all the same until the slave
+    /// has forgotten it: should it register again before, its end would be news (S9).
+    fn haunt(&mut self, report: &TaskReport) {
+        if self.zombies.contains_key(&report.id) {
+            return;
+        }
+        let over = report.state.is_terminal();
+        let held = if over { Resources::NONE } else { report.resources.clone() };
+        self.used = self.used.saturating_add(&held);
+        self.zombies.insert(report.id, held);
+    }
+}
+
 impl Leader {
     pub(super) fn on_slave(&mut self, cx: &mut Cx<'_>, session: SessionId, message: SlaveToMaster) {
         let (slave, message) = match (self.sessions.get(&session), message) {
@@ -257,7 +271,9 @@ impl Leader {
             return;
         };
         if !there {
-            // It has gone while it was written down: it comes back, or its health check ends it.
+            // It has gone while it was written down: it comes back, or its health check ends it. That its tasks were
+            // reported Lost is not in the registry any more (R8).
+            tasks.iter().filter(|_| returns).for_each(|report| state.haunt(report));
             if state.session.is_none() {
                 state.seen = true;
                 cx.cancel(Timer::Reregister(slave));
@@ -361,15 +377,8 @@ impl Leader {
             self.count_in(slave, id, Task { kill, ..Task::reported(&report) });
             return;
         }
-        // One that is over holds nothing, and is kept all the same until the slave has forgotten it: should it
-        // register again before, its end would be news (S9).
-        let over = report.state.is_terminal();
-        if !state.zombies.contains_key(&id) {
-            let held = if over { Resources::NONE } else { report.resources.clone() };
-            state.used = state.used.saturating_add(&held);
-            state.zombies.insert(id, held);
-        }
-        if over {
+        state.haunt(&report);
+        if report.state.is_terminal() {
             return;
         }
         let reason = match known {
