@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,12 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use tokio::io::Interest;
 
-use crate::command::{self, Command, LaunchError};
+use crate::command::{self, Command, LaunchError, Streams, check_name};
 use crate::ending::{Log, PROCESSES_MAX};
 use crate::proc::{Process, parse_pid};
-use crate::sys::birth;
+use crate::sys::birth::{self, Newborn};
 use crate::sys::watch::watch;
+use crate::template::{CopyError, Offspring, Template};
 
 /// The control group of a slave, in which its trees have theirs.
 #[derive(Debug)]
@@ -51,17 +52,43 @@ impl Parent {
     /// Starts `command` in a control group of its own.
     pub(crate) fn launch(&self, command: &Command) -> Result<(Process, Group), LaunchError> {
         let image = command.prepare()?;
-        let group = self.group(&command.name);
+        self.fill(&command.name, |group| {
+            birth::leader(&image, Some(group)).map_err(|stillborn| command.explain(stillborn))
+        })
+    }
+
+    /// Starts a copy of `template` in a control group of its own.
+    pub(crate) fn copy(
+        &self,
+        template: &Template,
+        offspring: &Offspring,
+    ) -> Result<(Process, Group), CopyError> {
+        check_name(&offspring.name)?;
+        let streams = Streams::open(&offspring.directory, &offspring.stdout, &offspring.stderr)?;
+        self.fill(&offspring.name, |group| template.copy(offspring, &streams, group))
+    }
+
+    /// Makes a control group and has its leader born there.
+    fn fill<E: From<LaunchError>>(
+        &self,
+        name: &str,
+        born: impl FnOnce(BorrowedFd<'_>) -> Result<Newborn, E>,
+    ) -> Result<(Process, Group), E> {
+        let group = self.group(name);
         let keeping = |errno: Errno| LaunchError::Keeping { path: group.path.clone(), source: errno.into() };
         rustix::fs::mkdir(&group.path, Mode::from_raw_mode(0o755)).map_err(|errno| match errno {
-            Errno::EXIST => LaunchError::NameTaken(command.name.clone()),
+            Errno::EXIST => LaunchError::NameTaken(name.to_owned()),
             errno => keeping(errno),
         })?;
-        let born = group.open().map_err(keeping).and_then(|directory| {
-            let born = birth::leader(&image, Some(directory.as_fd()));
-            born.map_err(|stillborn| command.explain(stillborn))
+        let born = match group.open() {
+            Ok(directory) => born(directory.as_fd()),
+            Err(errno) => Err(keeping(errno).into()),
+        };
+        let known = born.and_then(|born| {
+            let leader = Process::unreaped(born.pid, born.pidfd);
+            leader.ok_or_else(|| LaunchError::NoProc.into())
         });
-        match born.and_then(|born| Process::unreaped(born.pid, born.pidfd).ok_or(LaunchError::NoProc)) {
+        match known {
             Ok(leader) => Ok((leader, group)),
             Err(error) => {
                 // Mostly empty: a newborn that could not execute has been reaped.

@@ -88,11 +88,7 @@ impl Command {
         for (name, value) in &self.environment {
             environment.push(variable(name, value)?);
         }
-        let streams = [
-            open_stream(&directory, Path::new("/dev/null"), OFlags::RDONLY)?,
-            open_output(&directory, &self.stdout)?,
-            open_output(&directory, &self.stderr)?,
-        ];
+        let streams = open_streams(&directory, &self.stdout, &self.stderr)?;
         let program = Some(terminated(program.as_os_str())?);
         Ok(Image { program, arguments, environment, directory, streams })
     }
@@ -118,26 +114,56 @@ impl Command {
 
     /// Names the cause of a birth that failed.
     pub(crate) fn explain(&self, stillborn: Stillborn) -> LaunchError {
-        let Stillborn { step, errno } = stillborn;
         let program = self.program.clone();
-        match (step, errno) {
-            (Step::Clone, Errno::AGAIN) => LaunchError::TooManyProcesses,
-            (Step::Clone, Errno::MFILE | Errno::NFILE) => LaunchError::TooManyFiles,
-            (_, Errno::NOMEM) => LaunchError::OutOfMemory,
-            (Step::Directory, errno) => directory_error(&self.directory, errno),
+        match (stillborn.step, stillborn.errno) {
             (Step::Execute, Errno::NOENT) if self.exists() => LaunchError::NoInterpreter { program },
             (Step::Execute, Errno::NOENT | Errno::NOTDIR) => LaunchError::NoSuchProgram { program },
             (Step::Execute, Errno::ACCESS | Errno::PERM) => LaunchError::NotExecutable { program },
             (Step::Execute, Errno::NOEXEC) => LaunchError::NotAProgram { program },
             (Step::Execute, Errno::TOOBIG) => LaunchError::TooLong,
             (Step::Execute, Errno::TXTBSY) => LaunchError::BeingWritten { program },
-            (step, errno) => LaunchError::System { doing: doing(step), source: errno.into() },
+            _ => explain(&self.directory, stillborn),
         }
     }
 
     fn exists(&self) -> bool {
         self.directory.join(&self.program).exists() || !self.program.as_bytes().contains(&b'/')
     }
+}
+
+/// Names the cause of a birth in `directory` that failed, whatever was to be executed.
+pub(crate) fn explain(directory: &Path, stillborn: Stillborn) -> LaunchError {
+    match (stillborn.step, stillborn.errno) {
+        (Step::Clone, Errno::AGAIN) => LaunchError::TooManyProcesses,
+        (Step::Clone, Errno::MFILE | Errno::NFILE) => LaunchError::TooManyFiles,
+        (_, Errno::NOMEM) => LaunchError::OutOfMemory,
+        (Step::Directory, errno) => directory_error(directory, errno),
+        (step, errno) => LaunchError::System { doing: doing(step), source: errno.into() },
+    }
+}
+
+/// What a leader needs beside its program.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    pub(crate) directory: OwnedFd,
+    /// Standard input, output and error.
+    pub(crate) streams: [OwnedFd; 3],
+}
+
+impl Streams {
+    pub(crate) fn open(directory: &Path, stdout: &Output, stderr: &Output) -> Result<Streams, LaunchError> {
+        let directory = open_directory(directory)?;
+        let streams = open_streams(&directory, stdout, stderr)?;
+        Ok(Streams { directory, streams })
+    }
+}
+
+fn open_streams(directory: &OwnedFd, stdout: &Output, stderr: &Output) -> Result<[OwnedFd; 3], LaunchError> {
+    Ok([
+        open_stream(directory, Path::new("/dev/null"), OFlags::RDONLY)?,
+        open_output(directory, stdout)?,
+        open_output(directory, stderr)?,
+    ])
 }
 
 /// Why a tree was not launched. Nothing of it is left, except its output files, which may have been made.

@@ -61,6 +61,7 @@ mod proc;
 mod supervised;
 #[expect(unsafe_code, reason = "no safe interface starts a child without copying the slave's memory")]
 mod sys;
+pub mod template;
 mod tree;
 mod trees;
 

@@ -1,5 +1,6 @@
 //! One process tree: waiting for it, and ending it.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -25,6 +26,9 @@ use crate::sys::watch::watch;
 pub struct Tree {
     inner: Arc<Inner>,
 }
+
+/// How often members are looked for that a SIGTERM has not been sent to: some fork faster than they are listed.
+const PASSES_MAX: usize = 8;
 
 /// A tree could not be signalled or watched. It may live: it has not been seen dead.
 #[derive(Debug, thiserror::Error)]
@@ -101,15 +105,27 @@ impl Tree {
         waited.map_err(|source| self.error("wait for the leader of", source))
     }
 
-    /// Sends SIGTERM to every member that it finds. Nothing says that they obey.
+    /// Sends SIGTERM to every member that it finds, each once, and looks again while it finds others. Nothing says that
+    /// they obey, and who is born afterwards is not asked.
     ///
-    /// Who is sent it is noted for the [`Ending`], and who could not be.
+    /// The leader is first: where a child of its ends of the SIGTERM, the leader has one waiting for it by then. Who is
+    /// sent it is noted for the [`Ending`], and who could not be.
     pub fn terminate(&self) {
         if self.inner.ended.get().is_some() {
             return;
         }
-        for process in self.members() {
-            send(&process, Signal::TERM, &self.inner.log);
+        let leader = self.inner.leader.map(|(pid, _)| pid);
+        let mut asked = HashSet::new();
+        for _pass in 0..PASSES_MAX {
+            let mut members = self.members();
+            members.retain(|process| asked.insert((process.pid, process.stat.start)));
+            if members.is_empty() {
+                return;
+            }
+            members.sort_by_key(|process| Some(process.pid) != leader);
+            for process in members {
+                send(&process, Signal::TERM, &self.inner.log);
+            }
         }
     }
 

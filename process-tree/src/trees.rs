@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::cgroup::{self, Parent};
+use crate::cgroup::{self, Group, Parent};
 use crate::command::{Command, LaunchError, check_name};
 use crate::ending::{Ending, Survivors};
 use crate::means::Means;
+use crate::proc::Process;
 use crate::supervised::{self, Left};
 use crate::sys::birth::Keeping;
+use crate::template::{CopyError, Offspring, Template};
 use crate::tree::{Tree, TreeError};
 
 /// Whose trees, and how they are to be kept.
@@ -119,17 +121,27 @@ impl Trees {
     /// Outside of a tokio runtime with I/O enabled.
     pub fn launch(&self, command: &Command) -> Result<Tree, LaunchError> {
         match &self.keeper {
-            Keeper::Groups(parent) => {
-                let (leader, group) = parent.launch(command)?;
-                let name = command.name.clone();
-                Tree::grouped(name, Some(leader), group.clone()).map_err(|source| {
-                    // Unwatched it must not go on; the next incarnation removes the group.
-                    let _tried = group.kill();
-                    LaunchError::System { doing: "watching it (epoll)", source }
-                })
-            }
+            Keeper::Groups(parent) => watched(command.name.clone(), parent.launch(command)?),
             Keeper::Supervisors(keeping) => supervised::launch(command, *keeping, &self.state)
                 .map(|launched| Tree::launched(command.name.clone(), launched)),
+        }
+    }
+
+    /// Starts a tree whose leader is a copy of `template`. Returns once it is one.
+    ///
+    /// # Errors
+    /// [`CopyError`] says what was wrong and what to do; nothing is running then. Always where trees are not kept by
+    /// [`Means::Cgroup`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn copy(&self, template: &Template, offspring: &Offspring) -> Result<Tree, CopyError> {
+        match &self.keeper {
+            Keeper::Groups(parent) => Ok(watched(offspring.name.clone(), parent.copy(template, offspring)?)?),
+            Keeper::Supervisors(_) => {
+                let kind = io::ErrorKind::Unsupported;
+                Err(CopyError::Template(io::Error::new(kind, "supervisors start what they supervise")))
+            }
         }
     }
 
@@ -165,6 +177,14 @@ impl Trees {
         }
         Ok(leftovers)
     }
+}
+
+fn watched(name: String, (leader, group): (Process, Group)) -> Result<Tree, LaunchError> {
+    Tree::grouped(name, Some(leader), group.clone()).map_err(|source| {
+        // Unwatched it must not go on; the next incarnation removes the group.
+        let _tried = group.kill();
+        LaunchError::System { doing: "watching it (epoll)", source }
+    })
 }
 
 #[derive(Debug)]

@@ -88,8 +88,8 @@ pub enum Input {
     /// A timer fired.
     Timer(Timer),
     /// SIGTERM. The slave sends it to every process of the tree, the tasks' own included, and ends by force what is
-    /// left after its grace; so nothing is signalled here, and from here on a task that ends other than with code 0
-    /// was Killed. A driver takes it before the end of a process that came at the same time.
+    /// left after its grace; so nothing is signalled here. From here on no task starts, and one that ends other than with
+    /// code 0 was Killed. A driver takes it before the end of a process that came at the same time.
     Terminate,
 }
 
@@ -252,6 +252,11 @@ impl Executor {
         if self.tasks.len() >= TASKS_MAX {
             return self.turn_away(task, out);
         }
+        match self.phase {
+            Phase::Serving => {}
+            // What was asked to end starts nothing more: it would not have been asked (R13).
+            Phase::Terminated | Phase::Abandoned | Phase::Exited => return self.refuse(task, out),
+        }
         self.tasks.insert(task, Task::new(Stage::Starting));
         out.push(Effect::Start { task, command, data });
     }
@@ -287,7 +292,7 @@ impl Executor {
         }
     }
 
-    /// The kill of a task that never came: it is over before it began.
+    /// A task that is not to start: it is over before it began.
     fn refuse(&mut self, id: TaskId, out: &mut Outbox<Effect>) {
         if self.refused.contains_key(&id) || self.tasks.len() >= TASKS_MAX {
             return;

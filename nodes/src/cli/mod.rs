@@ -139,9 +139,9 @@ pub enum Command {
 
 /// Reads the command line `args` (the program's name first), carries it out, and says how it ended.
 pub fn main(args: Vec<OsString>) -> ExitCode {
-    if executor::is_meant(&args) {
-        // Started once a task: to make the command line that nobody uses took it longer than all else together.
-        return executor::main().into();
+    // Started once a task: to make the command line that nobody uses took it longer than all else together.
+    if let Some(exit) = executor::main(&args) {
+        return exit.into();
     }
     let looks = Looks::of(&args);
     let exit = match parse(args, looks.color) {
@@ -247,7 +247,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Up(args) => crate::up::main(&args, &mut context.printer()),
         Command::Demo(args) => crate::demo::main(&args, &mut context.printer()),
         Command::Index(args) => crate::demo::index(&args),
-        Command::Executor(args) => executor::run(args.socket),
+        Command::Executor(args) => executor::Birth::from_environment(args.socket).and_then(executor::run),
         Command::Pki(args) => crate::pki::main(args.command, &mut context.printer()),
     }
 }

@@ -1,7 +1,8 @@
 //! The built-in executor, `neap executor`: it runs one command a task, for a slave that starts it.
 //!
-//! It is started once a task, so it is small and quick: one thread that waits in `poll` for its slave, its
-//! processes (by pidfd) and SIGTERM. Everything that it decides is [`neap_protocol::executor`]'s.
+//! There is one for each task, so it is small and quick: one thread that waits in `poll` for its slave, its
+//! processes (by pidfd) and SIGTERM. Where it can be it is not even executed, but copied from one that was
+//! ([`TEMPLATE`]). Everything that it decides is [`neap_protocol::executor`]'s.
 
 use std::ffi::OsString;
 use std::io::{self, Read};
@@ -10,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use neap_process_tree::template;
 use neap_protocol::codec;
 use neap_protocol::executor::{Config, EXIT_DONE, Effect, Executor, Input, Timer};
 use neap_protocol::ids::{SessionId, TaskId};
@@ -20,6 +22,7 @@ use neap_protocol::time::Millis;
 use neap_transport_unix::Token;
 use neap_transport_unix::blocking::Client;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::{Deserialize, Serialize};
 
 use crate::driver::Timers;
 use crate::exit::Exit;
@@ -48,40 +51,87 @@ const SLAVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long after a session that was lost, or not had, the slave is dialled again.
 const REDIAL: Duration = Duration::from_millis(250);
 
-/// The word that a slave says to this program, and nothing more.
+/// The word that a slave says to this program to make it an executor, and nothing more.
 pub const COMMAND: &str = "executor";
 
-/// Whether these are a slave's words: the program's name and [`COMMAND`].
-pub fn is_meant(args: &[OsString]) -> bool {
-    matches!(args, [_program, command] if command == COMMAND) && std::env::var_os(SOCKET_ENV).is_some()
+/// The word that makes it what executors are copied from; the slave's data directory follows, for people who look at
+/// processes.
+pub const TEMPLATE: &str = "executor-template";
+
+/// What a slave gives an executor, whichever way it starts it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Birth {
+    /// The slave's socket.
+    pub socket: PathBuf,
+    /// The executor's name, by which its slave knows it.
+    pub name: String,
+    /// Its secret.
+    pub token: String,
+    /// How long it goes on without its slave, in milliseconds (R28).
+    pub recovery_ms: u64,
+    /// The file that its machine is recorded in, if it is.
+    pub journal: Option<PathBuf>,
+}
+
+impl Birth {
+    /// What a slave that listens at `socket` put into the environment.
+    ///
+    /// # Errors
+    /// Where the environment is not what a slave gives.
+    pub fn from_environment(socket: PathBuf) -> Result<Self, Failure> {
+        let recovery = variable(RECOVERY_ENV)?;
+        Ok(Self {
+            socket,
+            name: variable(NAME_ENV)?,
+            token: variable(TOKEN_ENV)?,
+            recovery_ms: recovery.parse().map_err(|error| not_by_slave(RECOVERY_ENV, &error))?,
+            journal: std::env::var_os(JOURNAL_ENV).map(PathBuf::from),
+        })
+    }
+}
+
+/// Carries out a slave's words, if these are: the program's name, and [`COMMAND`] or [`TEMPLATE`] with what belongs to
+/// it.
+pub fn main(args: &[OsString]) -> Option<Exit> {
+    let act = match args {
+        [_program, command] if command == COMMAND && std::env::var_os(SOCKET_ENV).is_some() => executed,
+        [_program, command, _data] if command == TEMPLATE => copied,
+        _ => return None,
+    };
+    let acted = log::init(0, true, Color::Never).and_then(|()| act());
+    Some(acted.unwrap_or_else(|failure| {
+        failure.report(Format::Text, Color::Never);
+        failure.exit()
+    }))
 }
 
 /// The same as `neap executor`, for a slave: everything is in the environment.
-pub fn main() -> Exit {
-    let run = || {
-        log::init(0, true, Color::Never)?;
-        run(variable(SOCKET_ENV)?.into())
-    };
-    run().unwrap_or_else(|failure| {
-        failure.report(Format::Text, Color::Never);
-        failure.exit()
-    })
+fn executed() -> Result<Exit, Failure> {
+    run(Birth::from_environment(variable(SOCKET_ENV)?.into())?)
 }
 
-/// Runs the executor whose slave listens at `socket`, until its tasks are over or its slave stays away.
+/// Waits to be copied, and is an executor in each copy.
+fn copied() -> Result<Exit, Failure> {
+    let copies = template::copies()
+        .map_err(|error| Failure::because("be copied", &error).help("only `neap slave` starts this"))?;
+    let Some(word) = copies else { return Ok(Exit::Success) };
+    let birth =
+        postcard::from_bytes(&word).map_err(|error| Failure::because("understand the slave", &error))?;
+    run(birth)
+}
+
+/// Runs an executor until its tasks are over or its slave stays away.
 ///
 /// # Errors
-/// Where the environment is not what a slave gives, or the system gives no signals.
-pub fn run(socket: PathBuf) -> Result<Exit, Failure> {
-    let name = variable(NAME_ENV)?;
+/// Where what it is given is not what a slave gives, or the system gives no signals.
+pub fn run(birth: Birth) -> Result<Exit, Failure> {
+    let Birth { socket, name, token, recovery_ms, journal } = birth;
     let name = Name::new(&name).map_err(|error| not_by_slave(NAME_ENV, &error))?;
-    let token = variable(TOKEN_ENV)?.parse().map_err(|error| not_by_slave(TOKEN_ENV, &error))?;
-    let recovery = variable(RECOVERY_ENV)?.parse().map_err(|error| not_by_slave(RECOVERY_ENV, &error))?;
-    let config = Config { recovery_timeout: Millis(recovery) };
+    let token = token.parse().map_err(|error| not_by_slave(TOKEN_ENV, &error))?;
+    let config = Config { recovery_timeout: Millis(recovery_ms) };
     let terminated = termination().map_err(|error| Failure::because("listen for SIGTERM", &error))?;
-    let file = std::env::var_os(JOURNAL_ENV).map(PathBuf::from);
     // It is ended by force once its last task is over: nothing of its journal may wait.
-    let options = file.map(|file| journal::Options { file, effects: false, gather: Duration::ZERO });
+    let options = journal.map(|file| journal::Options { file, effects: false, gather: Duration::ZERO });
     let journal = Journal::open::<Executor>(options.as_ref(), &name, &config).unwrap_or_else(|error| {
         // Nobody is there who could name another file: the task is worth more.
         tracing::error!(%error, "the executor is not recorded");

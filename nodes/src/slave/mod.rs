@@ -1,7 +1,7 @@
 //! `neap slave`: the daemon of one host. [`neap_protocol::slave`] decides; what is here dials masters, runs process
 //! trees, keeps the checkpoint and hears signals.
 //!
-//! In the data directory are `checkpoint`, `executor.sock`, `trees/` (records of process trees) and
+//! In the data directory are `checkpoint`, `executor.sock`, `template.stderr` (of what executors are copied from), `trees/` (records of process trees) and
 //! `sandboxes/FRAMEWORK/EXECUTOR/`, where an executor runs and its streams and its task's are files, which operators
 //! may read over sessions of their own (`logs`).
 
@@ -164,9 +164,11 @@ async fn assemble(
         .map_err(|error| Failure::because("find this program, which is the built-in executor", &error))?;
     let journals = settings.journal_executors.as_deref().map(make_journals).transpose()?;
     let journals = journals.map(|directory| (directory, name.clone()));
-    let nursery = Nursery {
+    let mut nursery = Nursery {
         trees,
+        template: None,
         program,
+        data: data.to_owned(),
         sandboxes,
         socket: path,
         recovery_timeout: Millis(settings.recovery_timeout.as_millis()),
@@ -174,6 +176,8 @@ async fn assemble(
         admitted,
         living: Default::default(),
     };
+    // Now rather than for the first task, which would wait for it.
+    nursery.make_template();
     let config = Config {
         drain_now_grace: settings.drain_now_grace.map(|grace| Millis(grace.as_millis())),
         unregister_timeout: Millis(settings.unregister_timeout.as_millis()),

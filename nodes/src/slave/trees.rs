@@ -1,11 +1,15 @@
 //! The slave's process trees: where executors run, with what, and how their ends are told.
+//!
+//! The built-in executor is copied from a template where trees are kept by control groups, and executed elsewhere, or
+//! while there is no template that answers.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use neap_process_tree::{Command, Ending, Exit, Output, Survivors, Tree, Trees};
+use neap_process_tree::template::{CopyError, Offspring, Template};
+use neap_process_tree::{Command, Ending, Exit, Means, Output, Survivors, Tree, Trees};
 use neap_protocol::codec::SIGNALS_MAX;
 use neap_protocol::ids::ExecutorId;
 use neap_protocol::slave::{Input, Program};
@@ -17,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::dispatch::Event;
 use super::sandboxes::Sandboxes;
-use crate::executor::{JOURNAL_ENV, NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
+use crate::executor::{Birth, JOURNAL_ENV, NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
 
 /// How long after a refused kill or wait it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -44,8 +48,12 @@ impl Admitted {
 #[derive(Debug)]
 pub(super) struct Nursery {
     pub(super) trees: Trees,
+    /// What the built-in executor is copied from, once one was wanted.
+    pub(super) template: Option<Template>,
     /// The program `neap`, for the built-in executor.
     pub(super) program: PathBuf,
+    /// The slave's data directory.
+    pub(super) data: PathBuf,
     pub(super) sandboxes: Sandboxes,
     pub(super) socket: PathBuf,
     pub(super) recovery_timeout: Millis,
@@ -68,12 +76,23 @@ impl Nursery {
     ) -> Result<(), String> {
         let name = Name::new(&executor.to_string()).map_err(|error| error.to_string())?;
         let token = Token::random().map_err(|error| format!("failed to make a secret: {error}"))?;
-        let command = self.command(executor, program, &token)?;
+        let sandbox = self.sandboxes.of(executor);
+        std::fs::create_dir_all(&sandbox)
+            .map_err(|error| format!("failed to make the sandbox {}: {error}", sandbox.display()))?;
+        let birth = Birth {
+            socket: self.socket.clone(),
+            name: executor.to_string(),
+            token: token.to_hex(),
+            recovery_ms: self.recovery_timeout.0,
+            journal: self
+                .journals
+                .as_ref()
+                .map(|(directory, slave)| directory.join(format!("{slave}.{executor}.journal"))),
+        };
         // Before the launch: the executor may be quicker than this.
         self.admitted.with(|known| known.insert(name.clone(), (executor, token)));
-        let tree = self.trees.launch(&command).map_err(|error| {
+        let tree = self.start(program, birth, sandbox).inspect_err(|_| {
             self.admitted.with(|known| known.remove(&name));
-            error.to_string()
         })?;
         tracing::info!(%executor, pid = tree.pid(), "executor launched");
         self.living.insert(executor, tree.clone());
@@ -81,15 +100,16 @@ impl Nursery {
         Ok(())
     }
 
-    fn command(&self, executor: ExecutorId, program: &Program, token: &Token) -> Result<Command, String> {
-        let sandbox = self.sandboxes.of(executor);
-        std::fs::create_dir_all(&sandbox)
-            .map_err(|error| format!("failed to make the sandbox {}: {error}", sandbox.display()))?;
+    fn start(&mut self, program: &Program, birth: Birth, sandbox: PathBuf) -> Result<Tree, String> {
         let command = match program {
-            Program::BuiltIn => Command::new(executor.to_string(), &self.program, sandbox)
-                .arguments([crate::executor::COMMAND]),
+            Program::BuiltIn => match self.copy(&birth, &sandbox)? {
+                Some(tree) => return Ok(tree),
+                None => {
+                    Command::new(&birth.name, &self.program, sandbox).arguments([crate::executor::COMMAND])
+                }
+            },
             Program::Custom(custom) => {
-                let command = Command::new(executor.to_string(), &custom.program, sandbox);
+                let command = Command::new(&birth.name, &custom.program, sandbox);
                 custom
                     .environment
                     .iter()
@@ -98,27 +118,57 @@ impl Nursery {
                     })
             }
         };
-        let inherited = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", crate::log::LOG_ENV];
-        let given = |name: &str| command.environment.iter().any(|(given, _)| given == name);
-        let inherited: Vec<_> = inherited
-            .into_iter()
-            .filter(|name| !given(name))
-            .filter_map(|name| std::env::var_os(name).map(|value| (name, value)))
-            .collect();
-        let mut command = inherited
-            .into_iter()
-            .fold(command, |command, (name, value)| command.variable(name, value))
-            .variable(SOCKET_ENV, &self.socket)
-            .variable(NAME_ENV, executor.to_string())
-            .variable(TOKEN_ENV, token.to_hex())
-            .variable(RECOVERY_ENV, self.recovery_timeout.0.to_string());
-        if let Some((directory, slave)) = &self.journals {
-            let file = directory.join(format!("{slave}.{executor}.journal"));
+        let mut command = inheriting(command)
+            .variable(SOCKET_ENV, birth.socket)
+            .variable(NAME_ENV, birth.name)
+            .variable(TOKEN_ENV, birth.token)
+            .variable(RECOVERY_ENV, birth.recovery_ms.to_string());
+        if let Some(file) = birth.journal {
             command = command.variable(JOURNAL_ENV, file);
         }
-        command.stdout = Output::File("executor.stdout".into());
-        command.stderr = Output::File("executor.stderr".into());
-        Ok(command)
+        [command.stdout, command.stderr] = streams();
+        self.trees.launch(&command).map_err(|error| error.to_string())
+    }
+
+    /// Copies the built-in executor; `None` where it must be executed.
+    fn copy(&mut self, birth: &Birth, sandbox: &Path) -> Result<Option<Tree>, String> {
+        if self.template.is_none() {
+            self.make_template();
+        }
+        let Some(template) = &self.template else { return Ok(None) };
+        let [stdout, stderr] = streams();
+        let offspring = Offspring {
+            name: birth.name.clone(),
+            directory: sandbox.to_owned(),
+            stdout,
+            stderr,
+            word: postcard::to_allocvec(birth).map_err(|error| error.to_string())?,
+        };
+        match self.trees.copy(template, &offspring) {
+            Ok(tree) => Ok(Some(tree)),
+            Err(CopyError::Launch(error)) => Err(error.to_string()),
+            Err(error @ CopyError::Template(_)) => {
+                tracing::warn!(%error, "executes it instead");
+                self.template = None;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Makes the template, where one can be of use. It is in no tree, and ends with the slave.
+    pub(super) fn make_template(&mut self) {
+        match self.trees.means() {
+            Means::Cgroup => {}
+            Means::PidNamespace | Means::Subreaper => return,
+        }
+        let command = Command::new("template", &self.program, "/")
+            .arguments([crate::executor::TEMPLATE.into(), self.data.clone().into_os_string()]);
+        let mut command = inheriting(command);
+        [command.stdout, command.stderr] = [Output::Null, Output::File(self.data.join("template.stderr"))];
+        match Template::start(&command) {
+            Ok(template) => self.template = Some(template),
+            Err(error) => tracing::warn!(%error, "executors will be executed, and not copied"),
+        }
     }
 
     pub(super) fn terminate(&self, executor: ExecutorId) {
@@ -152,6 +202,21 @@ impl Nursery {
         self.living.remove(&executor);
         self.admitted.with(|known| known.retain(|_, (known, _)| *known != executor));
     }
+}
+
+/// The files of an executor's own streams, in its sandbox.
+fn streams() -> [Output; 2] {
+    ["executor.stdout", "executor.stderr"].map(|file| Output::File(file.into()))
+}
+
+/// What executors, and so their tasks, have of the slave's environment, where nothing else is said.
+fn inheriting(command: Command) -> Command {
+    let inherited = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", crate::log::LOG_ENV];
+    let given = |command: &Command, name| command.environment.iter().any(|(given, _)| given == name);
+    inherited.into_iter().fold(command, |command, name| match std::env::var_os(name) {
+        Some(value) if !given(&command, name) => command.variable(name, value),
+        Some(_) | None => command,
+    })
 }
 
 /// Tells of the end of a tree's first process, then of the tree's.
@@ -223,7 +288,7 @@ fn mapped(ending: &Ending) -> task::Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use neap_process_tree::{Means, Seen, Sent};
+    use neap_process_tree::{Seen, Sent};
 
     #[test]
     fn endings_are_told_by_signal_and_time_and_hide_nothing() {

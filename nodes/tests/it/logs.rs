@@ -300,13 +300,15 @@ async fn tasks_of_a_frameworks_own_executor_have_what_it_wrote() {
     // The built-in executor in the place of one: it takes tasks, and fails those that bring no command.
     let script = format!("echo shared; echo error >&2; exec {} executor", env!("CARGO_BIN_EXE_neap"));
     let own = Run::Executor { number: 2, command: shell(&script), data: Arc::default() };
-    cluster.framework.launch(&[3, 5], own).await;
+    // One after the other: without a task it exits, and what it has not heard of by then fails with it.
     for number in [3, 5] {
+        cluster.framework.launch(&[number], own.clone()).await;
         cluster.framework.until(number, TaskState::Failed).await;
     }
+    // They share its sandbox, where the second incarnation goes on.
     for task in ["F1.3", "F1.5"] {
         let read = cluster.ended(task);
-        assert_eq!((read.code, read.stdout.as_str()), (Some(0), "shared\n"), "{}", read.stderr);
+        assert_eq!((read.code, read.stdout.as_str()), (Some(0), "shared\nshared\n"), "{}", read.stderr);
         assert!(read.stderr.starts_with("error\n"), "{}", read.stderr);
     }
 }

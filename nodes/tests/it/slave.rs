@@ -290,7 +290,14 @@ async fn a_kill_ends_what_ignores_it() {
     let (update, ending) = link.until(task(1), TaskState::Killed).await;
     assert_eq!(slave.survivors(), NONE);
     assert_eq!(update.reason, Reason::KilledByFramework);
-    assert!(ending.unwrap().seen_dead.is_some());
+    // R23a: what was sent, to the executor and the task's two processes, and when: its grace lies between.
+    let ending = ending.unwrap();
+    assert!(ending.seen_dead.is_some());
+    let asked = ending.signals.iter().find(|sent| sent.signal == 15).expect("asked");
+    let forced = ending.signals.iter().find(|sent| sent.signal == 9).expect("forced");
+    let processes = ending.signals.iter().filter(|sent| sent.signal == 15).map(|sent| sent.processes);
+    assert!(processes.sum::<u32>() >= 3, "{ending:?}");
+    assert!(forced.at.0 >= asked.at.0 + 200, "{ending:?}");
 }
 
 /// Ignores SIGTERM, double-forks, changes session, and says when all of it is there.

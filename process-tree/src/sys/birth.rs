@@ -98,7 +98,7 @@ impl Told {
 }
 
 impl Stillborn {
-    fn of(step: i32, errno: i32) -> Stillborn {
+    pub(crate) fn of(step: i32, errno: i32) -> Stillborn {
         let steps = [
             Step::Clone,
             Step::Session,
@@ -177,7 +177,7 @@ pub(crate) fn supervisor(
     born
 }
 
-fn reap(born: &Newborn) {
+pub(crate) fn reap(born: &Newborn) {
     // It has exited or is about to: this waits for no more than that. A slave that ignores SIGCHLD has no zombie.
     let _reaped = rustix::process::waitid(WaitId::PidFd(borrow(&born.pidfd)), WaitIdOptions::EXITED);
 }
@@ -666,7 +666,7 @@ pub(crate) fn above_standard(fd: OwnedFd) -> rustix::io::Result<OwnedFd> {
 
 const STACK_BYTES: usize = 64 * 1024;
 static ALL_SIGNALS: u64 = u64::MAX;
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+pub(crate) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const SUPERVISOR_NAME: &std::ffi::CStr = c"neap-tree";
 const LAUNCHED: i32 = 1;
 const FAILED: i32 = 2;

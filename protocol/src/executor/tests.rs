@@ -222,6 +222,10 @@ fn r24_after_sigterm_a_task_that_dies_was_ended() {
     nothing(&mut executor, Input::Terminate);
     let killed = says(S, 1, 2, TaskState::Killed, Reason::Signalled(15));
     assert_eq!(go(&mut executor, exited(1, Exit::Signal(15))), [killed]);
+    // R13: and one that comes afterwards, which nobody has asked to end, does not start.
+    let never = says(S, 2, 1, TaskState::Killed, Reason::Normal);
+    assert_eq!(go(&mut executor, launch(2)), [never]);
+    nothing(&mut executor, launch(2));
 }
 
 #[test]

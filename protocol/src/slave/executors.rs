@@ -104,8 +104,9 @@ impl Slave {
             Life::Awaited => out.push(Effect::CancelTimer { timer: Timer::ExecutorRegister(id) }),
         }
         executor.life = Life::Registered(session);
+        let shared = executor.shared;
         // What the last session may have lost: a launch is confirmed by the first news of its task, and a kill by
-        // the task's end.
+        // the task's end. No session loses a signal.
         for number in executor.tasks.keys() {
             let task = TaskId { framework: id.framework, number: *number };
             if let Some(known) = self.tasks.get_mut(&task) {
@@ -113,12 +114,12 @@ impl Slave {
                     (Stage::Handed(work), None) => {
                         known.stage = Stage::Waiting(work.clone());
                     }
-                    (Stage::Handed(_) | Stage::Held, Some(kill)) => out.push(Effect::ToExecutor {
+                    (Stage::Handed(_) | Stage::Held, Some(kill)) if shared => out.push(Effect::ToExecutor {
                         session,
                         message: SlaveToExecutor::Kill { task, grace: kill.grace },
                     }),
-                    (Stage::Waiting(_) | Stage::Held | Stage::Ended(_), _)
-                    | (Stage::Settled | Stage::Left(_), _) => {}
+                    (Stage::Waiting(_) | Stage::Handed(_) | Stage::Held, _)
+                    | (Stage::Ended(_) | Stage::Settled | Stage::Left(_), _) => {}
                 }
             }
         }
@@ -280,16 +281,19 @@ impl Slave {
         }
     }
 
-    /// The executor did not carry out a kill. All of it goes: nothing it says can be relied on, and a kill has a
-    /// bound (R22).
+    /// A kill's time is over. Of a framework's executor, which did not carry it out, all goes: nothing it says can be
+    /// relied on, and a kill has a bound (R22).
     pub(super) fn kill_overrun(&mut self, task: TaskId, out: &mut Outbox<Effect>) {
         let Some(known) = self.tasks.get(&task) else {
             return;
         };
         let executor = known.executor;
         let escalates = known.kill.is_some() && !known.stage.is_over();
-        if escalates && self.executors.get(&executor).is_some_and(|e| !e.life.is_ending()) {
-            out.push(Effect::Publish(Event::ExecutorOverran { executor, task }));
+        let living = self.executors.get(&executor).filter(|living| escalates && !living.life.is_ending());
+        if let Some(living) = living {
+            if living.shared {
+                out.push(Effect::Publish(Event::ExecutorOverran { executor, task }));
+            }
             self.end_executor(executor, Reason::ExecutorEnded, out);
         }
     }

@@ -198,6 +198,8 @@ impl Slave {
             };
             match (executor.life, self.has_taken(id, executor)) {
                 (Life::Ending(_), _) => {}
+                // Some programs take a second SIGTERM for impatience.
+                (Life::Registered(_) | Life::Awaited, true) if self.is_asked(id, executor) => {}
                 (Life::Registered(_) | Life::Awaited, true) => out.push(Effect::Terminate { executor: id }),
                 (Life::Registered(_) | Life::Awaited, false) => {
                     self.end_executor(id, Reason::SlaveUnregistered, out);
@@ -212,6 +214,12 @@ impl Slave {
             let task = self.tasks.get(&TaskId { framework, number });
             task.is_some_and(|task| !matches!(task.stage, Stage::Waiting(_)))
         })
+    }
+
+    /// Whether its tree has had a SIGTERM: that of its one task's kill.
+    fn is_asked(&self, id: ExecutorId, executor: &Executor) -> bool {
+        let mut tasks = executor.tasks.keys().map(|&number| TaskId { framework: id.framework, number });
+        !executor.shared && tasks.any(|task| self.tasks.get(&task).is_some_and(|task| task.kill.is_some()))
     }
 
     /// Tasks that wait for a fresh executor will not get one.

@@ -14,8 +14,10 @@
 //! - when its last task is over, what is left of its tree is ended by force at once: an executor says that its
 //!   last task is over when it has nothing left to lose;
 //! - a task that comes while its tree is being ended waits, and gets a fresh executor of the same number after;
-//! - an executor that ignores a kill beyond the grace and [`Config::executor_kill_margin`] is ended whole, and its
-//!   other tasks are Failed/ExecutorEnded.
+//! - a kill with a grace is a SIGTERM to the whole tree of a command, and force once the grace is over: what was sent
+//!   to whom is then in the receipt (R23a). A framework's own executor is told, for others may share it; one that
+//!   ignores that beyond the grace and [`Config::executor_kill_margin`] is ended whole, and its other tasks are
+//!   Failed/ExecutorEnded.
 
 use alloc::sync::Arc;
 
@@ -73,7 +75,7 @@ pub struct Config {
     pub reconnect_delay: Millis,
     /// How long an executor may be without a registered session, from its launch or from the loss of the last.
     pub executor_register_timeout: Millis,
-    /// How much longer than the grace of a kill an executor may take to carry it out.
+    /// How much longer than the grace of a kill a framework's own executor may take to carry it out.
     pub executor_kill_margin: Millis,
     /// Drain now: how long after a SIGTERM everything is ended by force; `None` for by force at once (R24).
     pub drain_now_grace: Option<Millis>,
@@ -276,7 +278,7 @@ pub enum Timer {
     Reconnect,
     /// The executor did not register in time.
     ExecutorRegister(ExecutorId),
-    /// The executor did not end the task within its grace and the margin.
+    /// The task has not ended within its grace, and, of a framework's own executor, the margin.
     KillEscalation(TaskId),
     /// Drain now: what SIGTERM did not end is ended by force.
     DrainGrace,
@@ -343,7 +345,7 @@ pub enum Event {
         /// Which.
         executor: ExecutorId,
     },
-    /// An executor did not carry out a kill in time.
+    /// A framework's own executor did not carry out a kill in time.
     ExecutorOverran {
         /// Which.
         executor: ExecutorId,

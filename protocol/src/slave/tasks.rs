@@ -195,7 +195,8 @@ impl Slave {
         }
         let Kill { reason, grace } =
             Kill { reason: earlier.map_or(kill.reason, |earlier| earlier.reason), ..kill };
-        let (name, life) = (task.executor, executor.life);
+        let (name, life, shared) = (task.executor, executor.life, executor.shared);
+        let asked = earlier.is_some() || self.is_leaving();
         let at_once = grace == Millis::ZERO && self.is_alone(id);
         if at_once {
             // Nobody needs to be asked: the whole tree goes, and with it the task.
@@ -207,12 +208,20 @@ impl Slave {
         if at_once {
             return;
         }
-        if let Life::Registered(session) = life {
-            let message = SlaveToExecutor::Kill { task: id, grace };
-            out.push(Effect::ToExecutor { session, message });
+        match (life, shared) {
+            (Life::Registered(session), true) => {
+                let message = SlaveToExecutor::Kill { task: id, grace };
+                out.push(Effect::ToExecutor { session, message });
+            }
+            // Its tree is the task's alone: the slave asks it itself, and so knows for the receipt whom, and when (R23a).
+            (Life::Registered(_) | Life::Awaited, false) if !asked => {
+                out.push(Effect::Terminate { executor: name });
+            }
+            (Life::Registered(_) | Life::Awaited | Life::Ending(_), _) => {}
         }
         let timer = Timer::KillEscalation(id);
-        let when = When::After(grace.plus(config.executor_kill_margin));
+        let margin = if shared { config.executor_kill_margin } else { Millis::ZERO };
+        let when = When::After(grace.plus(margin));
         match earlier {
             Some(_) => out.push(Effect::ShortenTimer { timer, when }),
             None => {

@@ -270,6 +270,10 @@ fn asks(session: SessionId, number: u32, grace: u64) -> Effect {
     to_executor(session, message)
 }
 
+fn terminates(number: u32) -> Effect {
+    Effect::Terminate { executor: executor(number) }
+}
+
 fn kills(number: u32) -> Effect {
     Effect::Kill { executor: executor(number) }
 }

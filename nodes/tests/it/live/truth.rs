@@ -1,5 +1,5 @@
-//! Which processes live, as the kernel says it: found by a mark in their environment, watched by pidfds. No node is
-//! asked.
+//! Which processes live, as the kernel says it: found by a mark in their environment or their directory, watched by
+//! pidfds. No node is asked.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -28,8 +28,8 @@ const WAIT: &str = r#"echo > "$READY"; read x < "$HOLD""#;
 /// The processes of a hostile task, its executor included.
 const HOSTILE_PROCESSES: usize = 4;
 
-/// Tasks that are hard to end, and that say when they are there. Everything below the slaves of a place has the
-/// place's path in its environment: executors in the path of their socket, tasks in that of the pipe.
+/// Tasks that are hard to end, and that say when they are there. Everything in the trees of a place's slaves is in a
+/// directory of the place, or has the place's path in its environment: a task that of the pipe.
 pub(crate) struct Hostiles {
     mark: String,
     ready: PathBuf,
@@ -181,7 +181,8 @@ impl Watch {
     }
 }
 
-/// The processes with this in their environment. Who has ended, a zombie too, has none any more.
+/// The processes with this in their environment, or which are in a directory below it. Who has ended, a zombie too, has
+/// neither any more.
 fn marked(mark: &str) -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("/proc");
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -190,7 +191,10 @@ fn marked(mark: &str) -> Vec<u32> {
 
 fn has(pid: u32, mark: &str) -> bool {
     let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.windows(mark.len()).any(|window| window == mark.as_bytes())
+    let directory = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+    let place = Path::new(mark);
+    let below = directory.starts_with(place) && directory != place;
+    below || environment.windows(mark.len()).any(|window| window == mark.as_bytes())
 }
 
 /// A handle of the living process that has this number and this mark.

@@ -87,7 +87,7 @@ fn r24_with_a_grace_everything_is_asked_first() {
     let mut bench = Bench::running();
     bench.config.drain_now_grace = Some(Millis(3000));
     bench.master(MasterToSlave::Launch(command(2)));
-    let terminate = Effect::Terminate { executor: executor(1) };
+    let terminate = terminates(1);
     let timer = sets(Timer::DrainGrace, 3000);
     // What no executor has heard of has nothing to end well.
     let waiting = [kills(2), cancels(Timer::ExecutorRegister(executor(2)))];
@@ -107,6 +107,22 @@ fn r24_with_a_grace_everything_is_asked_first() {
             unregister_timer()
         ]
     );
+}
+
+#[test]
+fn r24_what_a_kill_has_asked_already_is_not_asked_again() {
+    let mut bench = Bench::running();
+    bench.config.drain_now_grace = Some(Millis(3000));
+    bench.kill(1, 5000);
+    let timer = sets(Timer::DrainGrace, 3000);
+    assert_eq!(bench.master(MasterToSlave::Leave), [leaving(), timer, publishes(Event::Leaving)]);
+    // Nor the other way round.
+    let mut bench = Bench::running();
+    bench.config.drain_now_grace = Some(Millis(3000));
+    bench.go(Input::DrainNow);
+    let killing = news(1, 2, TaskState::Killing, Reason::KilledByFramework);
+    let escalation = sets(Timer::KillEscalation(task(1)), 5000);
+    assert_eq!(bench.kill(1, 5000), [escalation, stores_news(4, killing, None)]);
 }
 
 #[test]

@@ -174,12 +174,12 @@ fn a_kill_has_its_grace_and_a_second_one_can_only_shorten_it() {
     let mut bench = Bench::running();
     let timer = Timer::KillEscalation(task(1));
     let killing = news(1, 2, TaskState::Killing, Reason::KilledByFramework);
-    // At most the task's own grace.
+    // At most the task's own grace. R23a: a SIGTERM of the slave's own, and one only.
     let first = bench.kill(1, 9000);
-    assert_eq!(first, [asks(X, 1, 5000), sets(timer, 6000), stores_news(4, killing, None)]);
+    assert_eq!(first, [terminates(1), sets(timer, 5000), stores_news(4, killing, None)]);
     assert_eq!(bench.kill(1, 5000), []);
-    let when = When::After(Millis(3000));
-    assert_eq!(bench.kill(1, 2000), [asks(X, 1, 2000), Effect::ShortenTimer { timer, when }]);
+    let when = When::After(Millis(2000));
+    assert_eq!(bench.kill(1, 2000), [Effect::ShortenTimer { timer, when }]);
     // S10: it does not run any more, whatever was on its way.
     assert_eq!(bench.says(X, 1, 2, TaskState::Running, Reason::Normal), [acks(X, 1, 2)]);
     // The first reason stands, and the executor knows none.
@@ -197,9 +197,31 @@ fn a_kill_without_grace_takes_the_tree_at_once() {
     let killed = news(1, 2, TaskState::Killed, Reason::KilledByFramework);
     assert_eq!(bench.gone(1), [stores_news(4, killed, Some(ending()))]);
     // Shortened to none.
+    let timer = Timer::KillEscalation(task(1));
     let mut bench = Bench::running();
     bench.kill(1, 5000);
-    assert_eq!(bench.kill(1, 0), [kills(1), cancels(Timer::KillEscalation(task(1)))]);
+    assert_eq!(bench.kill(1, 0), [kills(1), cancels(timer)]);
+    // And once the grace is over.
+    let mut bench = Bench::running();
+    bench.kill(1, 5000);
+    assert_eq!(bench.go(Input::Timer(timer)), [kills(1), cancels(timer)]);
+    let killed = news(1, 3, TaskState::Killed, Reason::KilledByFramework);
+    assert_eq!(bench.gone(1), [stores_news(5, killed, Some(ending()))]);
+}
+
+#[test]
+fn a_frameworks_executor_is_told_of_a_kill_since_others_may_share_it() {
+    let mut bench = Bench::registered();
+    bench.launch_registered(own(1, 1), 1, X);
+    let (timer, register) = (Timer::KillEscalation(task(1)), Timer::ExecutorRegister(executor(1)));
+    let killing = news(1, 1, TaskState::Killing, Reason::KilledByFramework);
+    let first = bench.kill(1, 9000);
+    assert_eq!(first, [asks(X, 1, 5000), sets(timer, 6000), stores_news(3, killing, None)]);
+    let when = When::After(Millis(3000));
+    assert_eq!(bench.kill(1, 2000), [asks(X, 1, 2000), Effect::ShortenTimer { timer, when }]);
+    // What its session may have lost is said again.
+    bench.go(Input::ExecutorClosed { session: X });
+    assert_eq!(bench.open(1, X2), [cancels(register), asks(X2, 1, 2000)]);
 }
 
 #[test]
@@ -244,9 +266,9 @@ fn r13_a_kill_of_a_launch_that_may_have_been_lost_is_no_second_launch() {
     bench.launch_registered(command(1), 1, X);
     let closed = bench.go(Input::ExecutorClosed { session: X });
     assert_eq!(closed, [sets(Timer::ExecutorRegister(executor(1)), 60_000)]);
-    bench.kill(1, 2000);
-    let back = [cancels(Timer::ExecutorRegister(executor(1))), asks(X2, 1, 2000)];
-    assert_eq!(bench.open(1, X2), back);
+    // It need not be there to be asked.
+    assert_eq!(bench.kill(1, 2000)[..1], [terminates(1)]);
+    assert_eq!(bench.open(1, X2), [cancels(Timer::ExecutorRegister(executor(1)))]);
 }
 
 #[test]
@@ -280,7 +302,7 @@ fn r14_a_framework_that_is_gone_loses_its_tasks_and_no_other_does() {
     let killing = news(1, 2, TaskState::Killing, Reason::FrameworkRemoved);
     let timer = Timer::KillEscalation(task(1));
     let effects = bench.master(MasterToSlave::KillFramework { framework: F });
-    assert_eq!(effects, [asks(X, 1, 5000), sets(timer, 6000), stores_news(5, killing, None)]);
+    assert_eq!(effects, [terminates(1), sets(timer, 5000), stores_news(5, killing, None)]);
     bench.nothing(Input::Master {
         session: M,
         message: MasterToSlave::KillFramework { framework: FrameworkId(3) },
