@@ -97,6 +97,14 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "own-executor-kill",
+            about: "a kill that a framework's own executor may not carry out in time, as its task resists",
+            hostile: true,
+            tasks: vec![shared_task()],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Kill, 1)]),
+            ..small()
+        },
+        Scope {
             name: "own-executor-crash",
             about: "the same, and the executor or the slave dies",
             long: true,
