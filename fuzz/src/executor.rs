@@ -14,15 +14,14 @@ use neap_protocol::text::Text;
 use neap_protocol::time::Millis;
 
 use crate::choices::Choices;
+use crate::machine;
 
 /// What a run can reach.
 pub(crate) const GOALS: &[&str] = &["done", "abandoned", "killed", "finished", "said again"];
 
 /// Runs the target: one life after another.
 pub(crate) fn run(choices: &mut Choices<'_>) {
-    while !choices.is_over() {
-        Life::new(choices).live();
-    }
+    machine::lives(choices, |choices| Life::new(choices).live());
 }
 
 struct Life<'c, 'b> {
@@ -151,25 +150,21 @@ impl<'c, 'b> Life<'c, 'b> {
     }
 
     fn feed(&mut self, input: Input) {
-        self.choices.tell(|| format!("> {input:?}"));
         self.before(&input);
         let before = self.executor.clone();
-        let mut out = Outbox::new();
-        self.executor.handle(&self.config, input.clone(), &mut out);
-        let effects: Vec<Effect> = out.drain().collect();
+        let handle = |input, out: &mut Outbox<Effect>| self.executor.handle(&self.config, input, out);
+        let effects = machine::step(self.choices, input.clone(), handle);
         let silent = effects.is_empty() && self.executor == before;
         let bound = 4 + 3 * (self.named.len() + 1);
         let many = || format!("S15: {} effects of {input:?}", effects.len());
         self.choices.hold(effects.len() <= bound, many);
         for effect in effects {
-            self.choices.tell(|| format!("    {effect:?}"));
             self.carry_out(effect);
         }
         if silent {
-            // What was ignored once is ignored again.
-            self.executor.handle(&self.config, input.clone(), &mut out);
-            let ignored = out.as_slice().is_empty() && self.executor == before;
-            self.choices.hold(ignored, || format!("{input:?} is ignored once and not twice"));
+            machine::ignores(self.choices, &before, &input, |executor, out| {
+                executor.handle(&self.config, input.clone(), out);
+            });
         }
     }
 

@@ -18,6 +18,7 @@ use neap_protocol::text::{Name, Text};
 use neap_protocol::time::{Millis, Moment};
 
 use crate::choices::Choices;
+use crate::machine;
 
 /// What a run can reach.
 pub(crate) const GOALS: &[&str] = &[
@@ -53,9 +54,7 @@ const STATES: [TaskState; 10] = [
 
 /// Runs the target: one life after another.
 pub(crate) fn run(choices: &mut Choices<'_>) {
-    while !choices.is_over() {
-        Life::new(choices).live();
-    }
+    machine::lives(choices, |choices| Life::new(choices).live());
 }
 
 /// A framework, and what the world around it remembers, to hold it to its rules.
@@ -163,7 +162,7 @@ impl<'c, 'b> Life<'c, 'b> {
     fn subscription(&mut self) -> MasterToFramework {
         let other = self.framework.id().is_some() && self.choices.one_in(40);
         let id = FrameworkId(1 + u32::from(other));
-        let epoch = self.framework.epoch().0 + u64::from(self.choices.below(3) / 2);
+        let epoch = self.framework.epoch().0.saturating_add(u64::from(self.choices.below(3) / 2));
         let epoch = Epoch(epoch.saturating_sub(u64::from(self.choices.one_in(12))));
         let below = self.framework.highest_task().saturating_sub(2);
         let highest_task = below.saturating_add(self.choices.below(4));
@@ -262,18 +261,15 @@ impl<'c, 'b> Life<'c, 'b> {
     }
 
     fn feed(&mut self, input: Input, ignored: bool) {
-        self.choices.tell(|| format!("> {input:?}"));
         let before = ignored.then(|| self.framework.clone());
         let shown = input.clone();
-        let mut out = Outbox::new();
-        self.framework.handle(&self.config, input, &mut out);
-        let effects: Vec<Effect> = out.drain().collect();
+        let handle = |input, out: &mut Outbox<Effect>| self.framework.handle(&self.config, input, out);
+        let effects = machine::step(self.choices, input, handle);
         if let Some(before) = before {
             let nothing = effects.is_empty() && self.framework == before;
             self.choices.hold(nothing, || format!("{shown:?} is not ignored: {effects:?}"));
         }
         for effect in effects {
-            self.choices.tell(|| format!("    {effect:?}"));
             self.take(effect);
         }
         self.is_bounded();

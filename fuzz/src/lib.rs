@@ -10,6 +10,7 @@ pub mod decode;
 mod executor;
 mod framework;
 mod journal;
+mod machine;
 mod master;
 #[cfg_attr(not(test), expect(dead_code, reason = "only the tests of protocol count allocations"))]
 #[path = "../../protocol/tests/it/memory.rs"]

@@ -21,6 +21,7 @@ use neap_protocol::time::{Millis, Moment};
 use neap_protocol::transport::{Peer, Role};
 
 use crate::choices::Choices;
+use crate::machine;
 
 /// What a run can reach.
 pub(crate) const GOALS: &[&str] =
@@ -76,6 +77,8 @@ struct Life<'c, 'b> {
     epoch: u64,
     /// For how many steps nothing becomes durable.
     stalled: u32,
+    /// How many slaves were given up within this window (R7).
+    given_up: usize,
 }
 
 impl<'c, 'b> Life<'c, 'b> {
@@ -103,6 +106,7 @@ impl<'c, 'b> Life<'c, 'b> {
             highest_task: 0,
             epoch: 0,
             stalled: 0,
+            given_up: 0,
         }
     }
 
@@ -143,18 +147,47 @@ impl<'c, 'b> Life<'c, 'b> {
         if let Input::Timer(Timer::InverseOffer(id)) = &input {
             self.passed.insert(*id);
         }
-        self.choices.tell(|| format!("> {input:?}"));
-        let mut out = Outbox::new();
-        self.master.handle(&self.config, input.clone(), &mut out);
-        out.as_slice().iter().for_each(|effect| self.choices.tell(|| format!("    {effect:?}")));
+        let slaves = self.slaves();
+        let handle = |input, out: &mut Outbox<Effect>| self.master.handle(&self.config, input, out);
+        let effects = machine::step(self.choices, input.clone(), handle);
         if let Err(broken) = self.master.check() {
             self.choices.broken(format!("{broken}\nafter {input:?}"));
         }
-        let effects: Vec<Effect> = out.drain().collect();
         let many = || format!("S15: {} effects of {input:?}", effects.len());
         self.choices.hold(effects.len() < EFFECTS_MAX, many);
+        self.gives_up(&input, &effects, slaves.max(self.slaves()));
         for effect in effects {
             self.carry_out(effect);
+        }
+    }
+
+    fn slaves(&self) -> usize {
+        self.master.registry().map_or(0, |registry| registry.slaves().len())
+    }
+
+    /// R7: no more slaves are given up within a window than the set share of them, but by an operator's word.
+    fn gives_up(&mut self, input: &Input, effects: &[Effect], of: usize) {
+        if matches!(input, Input::Elected { .. } | Input::Timer(Timer::RemovalWindow)) {
+            self.given_up = 0;
+        }
+        let marks = |effect: &&Effect| {
+            matches!(effect, Effect::Store { operation: Operation::MarkUnreachable { .. }, .. })
+        };
+        let marked = effects.iter().filter(marks).count();
+        self.given_up += marked;
+        let share = of * self.config.removal_share as usize / 1000;
+        let most = share.max(self.config.removals_min as usize);
+        let told = matches!(
+            input,
+            Input::Operator { message: OperatorToMaster { command: Command::ResumeRemovals, .. }, .. }
+        );
+        let holds = marked == 0 || told || self.given_up <= most;
+        self.choices.hold(holds, || format!("R7: {} of {of} slaves are given up", self.given_up));
+        if told && marked > 0 {
+            self.choices.reach("removals resumed");
+        }
+        if effects.iter().any(|effect| matches!(effect, Effect::Publish(Event::RemovalsHalted { .. }))) {
+            self.choices.reach("removals halted");
         }
     }
 

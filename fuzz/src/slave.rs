@@ -18,6 +18,7 @@ use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
 
 use crate::choices::Choices;
+use crate::machine;
 
 /// What a run can reach.
 pub(crate) const GOALS: &[&str] = &[
@@ -38,10 +39,10 @@ const TASKS_MAX: u32 = 12;
 
 /// Runs the target: one slave after another.
 pub(crate) fn run(choices: &mut Choices<'_>) {
-    while !choices.is_over() {
+    machine::lives(choices, |choices| {
         let grace = choices.one(&[None, Some(Millis(5))]);
         Life::new(choices, grace).live();
-    }
+    });
 }
 
 /// A slave, and what was seen of it from outside.
@@ -363,26 +364,22 @@ impl<'c, 'b> Life<'c, 'b> {
     }
 
     fn feed(&mut self, input: Input) {
-        self.choices.tell(|| format!("> {input:?}"));
         self.before(&input);
         let before = self.slave.clone();
-        let mut out = Outbox::new();
-        self.slave.handle(&self.config, input.clone(), &mut out);
-        let effects: Vec<Effect> = out.drain().collect();
+        let handle = |input, out: &mut Outbox<Effect>| self.slave.handle(&self.config, input, out);
+        let effects = machine::step(self.choices, input.clone(), handle);
         let many = || format!("S15: {} effects of {input:?}", effects.len());
         self.choices.hold(effects.len() <= EFFECTS_MAX, many);
         self.learn(&input);
         let silent = effects.is_empty() && self.slave == before;
         for effect in effects {
-            self.choices.tell(|| format!("    {effect:?}"));
             self.carry_out(effect);
         }
         self.holds(&input);
         if silent {
-            // What was ignored once is ignored again.
-            self.slave.handle(&self.config, input.clone(), &mut out);
-            let ignored = out.as_slice().is_empty() && self.slave == before;
-            self.choices.hold(ignored, || format!("{input:?} is ignored once and not twice"));
+            machine::ignores(self.choices, &before, &input, |slave, out| {
+                slave.handle(&self.config, input.clone(), out);
+            });
         }
     }
 

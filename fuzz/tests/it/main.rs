@@ -1,7 +1,7 @@
 //! Every target over its seed corpus and over fixed seeds.
 //!
 //! `NEAP_BLESS=1 cargo test -p neap-fuzz` makes the seed corpus anew: frames from the golden vectors, and of what the
-//! fixed seeds reach, the shortest beginning of one that reaches it.
+//! fixed seeds reach, the shortest beginning of one that reaches it. What fuzzers have found is apart, in `found`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -54,22 +54,26 @@ fn run(target: &Target, bytes: &[u8], again: &str, reached: &mut Reached) {
     assert!(held.is_ok(), "as printed above; step by step: {again}");
 }
 
-fn folder(target: &Target) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds").join(target.name)
+fn folder(kind: &str, target: &Target) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(kind).join(target.name)
 }
 
-/// The files of the corpus, in order; there are some.
+/// The files of the corpus and what fuzzers have found, in order; there are some of each.
 fn corpus(target: &Target) -> Vec<PathBuf> {
-    let folder = folder(target);
-    let entries = fs::read_dir(&folder).expect("a target has a corpus: NEAP_BLESS=1 makes it");
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("a file").path()).collect();
+    let mut files = Vec::new();
+    for kind in ["seeds", "found"] {
+        let folder = folder(kind, target);
+        let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let before = files.len();
+        files.extend(entries.map(|entry| entry.expect("a file").path()));
+        assert!(files.len() > before, "nothing is in {}", folder.display());
+    }
     files.sort();
-    assert!(!files.is_empty(), "no corpus in {}: NEAP_BLESS=1 makes it", folder.display());
     files
 }
 
 fn bless(target: &Target, reached: &Reached) {
-    let folder = folder(target);
+    let folder = folder("seeds", target);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("failed to make the corpus");
     let write = |name: &str, bytes: &[u8]| {

@@ -176,10 +176,10 @@ fn tell(args: &Args, campaign: &Campaign, wrong: &Wrong, seeds: &[u64]) {
         "again: neap-model simulate --seed {seed} --steps {} --slaves {} --frameworks {} --masters {}{find}",
         options.steps, options.slaves, options.frameworks, options.masters
     );
-    let (scope, actions) = (simulate::scope(seed, options), failure.actions.len());
+    let actions = failure.actions.len();
     let short = match args.no_shrink {
-        true => simulate::Short { scope, needed: actions, actions: failure.actions },
-        false => simulate::shrink(seed, scope, failure, SHRINK_EFFORT),
+        true => simulate::Short { scope: failure.scope, needed: actions, actions: failure.actions },
+        false => simulate::shrink(seed, failure, SHRINK_EFFORT),
     };
     let scope = &short.scope;
     println!(

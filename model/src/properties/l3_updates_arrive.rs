@@ -4,7 +4,7 @@ use neap_protocol::ids::TaskId;
 
 use super::{Kind, Property};
 use crate::scope::Scope;
-use crate::world::World;
+use crate::world::{MasterNode, SlaveNode, World};
 
 pub(super) const PROPERTY: Property =
     Property { name: "L3 updates-arrive", guards: "R12 R25", kind: Kind::Eventually(is_good) };
@@ -22,8 +22,26 @@ fn acknowledged(world: &World) -> bool {
 fn heard(world: &World) -> bool {
     world.ghost.launched.keys().all(|task| {
         let ended = world.ghost.told.get(task).is_some_and(|told| told.is_terminal());
-        ended || world.is_alive(*task) || !has_scheduler(world, *task)
+        ended || world.is_alive(*task) || !has_scheduler(world, *task) || came_to_nothing(world, *task)
     })
+}
+
+/// A launch that was lost with a leader before it reached a slave, of a scheduler that was started anew since: nobody is
+/// left who has ever heard of it (R14).
+fn came_to_nothing(world: &World, task: TaskId) -> bool {
+    let schedulers = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
+    let mut believed = schedulers.flat_map(|machine| machine.tasks().map(|(id, ..)| id).collect::<Vec<_>>());
+    let counted = |node: &MasterNode| {
+        node.machine.as_ref().is_some_and(|leader| leader.tasks().any(|counted| counted.id == task))
+    };
+    let kept = |node: &SlaveNode| {
+        let disk = node.disk.tasks.iter().any(|kept| kept.report.id == task);
+        disk || node.machine.as_ref().is_some_and(|slave| slave.is_over(task).is_some())
+    };
+    !world.ghost.over.contains_key(&task)
+        && !believed.any(|believed| believed == task)
+        && !world.leader().is_some_and(counted)
+        && !world.slaves.iter().any(|node| kept(node))
 }
 
 fn has_scheduler(world: &World, task: TaskId) -> bool {

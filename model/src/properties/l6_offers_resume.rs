@@ -10,8 +10,8 @@ pub(super) const PROPERTY: Property =
 
 fn is_good(scope: &Scope, world: &World) -> bool {
     let willing = world.frameworks.iter().filter(|node| !node.sated);
-    let frameworks: Vec<_> = willing.filter_map(|node| node.machine.as_ref()).collect();
-    if world.is_headless(scope) || !frameworks.iter().any(|framework| framework.is_subscribed()) {
+    let mut wanting = willing.filter_map(|node| node.machine.as_ref());
+    if world.is_headless(scope) || !wanting.any(|framework| framework.is_subscribed()) {
         return true;
     }
     let mut slaves = world.slaves.iter().filter_map(|node| node.machine.as_ref());
@@ -24,7 +24,9 @@ fn is_good(scope: &Scope, world: &World) -> bool {
         let record = world.store.registry.slaves().get(&id);
         let asked = world.store.registry.inverse_offers().values().any(|asked| asked.slave == id);
         let held = asked || record.is_none_or(|record| !record.holds.is_empty());
-        let mut offered = frameworks.iter().flat_map(|framework| framework.offers());
+        // One that wants no more keeps what it was offered before.
+        let frameworks = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
+        let mut offered = frameworks.flat_map(|framework| framework.offers());
         !free || held || offered.any(|(_, of)| of == id)
     })
 }

@@ -32,6 +32,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             | Happening::Stored { .. }
             | Happening::Told { .. }
             | Happening::Began { .. }
+            | Happening::Terminated { .. }
             | Happening::Killed { .. }
             | Happening::Exited { .. }
             | Happening::SlaveEvent { .. }

@@ -44,8 +44,18 @@ fn slave_obeys(seen: &Seen<'_>, number: u8, said: Epoch) -> Result<(), String> {
     let Some(before) = node.machine.as_ref().filter(|machine| said < machine.epoch()) else {
         return Ok(());
     };
-    let acted =
-        |happening: &Happening| matches!(happening, Happening::Killed { .. } | Happening::Exited { .. });
+    let acted = |happening: &Happening| match happening {
+        Happening::Terminated { .. } | Happening::Killed { .. } | Happening::Exited { .. } => true,
+        Happening::MasterSaid { .. }
+        | Happening::Said { .. }
+        | Happening::Answered { .. }
+        | Happening::Stored { .. }
+        | Happening::Told { .. }
+        | Happening::Began { .. }
+        | Happening::SlaveEvent { .. }
+        | Happening::Recorded { .. }
+        | Happening::MasterEvent { .. } => false,
+    };
     let trees = |world: &World| world.trees.iter().filter(|tree| tree.slave == number).count();
     let after = seen.after.slaves[usize::from(number)].machine.as_ref();
     let same = after.is_some_and(|after| {

@@ -36,6 +36,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             | Happening::Answered { .. }
             | Happening::Stored { .. }
             | Happening::Told { .. }
+            | Happening::Terminated { .. }
             | Happening::Killed { .. }
             | Happening::Exited { .. }
             | Happening::SlaveEvent { .. }

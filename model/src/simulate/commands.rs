@@ -149,9 +149,10 @@ fn then(random: &mut Random) -> Then {
     random.pick(&[Then::Stay, Then::Unregister])
 }
 
-/// At once, within a kill's grace, before a framework counts as gone, and after.
+/// At once, within a kill's grace, before a framework counts as gone, and later. None is so late that a drain's bound,
+/// which is set with it, would be in no order with it.
 fn deadline(random: &mut Random) -> Millis {
-    Millis::from_secs(random.pick(&[0, 2, 10, 40, 40, 300]))
+    Millis::from_secs(random.pick(&[0, 2, 10, 40, 40, 100]))
 }
 
 /// Mostly small, as ids that exist are.

@@ -53,7 +53,7 @@ pub(super) fn scope(seed: u64, options: &Options) -> Scope {
         masters_return: true,
         frameworks_return: random.percent(85),
         answers: random.percent(75),
-        master: master(random),
+        master: limited(seed, master(random)),
         slave: slave(random, room),
         framework: (0..size.frameworks).map(|number| framework(random, number)).collect(),
         executor: executor::Config { recovery_timeout: Millis::from_secs(random.pick(&[10, 90, 600])) },
@@ -89,13 +89,26 @@ fn master(random: &mut Random) -> master::Config {
     master::Config {
         ping_timeouts_max: random.between(1, 3),
         reregister_timeout: Millis::from_secs(random.pick(&[60, 600])),
-        removal_share: 1000,
         revoke_grace: Millis::from_secs(random.pick(&[0, 5, 60])),
+        // Later than every deadline and grace within the drain, however the world orders them.
+        drain_bound: Millis::from_secs(120),
         page_max: random.pick(&[2, usual.page_max]),
         requests_max: random.pick(&[1, usual.requests_max, usual.requests_max]),
         tasks_max: random.pick(&[3, usual.tasks_max, usual.tasks_max]),
         ..usual
     }
+}
+
+/// R7: half of the worlds give up whoever is silent; the others a share of their slaves within a window, or a few, or
+/// none without an operator's word.
+fn limited(seed: u64, master: master::Config) -> master::Config {
+    let random = &mut Random::new(seed, Stream::Removals);
+    let (removal_share, removals_min) = match random.percent(50) {
+        true => (1000, 1),
+        false => random.pick(&[(250, 1), (500, 2), (0, 1), (0, 0)]),
+    };
+    let removal_window = Millis::from_secs(random.pick(&[10, 100, 600]));
+    master::Config { removal_share, removals_min, removal_window, ..master }
 }
 
 fn slave(random: &mut Random, room: u64) -> slave::Config {

@@ -3,7 +3,7 @@
 //! A seed draws a world (`draw`: how many of what, settings, tasks, an operator's commands, how often what may go
 //! wrong), how likely everything is in it (`swarm`), and then its steps. After those nothing goes wrong any more
 //! and nobody wants anything new, and within a bound of steps everything that must come about in the end has to have
-//! done so. A failure is made short ([`shrink`]) and told as a story.
+//! done so. (Where not every silent slave may be given up, an operator has removals go on now and then: R7.) A failure is made short ([`shrink`]) and told as a story.
 //!
 //! | module | what |
 //! |---|---|
@@ -23,6 +23,9 @@ mod swarm;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use neap_protocol::master::Master;
+use neap_protocol::message::Command;
 
 use crate::properties::{self, Kind, Mask, Seen};
 use crate::scope::Scope;
@@ -54,7 +57,7 @@ impl Default for Options {
 }
 
 /// What became of a seed.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Run {
     /// The steps that were made, the calm ones included.
     pub steps: u32,
@@ -67,10 +70,12 @@ pub struct Run {
 }
 
 /// A failure, and the steps that led to it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Failure {
     /// What is wrong.
     pub wrong: Wrong,
+    /// In which world: the seed's, with the commands that were given when it was calm.
+    pub scope: Scope,
     /// Everything that was done.
     pub actions: Vec<Action>,
 }
@@ -108,11 +113,11 @@ pub fn run(seed: u64, options: &Options, wanted: Option<usize>) -> Run {
     let scope = draw::scope(seed, options);
     let swarm = Swarm::draw(seed, &scope, options.steps);
     let mut random = Random::new(seed, Stream::Steps);
-    let mut walk = Walk::new(&scope, wanted);
+    let mut walk = Walk::new(scope, wanted);
     let mut actions = Vec::new();
     for step in 0..options.steps {
         actions.clear();
-        walk.world.actions(&scope, &mut actions);
+        walk.world.actions(&walk.scope, &mut actions);
         let Some(action) = swarm.choose(&mut random, step, &actions) else { break };
         if let Err(failure) = walk.step(action) {
             return walk.over(Some(failure));
@@ -123,8 +128,8 @@ pub fn run(seed: u64, options: &Options, wanted: Option<usize>) -> Run {
 }
 
 /// A world and the way to it.
-struct Walk<'a> {
-    scope: &'a Scope,
+struct Walk {
+    scope: Scope,
     world: World,
     way: Vec<Action>,
     calm_steps: u32,
@@ -132,19 +137,19 @@ struct Walk<'a> {
     wanted: Option<usize>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(scope: &'a Scope, wanted: Option<usize>) -> Self {
-        let world = World::begin(scope);
+impl Walk {
+    fn new(scope: Scope, wanted: Option<usize>) -> Self {
+        let world = World::begin(&scope);
         Self { scope, world, way: Vec::new(), calm_steps: 0, reached: Mask::NONE, wanted }
     }
 
     /// Makes a step.
     fn step(&mut self, action: Action) -> Result<(), Wrong> {
         self.way.push(action);
-        let stepped = catch_unwind(AssertUnwindSafe(|| self.world.step_told(self.scope, action)));
+        let stepped = catch_unwind(AssertUnwindSafe(|| self.world.step_told(&self.scope, action)));
         let (after, happenings) = stepped.map_err(|panic| Wrong::Panics(message(&*panic)))?;
         let seen =
-            Seen { scope: self.scope, before: &self.world, after: &after, action, happenings: &happenings };
+            Seen { scope: &self.scope, before: &self.world, after: &after, action, happenings: &happenings };
         properties::reach(&seen, &mut self.reached);
         self.world = after;
         if let Some(first) = self.world.broken.iter().next() {
@@ -161,23 +166,48 @@ impl<'a> Walk<'a> {
         let swarm = Swarm::even();
         let mut random = Random::new(seed, Stream::Calm);
         let mut actions = Vec::new();
-        for step in 0..calm_max(self.scope) {
-            if step.is_multiple_of(LOOK_EVERY) && missing(self.scope, &self.world).is_none() {
+        let calm_max = calm_max(&self.scope);
+        let resumes = self.attend(calm_max);
+        for step in 0..calm_max {
+            if step.is_multiple_of(LOOK_EVERY) && missing(&self.scope, &self.world).is_none() {
                 return Ok(());
             }
             actions.clear();
-            self.world.actions(self.scope, &mut actions);
-            let Some(action) = swarm.by_itself(&mut random, &actions) else { break };
+            self.world.actions(&self.scope, &mut actions);
+            let resume =
+                resumes.filter(|every| step % every == every - 1).and_then(|_| self.resume(&actions));
+            let Some(action) = resume.or_else(|| swarm.by_itself(&mut random, &actions)) else { break };
             self.calm_steps += 1;
             self.step(action)?;
         }
-        missing(self.scope, &self.world).map_or(Ok(()), |property| Err(Wrong::Stuck(property)))
+        missing(&self.scope, &self.world).map_or(Ok(()), |property| Err(Wrong::Stuck(property)))
+    }
+
+    /// Where not every silent slave may be given up, it takes an operator's word (R7). What was not commanded yet is
+    /// not any more; instead removals go on every so many steps.
+    fn attend(&mut self, calm_max: u32) -> Option<u32> {
+        if self.scope.master.removal_share >= 1000 {
+            return None;
+        }
+        self.scope.commands.truncate(usize::from(self.world.commands));
+        self.scope.commands.extend((0..RESUMES_MAX).map(|_| Command::ResumeRemovals));
+        Some(calm_max / RESUMES_MAX)
+    }
+
+    /// The next command, given to who leads.
+    fn resume(&self, actions: &[Action]) -> Option<Action> {
+        let leads = |number: u8| {
+            let node = &self.world.masters[usize::from(number)];
+            node.epoch == self.world.store.fence && node.machine.as_ref().is_some_and(Master::leads)
+        };
+        let to_leader = |action: &&Action| matches!(action, Action::Command(number) if leads(*number));
+        actions.iter().find(to_leader).copied()
     }
 
     fn over(self, wrong: Option<Wrong>) -> Run {
         let steps = u32::try_from(self.way.len()).unwrap_or(u32::MAX);
-        let Self { way, calm_steps, reached, .. } = self;
-        let failure = wrong.map(|wrong| Failure { wrong, actions: way });
+        let Self { scope, way, calm_steps, reached, .. } = self;
+        let failure = wrong.map(|wrong| Failure { wrong, scope, actions: way });
         Run { steps, calm_steps, reached, failure }
     }
 }
@@ -200,6 +230,9 @@ fn calm_max(scope: &Scope) -> u32 {
 }
 
 const CALM_STEPS_A_NODE: u32 = 2000;
+
+/// How often an operator has removals go on in a calm phase; with a seed's own commands, fewer than 256.
+const RESUMES_MAX: u32 = 100;
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -55,6 +55,8 @@ pub(super) enum Stream {
     Steps = 3,
     /// What happens in the calm phase.
     Calm = 4,
+    /// How many slaves may be given up.
+    Removals = 5,
 }
 
 #[cfg(test)]

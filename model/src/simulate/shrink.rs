@@ -26,8 +26,8 @@ pub struct Short {
 }
 
 /// Makes a failure short, in about so many steps at most.
-pub fn shrink(seed: u64, scope: Scope, failure: Failure, effort: u64) -> Short {
-    let Failure { wrong, actions } = failure;
+pub fn shrink(seed: u64, failure: Failure, effort: u64) -> Short {
+    let Failure { wrong, scope, actions } = failure;
     let mut shrinker = Shrinker { seed, wrong, scope, actions, effort };
     shrinker.cut_at_failure();
     shrinker.nodes();
@@ -39,9 +39,9 @@ pub fn shrink(seed: u64, scope: Scope, failure: Failure, effort: u64) -> Short {
     shrinker.steps();
     let Shrinker { wrong, scope, actions, .. } = shrinker;
     let needed = actions.len();
-    let actions = match wrong {
-        Wrong::Stuck(_) => calmly(seed, &scope, &actions),
-        Wrong::Broken(_) | Wrong::Panics(_) | Wrong::Reaches(_) => actions,
+    let (scope, actions) = match wrong {
+        Wrong::Stuck(_) => calmly(seed, scope, &actions),
+        Wrong::Broken(_) | Wrong::Panics(_) | Wrong::Reaches(_) => (scope, actions),
     };
     Short { scope, actions, needed }
 }
@@ -153,7 +153,7 @@ fn again(seed: u64, scope: &Scope, actions: &[Action], wrong: &Wrong) -> (Option
         Wrong::Reaches(property) => Some(*property),
         Wrong::Broken(_) | Wrong::Stuck(_) | Wrong::Panics(_) => None,
     };
-    let mut walk = Walk::new(scope, wanted);
+    let mut walk = Walk::new(scope.clone(), wanted);
     let mut possible = Vec::new();
     let mut failure = Ok(());
     for action in actions {
@@ -176,25 +176,26 @@ fn again(seed: u64, scope: &Scope, actions: &[Action], wrong: &Wrong) -> (Option
 }
 
 /// The actions, and what calmly follows until nothing new does.
-fn calmly(seed: u64, scope: &Scope, actions: &[Action]) -> Vec<Action> {
+fn calmly(seed: u64, scope: Scope, actions: &[Action]) -> (Scope, Vec<Action>) {
     const SHOWN_MAX: usize = 400;
     let mut walk = Walk::new(scope, None);
     for action in actions {
         let _ = walk.step(*action);
     }
     let _ = walk.calm(seed);
-    let way = std::mem::take(&mut walk.way);
+    let Walk { scope, way, .. } = walk;
     // Where a state comes again it will go on coming.
     let mut seen = std::collections::HashSet::new();
-    let mut world = World::begin(scope);
+    let mut world = World::begin(&scope);
     let mut shown = actions.len();
     for (at, action) in way.iter().enumerate() {
-        world = world.step(scope, *action);
+        world = world.step(&scope, *action);
         if at >= actions.len() && seen.insert(crate::shared::hash_of(&world)) {
             shown = at + 1;
         }
     }
-    way.into_iter().take(shown.min(actions.len() + SHOWN_MAX)).collect()
+    let shown = shown.min(actions.len() + SHOWN_MAX);
+    (scope, way.into_iter().take(shown).collect())
 }
 
 /// What is done for an action that may not be possible any more.

@@ -125,6 +125,9 @@ impl Telling<'_> {
             Happening::Began { slave, task } => {
                 format!("{task}'s process begins on {}", names::slave(*slave))
             }
+            Happening::Terminated { slave, executor } => {
+                format!("SIGTERM to everything of {}", names::executor(*slave, *executor))
+            }
             Happening::Killed { slave, executor } => {
                 format!("SIGKILL to everything of {}", names::executor(*slave, *executor))
             }

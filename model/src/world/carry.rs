@@ -70,6 +70,13 @@ pub enum Happening {
         /// Whose.
         task: TaskId,
     },
+    /// SIGTERM is sent to every process of an executor.
+    Terminated {
+        /// On which slave's host.
+        slave: u8,
+        /// Whose.
+        executor: ExecutorId,
+    },
     /// SIGKILL is sent to every process of an executor.
     Killed {
         /// On which slave's host.
@@ -321,7 +328,10 @@ impl Step<'_> {
                     self.world.trees.partition_point(|tree| (tree.slave, tree.id) < (number, executor));
                 self.world.trees.insert(place, Shared::new(Tree::new(number, executor)));
             }
-            slave::Effect::Terminate { executor } => self.terminate(number, executor),
+            slave::Effect::Terminate { executor } => {
+                self.happenings.push(Happening::Terminated { slave: number, executor });
+                self.terminate(number, executor);
+            }
             slave::Effect::Kill { executor } => {
                 self.tree(number, executor, |tree| tree.killing = true);
                 self.happenings.push(Happening::Killed { slave: number, executor });

@@ -91,9 +91,9 @@ pub struct Index {
     /// The directory with N.shard, a list of files; N.index is written there, N being NEAP_INSTANCE
     #[arg(long, value_name = "DIR")]
     pub dir: PathBuf,
-    /// Milliseconds to wait after each file
+    /// Milliseconds to take over all of them, at least
     #[arg(long, value_name = "MS", default_value_t = 0)]
-    pub pace_ms: u64,
+    pub time_ms: u64,
 }
 
 pub(super) const INDEX_EXAMPLES: &str = examples! {

@@ -37,10 +37,16 @@ pub fn main(args: &Index) -> Result<Exit, Failure> {
         |file: &Path, error: io::Error| Failure::because(&format!("index {}", file.display()), &error);
     let list = fs::read_to_string(&files).map_err(|error| because(&files, error))?;
     let mut entries = Vec::new();
+    // Real indexers take their time; this one would be over before a person has seen anything. So has one that has
+    // nothing to index, in a directory of few files.
+    let time = Duration::from_millis(args.time_ms);
+    let pace = time / u32::try_from(list.lines().count()).unwrap_or(u32::MAX).max(1);
     for file in list.lines().map(Path::new) {
         entries.push(entry(file).map_err(|error| because(file, error))?);
-        // Real indexers take their time; this one would be over before a person has seen anything.
-        std::thread::sleep(Duration::from_millis(args.pace_ms));
+        std::thread::sleep(pace);
+    }
+    if entries.is_empty() {
+        std::thread::sleep(time);
     }
     let result = args.dir.join(format!("{instance}.index"));
     write_whole(&result, &entries).map_err(|error| because(&result, error))?;

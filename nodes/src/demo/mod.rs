@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::framework::{self, Settings};
 use crate::journal;
 use crate::operator::Client;
-use crate::output::{Failure, Printer};
+use crate::output::{Failure, Printer, counted};
 use crate::shutdown::Signals;
 use crate::units::{ByteSize, Cpus};
 use crate::up::{self, Cluster, Place};
@@ -60,7 +60,8 @@ pub fn main(args: &Demo, printer: &mut Printer) -> Result<Exit, Failure> {
     drop(runtime);
     let begun = outcome?;
     every_file_once(&files, &work.path().join("index"))?;
-    printer.note(format_args!("every one of {} files is indexed exactly once", files.len()))?;
+    printer
+        .note(format_args!("every one of {} is indexed exactly once", counted(files.len() as u64, "file")))?;
     no_process_left(work.path())?;
     printer.note("no process is left")?;
     printer.note(format_args!("done in {:.1} s", begun.elapsed().as_secs_f64()))?;
@@ -105,9 +106,9 @@ async fn play(
     let mut client = Client::new(&settings.operator(&Default::default(), Default::default())?)?;
     client.ask(Ask::Watch).await?;
     printer.note(format_args!(
-        "{:6.2} s  all are registered; {} files in {SHARDS} shards are to be indexed",
+        "{:6.2} s  all are registered; {} in {SHARDS} shards to be indexed",
         begun.elapsed().as_secs_f64(),
-        files.len()
+        counted(files.len() as u64, "file")
     ))?;
     let mut batch = start_batch(files, work, place)?;
     let connection = settings.framework(&Default::default())?;
@@ -165,7 +166,6 @@ fn start_batch(files: &[PathBuf], work: &Path, place: &Place) -> Result<Child, F
         fs::write(dir.join(format!("{shard}.shard")), list).map_err(because)?;
     }
     let neap = std::env::current_exe().map_err(because)?;
-    let pace = SHARD_TIME.as_millis() as usize / files.len().div_ceil(SHARDS).max(1);
     let log = fs::File::create(work.join("batch.log")).map_err(because)?;
     let mut command = tokio::process::Command::new(&neap);
     command.args(["run", "--config"]).arg(place.settings()).args([
@@ -178,7 +178,12 @@ fn start_batch(files: &[PathBuf], work: &Path, place: &Place) -> Result<Child, F
         command.arg("--journal").arg(journal);
     }
     command.args(["--instances", &SHARDS.to_string(), "--cpus", "0.5", "--mem", "64M", "--"]);
-    command.arg(&neap).arg("index").arg("--dir").arg(&dir).args(["--pace-ms", &pace.to_string()]);
+    command
+        .arg(&neap)
+        .arg("index")
+        .arg("--dir")
+        .arg(&dir)
+        .args(["--time-ms", &SHARD_TIME.as_millis().to_string()]);
     command.stdin(std::process::Stdio::null()).kill_on_drop(true);
     command.stdout(log.try_clone().map_err(because)?).stderr(log);
     command.spawn().map_err(because)
@@ -199,7 +204,11 @@ fn ignore_inverse_offers(connection: Connection, journal: Option<journal::Option
 fn source(args: &Demo) -> Result<PathBuf, Failure> {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).parent();
     let source = args.files.clone().or_else(|| own.map(Path::to_owned)).unwrap_or_default();
-    fs::canonicalize(&source).map_err(|error| {
+    let found = fs::canonicalize(&source).and_then(|found| match found.is_dir() {
+        true => Ok(found),
+        false => Err(std::io::ErrorKind::NotADirectory.into()),
+    });
+    found.map_err(|error| {
         Failure::because(&format!("index {}", source.display()), &error)
             .help("name a directory of files to index")
     })

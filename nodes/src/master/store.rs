@@ -333,6 +333,8 @@ fn read(database: &Database) -> Result<Read, Fault> {
         Some(bytes) => postcard::from_bytes(bytes.value())?,
         None => Registry::default(),
     };
+    // Operations keep a sound registry sound; of any other they may make anything, or panic.
+    registry.check().map_err(|wrong| Fault(format!("it contradicts itself: {wrong}")))?;
     let mut logged = 0;
     for entry in transaction.open_table(LOG)?.iter()? {
         let operation: Operation = postcard::from_bytes(entry?.1.value())?;

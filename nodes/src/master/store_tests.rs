@@ -115,6 +115,32 @@ fn a_newer_format_and_a_torn_file_are_refused() {
     assert!(matches!(torn, StoreError::Damaged { .. }), "{torn}");
 }
 
+/// R28: a registry that can be read, and contradicts itself, is not led with.
+#[test]
+fn a_registry_that_contradicts_itself_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(directory.path()).unwrap();
+    answers(&mut store, vec![admit(1)]);
+    store.snapshot().unwrap();
+    let written = postcard::to_allocvec(&store.registry).unwrap();
+    // S1 is admitted, and no slave has ever been.
+    let highest = postcard::to_allocvec(&store.registry.epoch).unwrap().len();
+    let mut changed = written;
+    changed[highest] = 0;
+    let transaction = store.database.as_ref().unwrap().begin_write().unwrap();
+    transaction.open_table(SNAPSHOT).unwrap().insert(SNAPSHOT_REGISTRY, changed.as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(store);
+    let refused = Store::open(directory.path()).unwrap_err().to_string();
+    let file = directory.path().join(FILE);
+    let expected = format!(
+        "the registry {} is damaged (it contradicts itself: an id is higher than the highest that was given): \
+         restore it from a copy; or move it away to begin with an empty one, which slaves register with anew",
+        file.display()
+    );
+    assert_eq!(refused, expected);
+}
+
 /// A disk that is full while `full` is set.
 #[derive(Debug)]
 struct Disk {

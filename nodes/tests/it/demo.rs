@@ -8,9 +8,10 @@ use rustix::process::Signal;
 use crate::program::Place;
 use crate::up::{marked, signal};
 
+/// Fewer files than there are shards: that must not make the demo shorter than its story.
 fn place_with_files() -> Place {
     let place = Place::new();
-    for file in 0..40 {
+    for file in 0..15 {
         place.write(&format!("files/{}/{file}", file % 3), &"what is in it\n".repeat(file));
     }
     place
@@ -36,7 +37,7 @@ fn the_demo_drains_revokes_and_loses_a_slave_and_every_file_is_indexed_once() {
         "is activated: it is offered again",
         "runs anew",
         "20 of 20 shards are indexed",
-        "every one of 40 files is indexed exactly once",
+        "every one of 15 files is indexed exactly once",
         "no process is left",
     ] {
         assert!(said.contains(told), "{told} is missing in\n{said}");
@@ -60,7 +61,12 @@ fn a_demo_that_is_stopped_leaves_no_process() {
 fn a_demo_of_nothing_says_what_to_do() {
     let place = Place::new();
     place.write("empty/.hidden", "");
-    for (line, cause) in [("demo empty", "there are no files"), ("demo nowhere", "nowhere")] {
+    let cases = [
+        ("demo empty", "there are no files"),
+        ("demo nowhere", "nowhere"),
+        ("demo empty/.hidden", "not a directory"),
+    ];
+    for (line, cause) in cases {
         let demo = place.neap(line);
         assert_ne!(demo.code, Some(0));
         assert!(demo.stderr.contains(cause) && demo.stderr.contains("name a directory"), "{}", demo.stderr);

@@ -19,6 +19,7 @@ fn file_of(short: &str) -> String {
             "framework" | "executor" => format!("protocol/src/{short}/tests.rs"),
             "registry" => "protocol/src/registry.rs".to_owned(),
             "victims" => "protocol/src/master/victims.rs".to_owned(),
+            "allocator" => "protocol/tests/it/allocator.rs".to_owned(),
             "random" => "fuzz/tests/it/main.rs".to_owned(),
             _ => panic!("{short} is short for no file"),
         },

@@ -354,6 +354,7 @@ impl Leader {
         if let Some(session) = session {
             cx.tell_slave(session, MasterToSlave::KillFramework { framework });
         }
+        self.hurry(cx, slave);
         self.check_drained(cx, slave);
     }
 

@@ -362,7 +362,30 @@ impl Leader {
             drain.filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()))
         {
             self.ask_everyone(cx, drain, slave);
+            self.hurry(cx, slave);
             self.check_drained(cx, slave);
+        }
+    }
+
+    /// What runs there and nobody can be asked for must not outlast a drain: its end was decided, and its own grace may be
+    /// longer than all that the drain has (R8, R14, R22).
+    pub(super) fn hurry(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let drain = self.registry.slaves().get(&slave).and_then(|record| record.drain);
+        let runs = drain.and_then(|id| self.registry.drains().get(&id)).is_some_and(|d| d.end.is_none());
+        let Some(state) = self.slaves.get(&slave).filter(|_| runs) else {
+            return;
+        };
+        let grace = Some(cx.config.revoke_grace);
+        for task in state.zombies.keys().copied() {
+            if let Some(session) = state.session {
+                let reason = Reason::SlaveUnreachable;
+                cx.tell_slave(session, MasterToSlave::Kill { task, grace, reason });
+            }
+        }
+        let orphaned = |id: &TaskId| !self.registry.frameworks().contains_key(&id.framework);
+        let orphans: Vec<TaskId> = state.tasks.keys().copied().filter(orphaned).collect();
+        for task in orphans {
+            self.kill(cx, slave, task, Kill { grace, reason: Reason::FrameworkRemoved });
         }
     }
 
@@ -390,6 +413,7 @@ impl Leader {
         }
         self.arm_bound(cx, id, record.deadline);
         self.ask_everyone(cx, id, slave);
+        self.hurry(cx, slave);
         self.check_drained(cx, slave);
     }
 

@@ -316,6 +316,7 @@ impl Leader {
             (_, Then::Unregister(unregistration)) => self.unregistered(cx, unregistration, applied),
             (_, Then::Subscribe(subscription)) => self.subscribed(cx, subscription, applied),
             (Operation::MarkUnreachable { slave }, _) => self.unreachable(cx, slave, applied),
+            (Operation::ReadmitSlave { slave, .. }, _) => self.readmitted(cx, slave),
             (Operation::RemoveFramework { framework }, _) => self.framework_removed(cx, framework, applied),
             (operation, Then::Answer { session, request, by }) => {
                 let answer = self.operated(cx, operation, Some(&by), applied);
@@ -376,6 +377,7 @@ impl Leader {
                 self.removal_failed(framework);
                 Timer::Failover(framework)
             }
+            Operation::ReadmitSlave { slave, .. } => return self.readmission_failed(cx, slave),
             Operation::AdvanceInverseOffer { id, .. } | Operation::CloseInverseOffer { id, .. } => {
                 Timer::InverseOffer(id)
             }
@@ -390,7 +392,6 @@ impl Leader {
             Operation::AnswerInverseOffer { .. }
             | Operation::OpenInverseOffer(InverseOfferRecord { drain: None, .. })
             | Operation::AdmitSlave { .. }
-            | Operation::ReadmitSlave { .. }
             | Operation::RemoveSlave { .. }
             | Operation::PlaceHold { .. }
             | Operation::LiftHolds { .. }

@@ -28,8 +28,10 @@ use super::{Effect, Timer};
 pub(super) struct Slave {
     /// The session on which it is registered.
     pub(super) session: Option<SessionId>,
-    /// Whether it has registered since this leader was elected.
+    /// Whether it has told this leader what runs there.
     pub(super) seen: bool,
+    /// Whether what it had was reported Lost, and it has not been back since to have it killed (R8).
+    lost: bool,
     /// Whether it is on its way out (R24).
     pub(super) leaving: bool,
     /// Pings sent since the last answer.
@@ -66,8 +68,6 @@ pub(super) struct Registration {
     address: Text,
     tasks: Vec<TaskReport>,
     leaving: bool,
-    /// Whether it was reported unreachable, and its tasks Lost.
-    returns: bool,
 }
 
 /// A slave that leaves.
@@ -82,6 +82,11 @@ pub(super) struct Unregistration {
 enum Waiting {
     Register(Registration),
     Unregister(Unregistration),
+    /// It is back, and is to be used again once nothing is left of what was Lost (R8).
+    Return {
+        address: Text,
+        resources: Resources,
+    },
 }
 
 /// How many slaves are given up, and whether that is halted (R7).
@@ -94,20 +99,6 @@ pub(super) struct Removals {
     pub(super) halted: bool,
 }
 
-impl Slave {
-    /// A task that it reports must not live. One that is over holds nothing, and is kept all the same until the slave
-    /// has forgotten it: should it register again before, its end would be news (S9).
-    fn haunt(&mut self, report: &TaskReport) {
-        if self.zombies.contains_key(&report.id) {
-            return;
-        }
-        let over = report.state.is_terminal();
-        let held = if over { Resources::NONE } else { report.resources.clone() };
-        self.used = self.used.saturating_add(&held);
-        self.zombies.insert(report.id, held);
-    }
-}
-
 impl Leader {
     pub(super) fn on_slave(&mut self, cx: &mut Cx<'_>, session: SessionId, message: SlaveToMaster) {
         let (slave, message) = match (self.sessions.get(&session), message) {
@@ -118,8 +109,7 @@ impl Leader {
             ) if peer.role == Role::Slave => {
                 let name = peer.name.clone();
                 self.greeting.remove(&name);
-                let registration =
-                    Registration { session, id, name, resources, address, tasks, leaving, returns: false };
+                let registration = Registration { session, id, name, resources, address, tasks, leaving };
                 return self.register(cx, epoch, registration);
             }
             (Some(Owner::Slave(slave)), message) => (*slave, message),
@@ -146,7 +136,7 @@ impl Leader {
         let Some(record) = self.registry.slaves().get(&slave) else {
             return;
         };
-        self.slaves.insert(slave, Slave::default());
+        self.slaves.insert(slave, Slave { lost: record.unreachable, ..Slave::default() });
         if !record.unreachable {
             let when = When::After(cx.config.reregister_timeout);
             cx.push(Effect::SetTimer { timer: Timer::Reregister(slave), when });
@@ -192,14 +182,12 @@ impl Leader {
         self.admitting.insert(registration.name.clone(), registration);
     }
 
-    fn register_known(&mut self, cx: &mut Cx<'_>, slave: SlaveId, mut registration: Registration) {
+    fn register_known(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration) {
         let Some(record) = self.registry.slaves().get(&slave) else {
             return;
         };
-        let unchanged = !record.unreachable
-            && record.address == registration.address
-            && record.resources == registration.resources;
-        registration.returns = record.unreachable;
+        let unchanged = record.address == registration.address && record.resources == registration.resources;
+        let unreachable = record.unreachable;
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
@@ -209,7 +197,13 @@ impl Leader {
             }
             return;
         }
-        if unchanged {
+        state.waiting = None;
+        if unreachable && !registration.tasks.is_empty() {
+            let Registration { address, resources, .. } = &registration;
+            state.waiting = Some(Waiting::Return { address: address.clone(), resources: resources.clone() });
+            return self.registered(cx, slave, registration, false);
+        }
+        if unchanged && !unreachable {
             return self.registered(cx, slave, registration, false);
         }
         state.writing = true;
@@ -259,30 +253,65 @@ impl Leader {
         match state.waiting.take() {
             Some(Waiting::Register(registration)) => self.register_known(cx, slave, registration),
             Some(Waiting::Unregister(unregistration)) => self.unregister(cx, unregistration),
+            Some(returns @ Waiting::Return { .. }) => {
+                state.waiting = Some(returns);
+                self.readmit(cx, slave);
+            }
             None => {}
         }
     }
 
+    /// Writes that a slave is back, once nothing is left of what was Lost (R8). Should this leader fail before, the next
+    /// one finds the slave unreachable, and knows by that what to kill.
+    fn readmit(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let clean =
+            |state: &&mut Slave| !state.writing && state.session.is_some() && state.zombies.is_empty();
+        let Some(state) = self.slaves.get_mut(&slave).filter(clean) else {
+            return;
+        };
+        if let Some(Waiting::Return { address, resources }) = &state.waiting {
+            let operation =
+                Operation::ReadmitSlave { slave, address: address.clone(), resources: resources.clone() };
+            (state.waiting, state.writing) = (None, true);
+            self.store(cx, operation, Then::Nothing);
+        }
+    }
+
+    /// A slave that registered while it was unreachable is used again, durably.
+    pub(super) fn readmitted(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.lost = false;
+            self.ping(cx, slave, 0);
+            self.freed(cx, slave);
+        }
+        self.lifecycle_over(cx, slave);
+    }
+
+    /// It could not be written: the slave is to register again.
+    pub(super) fn readmission_failed(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        if let Some(session) = self.slaves.get(&slave).and_then(|state| state.session) {
+            let detail = "the registry could not be written; try again";
+            self.expel(cx, session, CloseCode::Shutdown, detail);
+        }
+        self.lifecycle_over(cx, slave);
+    }
+
     /// The slave is admitted, and takes up work on this session (R2).
     fn registered(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration, new: bool) {
-        let Registration { session, tasks, leaving, returns, .. } = registration;
+        let Registration { session, tasks, leaving, .. } = registration;
         let there = self.sessions.contains_key(&session);
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
         if !there {
-            // It has gone while it was written down: it comes back, or its health check ends it. That its tasks were
-            // reported Lost is not in the registry any more (R8).
-            tasks.iter().filter(|_| returns).for_each(|report| state.haunt(report));
+            // It has gone while it was written down, and was not heard: it comes back, or its health check ends it.
             if state.session.is_none() {
-                state.seen = true;
                 cx.cancel(Timer::Reregister(slave));
                 self.ping(cx, slave, 0);
             }
             return;
         }
         let before = state.session.replace(session);
-        state.seen = true;
         state.leaving = leaving;
         self.sessions.to_mut().insert(session, Owner::Slave(slave));
         if let Some(before) = before.filter(|before| *before != session) {
@@ -297,10 +326,11 @@ impl Leader {
         if let Some(name) = self.slave_name(slave).cloned() {
             self.publish(cx, Event::SlaveRegistered { slave, name, new });
         }
-        self.reconcile_slave(cx, slave, session, tasks, returns);
+        self.reconcile_slave(cx, slave, session, tasks);
         self.send_again(cx, slave, session);
         self.ping(cx, slave, 0);
         self.freed(cx, slave);
+        self.readmit(cx, slave);
     }
 
     /// Brings what the slave says and what this leader knows together (R2).
@@ -310,7 +340,6 @@ impl Leader {
         slave: SlaveId,
         session: SessionId,
         reports: Vec<TaskReport>,
-        returns: bool,
     ) {
         let reported: Set<TaskId> = reports.iter().map(|report| (report.id, ())).collect();
         let Some(record) = self.registry.slaves().get(&slave).cloned() else { return };
@@ -330,7 +359,10 @@ impl Leader {
         }
         self.drop_zombies(slave, &reported);
         for report in reports {
-            self.adopt(cx, slave, session, report, returns);
+            self.adopt(cx, slave, session, report);
+        }
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            (state.seen, state.lost) = (true, record.unreachable);
         }
         self.answer_questions(cx, slave);
     }
@@ -352,14 +384,7 @@ impl Leader {
     }
 
     /// Takes a task that a slave reports: as it is, or as one that must not live.
-    fn adopt(
-        &mut self,
-        cx: &mut Cx<'_>,
-        slave: SlaveId,
-        session: SessionId,
-        report: TaskReport,
-        returns: bool,
-    ) {
+    fn adopt(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId, report: TaskReport) {
         let id = report.id;
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
@@ -371,22 +396,34 @@ impl Leader {
         let buried = known.is_some_and(|framework| framework.obituaries.contains_key(&id));
         // A task is on one slave: the second that claims it is mistaken, or lies.
         let elsewhere = known.is_some_and(|framework| framework.tasks.contains_key(&id.number));
-        let lives = known.is_some() && !returns && !buried && !elsewhere;
+        let lives = known.is_some() && !state.lost && !buried && !elsewhere;
         if lives && !state.zombies.contains_key(&id) {
             let kill = state.kills.remove(&id);
             self.count_in(slave, id, Task { kill, ..Task::reported(&report) });
             return;
         }
-        state.haunt(&report);
-        if report.state.is_terminal() {
-            return;
+        // One that is over holds nothing, and is kept all the same until the slave has forgotten it: should it
+        // register again before, its end would be news (S9).
+        let over = report.state.is_terminal();
+        // What was Lost under an earlier leader may not have been heard: its framework may have been away.
+        let unheard = state.lost && !state.seen && !buried && !elsewhere;
+        if !state.zombies.contains_key(&id) {
+            let held = if over { Resources::NONE } else { report.resources.clone() };
+            state.used = state.used.saturating_add(&held);
+            state.zombies.insert(id, held);
         }
         let reason = match known {
             None => Reason::FrameworkRemoved,
             Some(_) if elsewhere => Reason::Unknown,
             Some(_) => Reason::SlaveUnreachable,
         };
-        cx.tell_slave(session, MasterToSlave::Kill { task: id, grace: None, reason });
+        if unheard {
+            let update = ended(id, u32::MAX, TaskState::Lost, reason);
+            self.mourn(cx, id.framework, Obituary { slave, update, receipt: None });
+        }
+        if !over {
+            cx.tell_slave(session, MasterToSlave::Kill { task: id, grace: None, reason });
+        }
     }
 
     /// What was decided while the slave was away (R2): kills, revocations, what its drain asks for.
@@ -420,6 +457,7 @@ impl Leader {
         }
         self.freed(cx, slave);
         self.check_drained(cx, slave);
+        self.readmit(cx, slave);
     }
 
     pub(super) fn slave_disconnected(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId) {
@@ -499,15 +537,22 @@ impl Leader {
     /// Gives up every slave whose time is over; the command of an operator (R7), or few enough.
     pub(super) fn give_up(&mut self, cx: &mut Cx<'_>) {
         let overdue = core::mem::take(&mut self.removals.overdue);
-        if !overdue.is_empty() && self.removals.taken == 0 {
-            let when = When::After(cx.config.removal_window);
-            cx.push(Effect::SetTimer { timer: Timer::RemovalWindow, when });
-        }
         for slave in overdue.keys().copied() {
+            let Some(state) = self.slaves.get_mut(&slave) else {
+                continue;
+            };
+            if state.writing {
+                // It registers or leaves: should that come to nothing, its time is over all the same (R4).
+                let when = When::After(cx.config.ping_timeout);
+                cx.push(Effect::SetTimer { timer: Timer::Ping(slave), when });
+                continue;
+            }
+            state.writing = true;
+            self.store(cx, Operation::MarkUnreachable { slave }, Then::Nothing);
             self.removals.taken = self.removals.taken.saturating_add(1);
-            if let Some(state) = self.slaves.get_mut(&slave).filter(|state| !state.writing) {
-                state.writing = true;
-                self.store(cx, Operation::MarkUnreachable { slave }, Then::Nothing);
+            if self.removals.taken == 1 {
+                let when = When::After(cx.config.removal_window);
+                cx.push(Effect::SetTimer { timer: Timer::RemovalWindow, when });
             }
         }
     }
@@ -527,6 +572,9 @@ impl Leader {
                 cx.push(super::close(session, CloseCode::Shutdown, detail));
             }
             cx.cancel(Timer::Ping(slave));
+            if let Some(state) = self.slaves.get_mut(&slave) {
+                state.lost = true;
+            }
             if let Some(name) = self.slave_name(slave).cloned() {
                 self.publish(cx, Event::SlaveUnreachable { slave, name });
             }
@@ -640,7 +688,7 @@ impl Leader {
                 // It was started again before it heard: it is to register as new (R3, R27).
                 Some(Waiting::Register(registration)) => self.register(cx, self.epoch, registration),
                 Some(Waiting::Unregister(again)) => self.gone(cx, again.session),
-                None => {}
+                Some(Waiting::Return { .. }) | None => {}
             }
             return;
         }

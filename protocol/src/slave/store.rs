@@ -20,19 +20,15 @@ impl Slave {
         self.phase = Phase::Serving;
         let checkpoint = checkpoint.unwrap_or_default();
         (self.id, self.epoch) = (checkpoint.id, checkpoint.epoch);
-        let mut lost = Vec::new();
         for kept in checkpoint.tasks {
-            let (id, over) = (kept.report.id, kept.report.state.is_terminal());
             // A task whose end is acknowledged has nothing left to say.
-            if over && kept.updates.is_empty() {
-                continue;
+            if !kept.report.state.is_terminal() || !kept.updates.is_empty() {
+                self.tasks.insert(kept.report.id, restored(kept));
             }
-            if !over {
-                lost.push(id);
-            }
-            self.tasks.insert(id, restored(kept));
         }
-        for id in lost {
+        // Once each, however often a file that no slave wrote lists one (S15).
+        let lost = self.tasks.iter().filter(|(_, task)| !task.state.is_terminal()).map(|(id, _)| *id);
+        for id in lost.collect::<Vec<_>>() {
             let news = News { state: TaskState::Lost, reason: Reason::SlaveRestarted, message: Text::EMPTY };
             self.report(id, news, None, out);
         }

@@ -179,6 +179,18 @@ fn a_slave_that_nobody_admits_ends_everything_and_says_so() {
     assert_eq!(effects.last(), Some(&Effect::Exit { code: EXIT_REFUSED }));
 }
 
+/// S15: a file that no slave wrote lists a task again and again; it is lost once.
+#[test]
+fn s15_a_task_that_a_checkpoint_lists_twice_is_lost_once() {
+    let mut twice = Bench::running().disk;
+    twice.tasks.push(twice.tasks[0].clone());
+    let (mut bench, mut out) = (Bench::new(), Outbox::new());
+    bench.slave.handle(&bench.config, Input::Start { checkpoint: Some(twice) }, &mut out);
+    let lost = news(1, 2 + RESTART_GAP, TaskState::Lost, Reason::SlaveRestarted);
+    let started: Vec<Effect> = out.drain().collect();
+    assert_eq!(started, [stores_news(1, lost, None), Effect::Connect { leader: None }]);
+}
+
 #[test]
 fn r5_what_an_earlier_incarnation_ran_is_lost_and_what_it_did_not_tell_is_told() {
     let mut earlier = Bench::running();
