@@ -60,7 +60,7 @@ pub struct Property {
     pub kind: Kind,
 }
 
-/// Whether a state is one that must come about.
+/// Whether a state is one that must come about, or what is one part of that.
 pub type IsGood = fn(&Scope, &World) -> bool;
 
 /// When a property is looked at, and how.
@@ -72,8 +72,9 @@ pub enum Kind {
     State(fn(&Scope, &World) -> Result<(), String>),
     /// Of some step.
     Sometimes(fn(&Seen<'_>) -> bool),
-    /// Of some state that can be reached from every state, by calm actions alone.
-    Eventually(IsGood),
+    /// Of some state that can be reached from every state, by calm actions alone: all of these hold of it. What is
+    /// said of few nodes each is remembered better than what is said of all of them.
+    Eventually(&'static [IsGood]),
 }
 
 /// A step as properties see it.
@@ -329,6 +330,11 @@ pub fn verdict(property: &Property, seen: &Seen<'_>) -> Result<(), String> {
         Kind::State(wrong) => wrong(seen.scope, seen.after),
         Kind::Sometimes(_) | Kind::Eventually(_) => Ok(()),
     }
+}
+
+/// Whether a state is good for an `eventually` property.
+pub fn is_good(all: &[IsGood], scope: &Scope, world: &World) -> bool {
+    all.iter().all(|is| is(scope, world))
 }
 
 /// Adds the `sometimes` properties that a step reaches.

@@ -112,6 +112,11 @@ pub enum Happening {
         /// What.
         event: neap_protocol::message::Event,
     },
+    /// A machine panicked.
+    Panicked {
+        /// With these words.
+        words: String,
+    },
 }
 
 /// An input that an effect led to: it comes after the effects that were named with that one.
@@ -220,7 +225,7 @@ impl Step<'_> {
     fn master_says(&mut self, number: u8, session: SessionId, message: Message) {
         let Some(key) = self.key_at_master(number, session) else { return };
         let epoch = self.world.masters[usize::from(number)].epoch;
-        self.link(key, |link| link.epoch = epoch);
+        self.link(key, |link| link.hear_of(epoch));
         self.remember_order(epoch, key.0, &message);
         self.happenings.push(Happening::MasterSaid {
             master: number,
