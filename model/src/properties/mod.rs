@@ -30,6 +30,7 @@ mod r22_drain_seen;
 mod r23_plan_still_true;
 mod r23a_receipts;
 mod r24_in_order;
+mod r29_elected_first;
 mod s01_dead_before_lost;
 mod s02_one_change_at_a_time;
 mod s03_removed_stays_removed;
@@ -117,7 +118,7 @@ impl<'a> Seen<'a> {
     /// The operator's commands that are answered.
     pub fn answered(&self) -> impl Iterator<Item = (u8, &'a Result<Answer, Refusal>)> {
         self.happenings.iter().filter_map(|happening| {
-            let Happening::Answered { command, answer } = happening else { return None };
+            let Happening::Answered { command, answer, .. } = happening else { return None };
             Some((*command, answer))
         })
     }
@@ -185,6 +186,7 @@ pub const ALL: &[Property] = &[
     r23_plan_still_true::PROPERTY,
     r23a_receipts::PROPERTY,
     r24_in_order::PROPERTY,
+    r29_elected_first::PROPERTY,
     l1_drain_ends::PROPERTY,
     l2_slave_resolved::PROPERTY,
     l3_updates_arrive::PROPERTY,

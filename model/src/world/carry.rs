@@ -40,6 +40,10 @@ pub enum Happening {
     },
     /// A master answered a command of the operator.
     Answered {
+        /// Which.
+        master: u8,
+        /// The epoch that it was elected with.
+        epoch: Epoch,
         /// Which command.
         command: u8,
         /// Its answer.
@@ -281,12 +285,14 @@ impl Step<'_> {
         let Some(command) = asked.into_iter().find(|command| operator_session(*command) == session) else {
             return;
         };
-        self.master_node(number).asked.retain(|asked| *asked != command);
+        let node = self.master_node(number);
+        node.asked.retain(|asked| *asked != command);
+        let epoch = node.epoch;
         if let Ok(Answer::Plan(plan)) = &answer {
             let tasks = plan.tasks.iter().map(|task| task.id).collect();
             self.world.plan = Some(Plan { digest: plan.digest, tasks });
         }
-        self.happenings.push(Happening::Answered { command, answer });
+        self.happenings.push(Happening::Answered { master: number, epoch, command, answer });
         self.next.push_back(Next::Master(number, master::Input::Closed { session }));
     }
 
