@@ -1,6 +1,6 @@
 //! L3: every update is acknowledged, and every scheduler knows the end of each of its tasks.
 
-use neap_protocol::ids::TaskId;
+use neap_protocol::ids::{SlaveId, TaskId};
 
 use super::{Kind, Property};
 use crate::scope::Scope;
@@ -16,17 +16,20 @@ fn acknowledged(scope: &Scope, world: &World) -> bool {
 }
 
 fn heard(scope: &Scope, world: &World) -> bool {
-    let mut launched = world.ghost.launched.keys();
-    let is_heard = |task: &TaskId| {
+    let mut launched = world.ghost.launched.iter();
+    let is_heard = |(task, (slave, _)): (&TaskId, &(SlaveId, _))| {
         let ended = world.ghost.told.get(task).is_some_and(|told| told.is_terminal());
-        ended || world.is_alive(*task) || !has_scheduler(world, *task) || came_to_nothing(world, *task)
+        ended
+            || world.is_alive(*task)
+            || !has_scheduler(world, *task)
+            || came_to_nothing(world, *task, *slave)
     };
     world.is_headless(scope) || launched.all(is_heard)
 }
 
-/// A launch that was lost with a leader before it reached a slave, of a scheduler that was started anew since: nobody is
-/// left who has ever heard of it (R14).
-fn came_to_nothing(world: &World, task: TaskId) -> bool {
+/// Of a scheduler that was started anew since, a launch that was lost with a leader before it reached a slave, or a task
+/// that was Lost with its slave: nobody is left who knows of it (R8, R14).
+fn came_to_nothing(world: &World, task: TaskId, on: SlaveId) -> bool {
     let schedulers = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
     let mut believed = schedulers.flat_map(|machine| machine.tasks().map(|(id, ..)| id).collect::<Vec<_>>());
     let counted = |node: &MasterNode| {
@@ -36,7 +39,8 @@ fn came_to_nothing(world: &World, task: TaskId) -> bool {
         let disk = node.disk.tasks.iter().any(|kept| kept.report.id == task);
         disk || node.machine.as_ref().is_some_and(|slave| slave.is_over(task).is_some())
     };
-    !world.ghost.over.contains_key(&task)
+    let ghost = &world.ghost;
+    (!ghost.over.contains_key(&task) || ghost.given_up.contains_key(&on))
         && !believed.any(|believed| believed == task)
         && !world.leader().is_some_and(counted)
         && !world.slaves.iter().any(|node| kept(node))

@@ -28,16 +28,18 @@ fn is_empty(seen: &Seen<'_>, slave: SlaveId) -> Result<(), String> {
     }
 }
 
-/// Of every end that the leader can know: of what it launched, or what the slave has told it. Frameworks that are gone,
-/// or that did not acknowledge for long enough, do not hold a drain up (R21).
+/// Of every end that the leader can know: of what it launched, or what the slave has told. What a slave tells that was given
+/// up was Lost before, which frameworks hear under a later leader as they ask (R8, R15). Frameworks that are gone, or that
+/// did not acknowledge for long enough, do not hold a drain up (R21).
 fn is_known(seen: &Seen<'_>, drain: DrainId, slave: SlaveId) -> Result<(), String> {
     let ghost = &seen.before.ghost;
     if ghost.waited.contains_key(&drain) {
         return Ok(());
     }
     let registry = &seen.after.store.registry;
+    let given_up = ghost.given_up.contains_key(&slave);
     let mut launched = ghost.launched.iter().filter(|(task, (on, epoch))| {
-        *on == slave && (*epoch == registry.epoch || ghost.over.contains_key(task))
+        *on == slave && (*epoch == registry.epoch || !given_up && ghost.over.contains_key(task))
     });
     let unheard = launched.find(|(task, _)| {
         let told = ghost.told.get(task).is_some_and(|told| told.is_terminal());

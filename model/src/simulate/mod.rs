@@ -174,9 +174,10 @@ impl Walk {
             }
             actions.clear();
             self.world.actions(&self.scope, &mut actions);
-            let resume =
-                resumes.filter(|every| step % every == every - 1).and_then(|_| self.resume(&actions));
-            let Some(action) = resume.or_else(|| swarm.by_itself(&mut random, &actions)) else { break };
+            let next = swarm.by_itself(&mut random, &actions);
+            // Where nothing happens by itself any more, it is time, too.
+            let due = resumes.filter(|every| step % every == every - 1 || next.is_none());
+            let Some(action) = due.and_then(|_| self.resume(&actions)).or(next) else { break };
             self.calm_steps += 1;
             self.step(action)?;
         }

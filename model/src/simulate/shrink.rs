@@ -183,7 +183,8 @@ fn calmly(seed: u64, scope: Scope, actions: &[Action]) -> (Scope, Vec<Action>) {
         let _ = walk.step(*action);
     }
     let _ = walk.calm(seed);
-    let Walk { scope, way, .. } = walk;
+    let Walk { mut scope, world, way, .. } = walk;
+    scope.commands.truncate(usize::from(world.commands));
     // Where a state comes again it will go on coming.
     let mut seen = std::collections::HashSet::new();
     let mut world = World::begin(&scope);

@@ -405,25 +405,20 @@ impl Leader {
         // One that is over holds nothing, and is kept all the same until the slave has forgotten it: should it
         // register again before, its end would be news (S9).
         let over = report.state.is_terminal();
-        // What was Lost under an earlier leader may not have been heard: its framework may have been away.
-        let unheard = state.lost && !state.seen && !buried && !elsewhere;
         if !state.zombies.contains_key(&id) {
             let held = if over { Resources::NONE } else { report.resources.clone() };
             state.used = state.used.saturating_add(&held);
             state.zombies.insert(id, held);
+        }
+        if over {
+            return;
         }
         let reason = match known {
             None => Reason::FrameworkRemoved,
             Some(_) if elsewhere => Reason::Unknown,
             Some(_) => Reason::SlaveUnreachable,
         };
-        if unheard {
-            let update = ended(id, u32::MAX, TaskState::Lost, reason);
-            self.mourn(cx, id.framework, Obituary { slave, update, receipt: None });
-        }
-        if !over {
-            cx.tell_slave(session, MasterToSlave::Kill { task: id, grace: None, reason });
-        }
+        cx.tell_slave(session, MasterToSlave::Kill { task: id, grace: None, reason });
     }
 
     /// What was decided while the slave was away (R2): kills, revocations, what its drain asks for.
