@@ -16,9 +16,7 @@ use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg, socketpair,
 };
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::command::{Command, LaunchError, Output, Streams};
 use crate::sys::birth::{self, Newborn, Step, Stillborn};
@@ -133,7 +131,7 @@ impl Drop for Template {
     fn drop(&mut self) {
         // It holds nothing that it would have to put in order.
         let _ended = pidfd_send_signal(&self.process.pidfd, Signal::KILL);
-        let _reaped = waitid(WaitId::PidFd(self.process.pidfd.as_fd()), WaitIdOptions::EXITED);
+        birth::reap(&self.process);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Leaders that are copies of this very program: it runs without the test harness, whose threads cannot be copied.
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -62,6 +63,16 @@ fn be_a_template() -> Outcome {
 struct Place {
     directory: tempfile::TempDir,
     trees: Trees,
+    copied: RefCell<Vec<Tree>>,
+}
+
+/// Whatever fails, no tree outlives its test.
+impl Drop for Place {
+    fn drop(&mut self) {
+        for tree in self.copied.get_mut() {
+            let _killed = tree.kill();
+        }
+    }
 }
 
 impl Place {
@@ -71,7 +82,7 @@ impl Place {
         let state = directory.path().join("state");
         let options = Options { name: "templates".into(), state, means: Some(Means::Cgroup) };
         match Trees::open(options) {
-            Ok(trees) => Ok(Some(Place { directory, trees })),
+            Ok(trees) => Ok(Some(Place { directory, trees, copied: RefCell::default() })),
             Err(error) => {
                 eprintln!("skipped: {error}");
                 Ok(None)
@@ -87,6 +98,12 @@ impl Place {
         Ok(Template::start(&command.arguments([TEMPLATE]).variable("SHARED", "by all"))?)
     }
 
+    fn copy(&self, template: &Template, offspring: &Offspring) -> Result<Tree, CopyError> {
+        let tree = self.trees.copy(template, offspring)?;
+        self.copied.borrow_mut().push(tree.clone());
+        Ok(tree)
+    }
+
     fn offspring(&self, name: &str, word: &str) -> Result<Offspring, Box<dyn Error>> {
         let directory = self.directory.path().join(name);
         fs::create_dir_all(&directory)?;
@@ -100,7 +117,7 @@ async fn copies_are_leaders() -> Outcome {
     let template = place.template()?;
     for (name, word, code) in [("a", "0", 0), ("b", "7", 7)] {
         let offspring = place.offspring(name, word)?;
-        let tree = place.trees.copy(&template, &offspring)?;
+        let tree = place.copy(&template, &offspring)?;
         let ending = tree.seen_dead().await?;
         assert_eq!(
             (ending.leader, ending.survivors),
@@ -115,10 +132,10 @@ async fn copies_are_leaders() -> Outcome {
         assert_eq!(fs::read_to_string(offspring.directory.join("stderr"))?, "problem\n");
     }
     // Named by the number and the start time of its own, like any other leader.
-    let left = place.trees.copy(&template, &place.offspring("c", "leave")?)?;
+    let left = place.copy(&template, &place.offspring("c", "leave")?)?;
     assert_eq!(left.wait_leader().await?, Exit::Code(0));
     assert!(members(&left)?, "what it started lives on");
-    let taken = place.trees.copy(&template, &place.offspring("c", "0")?);
+    let taken = place.copy(&template, &place.offspring("c", "0")?);
     assert!(matches!(taken, Err(CopyError::Launch(LaunchError::NameTaken(_)))), "{taken:?}");
     let ending = left.end(None).await?;
     assert_eq!(ending.survivors, Survivors::None);
@@ -128,12 +145,12 @@ async fn copies_are_leaders() -> Outcome {
 async fn a_template_that_is_gone_is_found_out_and_leaves_nothing() -> Outcome {
     let Some(place) = Place::open()? else { return Ok(()) };
     let template = place.template()?;
-    let stays = place.trees.copy(&template, &place.offspring("stays", "stay")?)?;
+    let stays = place.copy(&template, &place.offspring("stays", "stay")?)?;
     drop(template);
     assert!(members(&stays)?, "a tree outlives its template");
     let command = Command::new("short", "true", place.directory.path());
     let no_template = Template::start(&command)?;
-    let refused = place.trees.copy(&no_template, &place.offspring("x", "0")?);
+    let refused = place.copy(&no_template, &place.offspring("x", "0")?);
     assert!(matches!(refused, Err(CopyError::Template(_))), "{refused:?}");
     // The name is free again: the same tree can be launched by executing its program.
     let mut command = Command::new("x", "true", place.directory.path());
@@ -148,18 +165,18 @@ async fn what_cannot_be_a_leader_says_why() -> Outcome {
     let Some(place) = Place::open()? else { return Ok(()) };
     let template = place.template()?;
     let absent = Offspring { directory: "/no/such/sandbox".into(), ..place.offspring("d", "0")? };
-    let refused = place.trees.copy(&template, &absent);
+    let refused = place.copy(&template, &absent);
     assert!(matches!(refused, Err(CopyError::Launch(LaunchError::Directory { .. }))), "{refused:?}");
     let endless = Offspring { word: vec![b'x'; template::WORD_MAX + 1], ..place.offspring("e", "0")? };
-    assert!(matches!(place.trees.copy(&template, &endless), Err(CopyError::Template(_))));
+    assert!(matches!(place.copy(&template, &endless), Err(CopyError::Template(_))));
     if !rustix::process::geteuid().is_root() {
         let closed = place.offspring("closed", "0")?;
         fs::set_permissions(&closed.directory, fs::Permissions::from_mode(0o000))?;
-        let refused = place.trees.copy(&template, &closed);
+        let refused = place.copy(&template, &closed);
         assert!(matches!(refused, Err(CopyError::Launch(_))), "{refused:?}");
     }
     // Nothing of it is left, and the template makes the next.
-    let tree = place.trees.copy(&template, &place.offspring("d", "3")?)?;
+    let tree = place.copy(&template, &place.offspring("d", "3")?)?;
     assert_eq!(tree.wait_leader().await?, Exit::Code(3));
     tree.end(None).await?;
     Ok(())
