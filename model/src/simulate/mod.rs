@@ -3,7 +3,8 @@
 //! A seed draws a world (`draw`: how many of what, settings, tasks, an operator's commands, how often what may go
 //! wrong), how likely everything is in it (`swarm`), and then its steps. After those nothing goes wrong any more
 //! and nobody wants anything new, and within a bound of steps everything that must come about in the end has to have
-//! done so. (Where not every silent slave may be given up, an operator has removals go on now and then: R7.) A failure is made short ([`shrink`]) and told as a story.
+//! done so. (Where not every silent slave may be given up, an operator has removals go on now and then: R7.) A failure
+//! is made short ([`shrink`]) and told as a story.
 //!
 //! | module | what |
 //! |---|---|
