@@ -79,7 +79,7 @@ impl Walk {
         let mut open: Vec<usize> = (0..properties::ALL.len()).collect();
         for byte in chance {
             open.retain(|at| match properties::ALL[*at].kind {
-                Kind::Eventually(is) => !is(&self.scope, &self.world),
+                Kind::Eventually(all) => !properties::is_good(all, &self.scope, &self.world),
                 Kind::Step(_) | Kind::State(_) | Kind::Sometimes(_) => false,
             });
             let mut next = Vec::new();

@@ -12,7 +12,7 @@ use neap_model::{scopes, search};
 use stateright::{Checker, Model, Property};
 
 /// One slave, one framework, a drain with every answer, a kill and a cut.
-const MIDDLE: &str = "drain";
+const MIDDLE: &str = "drain-everything";
 
 const MANAGERS: usize = 8;
 

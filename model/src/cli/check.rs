@@ -117,12 +117,8 @@ fn chosen(args: &Args) -> Result<Vec<Scope>, String> {
 /// A scope, and what it covers.
 fn listed(scope: &Scope) -> String {
     let long = if scope.long { " (long: only with --all)" } else { "" };
-    let some = |number: u8, what: &str| match number {
-        1 => format!("1 {what}"),
-        number => format!("{number} {what}s"),
-    };
     let nodes = [(scope.masters, "master"), (scope.slaves, "slave"), (scope.frameworks, "framework")];
-    let nodes = nodes.map(|(number, what)| some(number, what)).join(", ");
+    let nodes = nodes.map(|(number, what)| counted(number.into(), what)).join(", ");
     let mut text =
         format!("{}{long}\n    {}\n    {nodes}; may happen: {}\n", scope.name, scope.about, scope.budget);
     for command in &scope.commands {
@@ -318,11 +314,11 @@ impl Report {
         let stateright: Duration = self.rows.iter().map(|row| row.checked.exhausted.took).sum();
         let own: Duration = self.rows.iter().map(|row| row.checked.found_in).sum();
         let mut text = format!(
-            "\n{} scopes, {} states.\n\
+            "\n{}, {} states.\n\
              stateright (depth first, {threads} threads) looked at what must always hold and what must be reached: \
              {}, {} states/s.\n\
              breadth first looked for shortest stories and at what must come about in the end: {}, {} states/s.\n",
-            self.rows.len(),
+            counted(self.rows.len(), "scope"),
             grouped(states as u64),
             seconds(stateright),
             rate(states, stateright),
@@ -406,6 +402,14 @@ fn verdict_json(scope: &Scope, verdict: &Verdict) -> serde_json::Value {
             let again = actions.as_ref().and_then(|actions| story::again(scope, actions));
             serde_json::json!({ "broken": again })
         }
+    }
+}
+
+/// So many of something.
+fn counted(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        number => format!("{number} {what}s"),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::track::Place;
+
 use super::parts::{BUDGET, FRAME, PartId, Source};
 use super::trie::Found;
 use super::{Changed, Places, bit};
@@ -29,7 +31,7 @@ impl Leaves {
         Self((0..SEGMENTS).map(|_| OnceLock::new()).collect())
     }
 
-    /// Adds one: `end` is where the last one ended, and is moved on.
+    /// Adds one, but for the budget, which is reckoned apart: `end` is where the last one ended, and is moved on.
     pub(super) fn add(&self, packed: &[Source], frame: PartId, judge: Found, end: &mut u32) -> u32 {
         let stays = |(place, source): (usize, &Source)| !matches!(source, Source::From(from) if usize::from(*from) != place);
         let all_stay =
@@ -41,6 +43,7 @@ impl Leaves {
             for (place, source) in (0..).zip(packed) {
                 if let Source::Part(part) = source
                     && place != FRAME
+                    && place != BUDGET
                 {
                     // Even one that is as it was: it may not have been read.
                     changed |= bit(place);
@@ -73,29 +76,48 @@ impl Leaves {
         begin
     }
 
-    /// What becomes of a state by a leaf, what of it is changed, and what properties read first.
+    /// What becomes of a state by a leaf.
     #[inline]
-    pub(super) fn apply(&self, leaf: u32, words: &[PartId], after: &mut Vec<PartId>) -> (Changed, Found) {
-        let (segment, from) = (leaf as usize / SEGMENT, leaf as usize % SEGMENT);
-        let Some(room) = self.0[segment].get() else {
-            unreachable!("a leaf is written before it is told of")
-        };
-        let number = |at: usize| room[from + at].load(Ordering::Relaxed);
-        let count = number(1);
+    pub(super) fn apply(&self, leaf: u32, words: &[PartId], after: &mut Vec<PartId>) {
         after.clear();
-        if count & MOVED == 0 {
+        if let Some(changes) = self.changes(leaf) {
             after.extend_from_slice(words);
-            for at in 0..count as usize {
-                after[number(HEAD + 2 * at) as usize] = number(HEAD + 2 * at + 1);
-            }
+            changes.for_each(|(place, part)| after[usize::from(place)] = part);
         } else {
-            after.extend((0..(count & !MOVED) as usize).map(|at| match number(HEAD + at) {
+            let (number, count) = (self.numbers(leaf), self.count(leaf) & !MOVED);
+            after.extend((0..count as usize).map(|at| match number(HEAD + at) {
                 moved if moved & MOVED != 0 => words[(moved & !MOVED) as usize],
                 part => part,
             }));
         }
-        let changed = Places::from(number(2)) | Places::from(number(3)) << 32;
-        (Changed(changed), Found::of(number(0)))
+    }
+
+    /// What is where in the state after it, of which all else stays in its place; `None` where it does not.
+    #[inline]
+    pub(super) fn changes(&self, leaf: u32) -> Option<impl Iterator<Item = (Place, PartId)>> {
+        let (number, count) = (self.numbers(leaf), self.count(leaf));
+        let change = move |at| (number(HEAD + 2 * at) as Place, number(HEAD + 2 * at + 1));
+        (count & MOVED == 0).then(|| (0..count as usize).map(change))
+    }
+
+    /// What is changed by a leaf, and what properties read first.
+    #[inline]
+    pub(super) fn head(&self, leaf: u32) -> (Changed, Found) {
+        let number = self.numbers(leaf);
+        (Changed(Places::from(number(2)) | Places::from(number(3)) << 32), Found::of(number(0)))
+    }
+
+    fn count(&self, leaf: u32) -> u32 {
+        self.numbers(leaf)(1)
+    }
+
+    #[inline]
+    fn numbers(&self, leaf: u32) -> impl Fn(usize) -> u32 {
+        let (segment, from) = (leaf as usize / SEGMENT, leaf as usize % SEGMENT);
+        let Some(room) = self.0[segment].get() else {
+            unreachable!("a leaf is written before it is told of")
+        };
+        move |at| room[from + at].load(Ordering::Relaxed)
     }
 
     /// What they take of memory.

@@ -35,6 +35,9 @@ pub type ActionId = u16;
 /// A set of `eventually` properties, by their order among them.
 pub type Good = u16;
 
+/// What holds of a state of what `eventually` properties are made of, by their order in a [`Space`].
+pub type Holds = u32;
+
 /// A state of a scope: the numbers of its parts.
 pub type Words = [PartId];
 
@@ -42,8 +45,10 @@ pub type Words = [PartId];
 #[derive(Debug)]
 pub struct Space {
     scope: Scope,
-    /// The `eventually` properties, by their place in the table.
-    eventually: Vec<(usize, properties::IsGood)>,
+    /// The `eventually` properties, by their place in the table, and what of `wants` makes a state good for each.
+    eventually: Vec<(usize, Holds)>,
+    /// What they are made of. Where each begins in the trie is its place here.
+    wants: Vec<properties::IsGood>,
     leaves: Leaves,
     common: Mutex<Common>,
 }
@@ -62,7 +67,7 @@ struct Common {
     verdicts: Vec<Verdict>,
     actions: Vec<Known>,
     action_ids: HashMap<Action, ActionId, FxBuildHasher>,
-    /// Of each property of states, every place that it was ever seen to read.
+    /// Of each of what `eventually` properties are made of, every place that it was ever seen to read.
     looked_at: Vec<Places>,
     packed: Vec<Source>,
 }
@@ -100,6 +105,16 @@ impl Changed {
     pub const ALL: Self = Self(Places::MAX);
 }
 
+/// What comes of a step from some state.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    leaf: u32,
+    /// What is left to happen then.
+    budget: PartId,
+    /// What it comes to, beside the state after it.
+    pub came: Came,
+}
+
 /// What a step came to, beside the state after it.
 #[derive(Clone, Copy, Debug)]
 pub struct Came {
@@ -114,27 +129,29 @@ pub struct Came {
 impl Space {
     /// Of a scope, with nothing known yet.
     pub fn new(scope: &Scope) -> Arc<Self> {
+        let (mut eventually, mut wants) = (Vec::new(), Vec::new());
+        for (at, property) in properties::ALL.iter().enumerate() {
+            if let Kind::Eventually(all) = property.kind {
+                let its = (wants.len()..wants.len() + all.len()).fold(0, |its, want| its | 1 << want);
+                eventually.push((at, its));
+                wants.extend_from_slice(all);
+            }
+        }
         let common = Common {
             parts: Parts::default(),
             edges: Arc::new(Edges::new(1 << 10)),
             taken: 0,
-            // Those before are where properties of states begin.
-            fresh: Node::try_from(properties::ALL.len()).unwrap_or(Node::MAX),
+            // Those before are where what is said of states begins.
+            fresh: Node::try_from(wants.len()).unwrap_or(Node::MAX),
             leaves_end: 0,
             verdicts: Vec::new(),
             actions: Vec::new(),
             action_ids: HashMap::default(),
-            looked_at: vec![0; properties::ALL.len()],
+            looked_at: vec![0; wants.len()],
             packed: Vec::new(),
         };
-        let eventually =
-            properties::ALL.iter().enumerate().filter_map(|(at, property)| match property.kind {
-                Kind::Eventually(is) => Some((at, is)),
-                Kind::Step(_) | Kind::State(_) | Kind::Sometimes(_) => None,
-            });
-        let eventually = eventually.collect();
         let scope = scope.clone();
-        Arc::new(Self { scope, eventually, leaves: Leaves::new(), common: Mutex::new(common) })
+        Arc::new(Self { scope, eventually, wants, leaves: Leaves::new(), common: Mutex::new(common) })
     }
 
     /// For a thread.
@@ -147,7 +164,7 @@ impl Space {
             verdicts: Vec::new(),
             actions: Vec::new(),
             action_ids: HashMap::default(),
-            looked_at: vec![0; properties::ALL.len()],
+            looked_at: vec![0; self.wants.len()],
             spent: HashMap::default(),
             possible: Vec::new(),
             after: Vec::new(),
@@ -164,6 +181,12 @@ impl Space {
     /// The set of all `eventually` properties.
     pub fn all_good(&self) -> Good {
         (0..self.eventually.len()).fold(0, |all, number| all | 1 << number)
+    }
+
+    /// For which `eventually` properties a state is good of which this holds.
+    pub fn good(&self, holds: Holds) -> Good {
+        let all = self.eventually.iter().enumerate();
+        all.filter(|(_, (_, its))| its & !holds == 0).fold(0, |good, (number, _)| good | 1 << number)
     }
 
     /// What the threads share of memory, but for the parts themselves.
@@ -282,11 +305,14 @@ impl Worker {
     /// A hash of a state: the same in every run of one build, whatever its parts are called.
     #[inline]
     pub fn hash(&self, words: &Words) -> u64 {
-        let mut place = 0u64;
-        words.iter().fold(0u64, |hash, word| {
-            place = place.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            hash.wrapping_add(fold(self.hashes[*word as usize] ^ place, place | 1))
-        })
+        (0..).zip(words).fold(0u64, |hash, (place, word)| hash.wrapping_add(self.share(place, *word)))
+    }
+
+    /// What a part at its place is of a state's hash.
+    #[inline]
+    fn share(&self, place: Place, part: PartId) -> u64 {
+        let place = (u64::from(place) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        fold(self.hashes[part as usize] ^ place, place | 1)
     }
 
     /// What can happen in a state, in an order that is always the same.
@@ -314,12 +340,19 @@ impl Worker {
 
     /// Takes a step; `after` becomes what follows.
     pub fn step(&mut self, words: &Words, id: ActionId, after: &mut Vec<PartId>) -> Came {
+        let outcome = self.foresee(words, id);
+        self.carry_out(words, &outcome, after);
+        outcome.came
+    }
+
+    /// What comes of a step, without the state that it leads to: most states are known, and need not be made.
+    pub fn foresee(&mut self, words: &Words, id: ActionId) -> Outcome {
         let known = self.actions[usize::from(id)];
         let (node, leaf) = match self.edges.walk(known.root, FRAME, words) {
             Ok(found) => found,
             Err(stuck) => self.step_anew(words, known, stuck),
         };
-        let (changed, judge) = self.space.leaves.apply(leaf, words, after);
+        let (changed, judge) = self.space.leaves.head(leaf);
         let verdict = match judge {
             Found::Outcome(verdict) => verdict,
             Found::Read(place) => match self.edges.walk(node, place, words) {
@@ -327,18 +360,45 @@ impl Worker {
                 Err(stuck) => self.judge_anew(words, known, node, stuck),
             },
         };
-        if let Some(event) = known.event {
-            let budget = words[usize::from(BUDGET)];
-            after[usize::from(BUDGET)] = self.spend(budget, event);
-        }
-        if verdict as usize >= self.verdicts.len()
-            || after.iter().any(|part| *part as usize >= self.parts.len())
-        {
+        if verdict as usize >= self.verdicts.len() {
             self.refresh();
         }
+        let budget = words[usize::from(BUDGET)];
+        let budget = known.event.map_or(budget, |event| self.spend(budget, event));
         let Verdict { broken, reached } = self.verdicts[verdict as usize];
-        self.mark(after, broken);
-        Came { changed, broken, reached }
+        Outcome { leaf, budget, came: Came { changed, broken, reached } }
+    }
+
+    /// Makes the state that a step leads to.
+    pub fn carry_out(&mut self, words: &Words, outcome: &Outcome, after: &mut Vec<PartId>) {
+        self.space.leaves.apply(outcome.leaf, words, after);
+        after[usize::from(BUDGET)] = outcome.budget;
+        if after.iter().any(|part| *part as usize >= self.parts.len()) {
+            self.refresh();
+        }
+        self.mark(after, outcome.came.broken);
+    }
+
+    /// The hash of the state that a step leads to from one that has this hash.
+    pub fn hash_after(&mut self, words: &Words, hash: u64, outcome: &Outcome) -> u64 {
+        self.rehash(words, hash, outcome).unwrap_or_else(|| {
+            let mut after = std::mem::take(&mut self.after);
+            self.carry_out(words, outcome, &mut after);
+            let hash = self.hash(&after);
+            self.after = after;
+            hash
+        })
+    }
+
+    /// By what is different; `None` where parts are moved, or this thread does not know one yet.
+    #[inline]
+    fn rehash(&self, words: &Words, hash: u64, outcome: &Outcome) -> Option<u64> {
+        let changes = self.space.leaves.changes(outcome.leaf).filter(|_| outcome.came.broken.is_empty())?;
+        changes.chain([(BUDGET, outcome.budget)]).try_fold(hash, |hash, (place, part)| {
+            let known = (part as usize) < self.hashes.len();
+            let before = self.share(place, words[usize::from(place)]);
+            known.then(|| hash.wrapping_sub(before).wrapping_add(self.share(place, part)))
+        })
     }
 
     /// Marks a state as one in which properties are broken: nothing follows it.
@@ -354,20 +414,24 @@ impl Worker {
         self.catch_up(&common);
     }
 
-    /// For which `eventually` properties a state is good that differs only by what was changed from one which is good
-    /// for `good`; that one was judged before the last [`Worker::refresh`].
+    /// What holds of a state that differs only by what was changed from one of which `held` holds; that one was judged
+    /// before the last [`Worker::refresh`].
     ///
-    /// A property that reads nothing of what was changed says what it said before. It is enough to know every place
-    /// that it has ever been seen to read: it read none but those then, and reads the same again.
-    pub fn judge(&mut self, words: &Words, changed: Changed, good: Good) -> Good {
-        let mut judged = 0;
-        for number in 0..self.space.eventually.len() {
-            let (at, is) = self.space.eventually[number];
-            let same = self.looked_at[at] & changed.0 == 0 && changed != Changed::ALL;
-            let is_good = if same { good >> number & 1 != 0 } else { self.ask(at as Node, words, is) };
-            judged |= Good::from(is_good) << number;
+    /// What reads nothing of what was changed is as it was. It is enough to know every place that it has ever been
+    /// seen to read: it read none but those then, and reads the same again.
+    pub fn judge(&mut self, words: &Words, changed: Changed, held: Holds) -> Holds {
+        let mut holds = 0;
+        for want in 0..self.space.wants.len() {
+            let same = self.looked_at[want] & changed.0 == 0 && changed != Changed::ALL;
+            let is = if same { held >> want & 1 != 0 } else { self.ask(want as Node, words) };
+            holds |= Holds::from(is) << want;
         }
-        judged
+        holds
+    }
+
+    /// For which `eventually` properties a state is good of which this holds.
+    pub fn good(&self, holds: Holds) -> Good {
+        self.space.good(holds)
     }
 
     /// Learns what other threads have given numbers to: before a state of theirs is looked at.
@@ -388,25 +452,20 @@ impl Worker {
         self.parts.len() * size_of::<Part>() + self.hashes.len() * size_of::<u64>()
     }
 
-    fn ask(&mut self, root: Node, words: &Words, is: impl FnOnce(&Scope, &World) -> bool) -> bool {
+    fn ask(&mut self, root: Node, words: &Words) -> bool {
         let found = self.edges.walk(root, FRAME, words);
-        let (_, outcome) = found.unwrap_or_else(|stuck| self.ask_anew(root, words, is, stuck));
+        let (_, outcome) = found.unwrap_or_else(|stuck| self.ask_anew(root, words, stuck));
         outcome != 0
     }
 
     #[cold]
-    fn ask_anew(
-        &mut self,
-        root: Node,
-        words: &Words,
-        is: impl FnOnce(&Scope, &World) -> bool,
-        stuck: Stuck,
-    ) -> (Node, u32) {
+    fn ask_anew(&mut self, root: Node, words: &Words, stuck: Stuck) -> (Node, u32) {
         if let Some(found) = self.walk_on(stuck, words) {
             return found;
         }
         self.missed += 1;
         let world = parts::unpack(&self.parts, words, Placed::Yes);
+        let is = self.space.wants[root as usize];
         let (is, mut reads) = track::listen(|| is(&self.space.scope, &world));
         reads.insert(0, FRAME);
         let space = Arc::clone(&self.space);
@@ -598,6 +657,7 @@ mod tests {
             let mut steps = 0;
             for _ in 0..3 {
                 let (mut world, mut words) = (begin.clone(), first.clone());
+                let mut holds = worker.judge(&words, Changed::ALL, 0);
                 for _ in 0..50 {
                     let (mut actions, mut ids) = (Vec::new(), Vec::new());
                     world.actions(&scope, &mut actions);
@@ -620,9 +680,14 @@ mod tests {
                     let came = worker.step(&words, ids[choice], &mut packed);
                     assert_eq!(came.reached, properties::reached(&seen));
                     assert_eq!(came.broken, after.broken);
-                    for (number, (_, is)) in space.eventually.iter().enumerate() {
-                        let good = worker.judge(&packed, Changed::ALL, 0);
-                        assert_eq!(good >> number & 1 != 0, is(&scope, &after));
+                    // Of what did not change, what held before is not asked again.
+                    worker.refresh();
+                    holds = worker.judge(&packed, came.changed, holds);
+                    assert_eq!(holds, worker.judge(&packed, Changed::ALL, 0));
+                    let good = space.good(holds);
+                    for (number, (at, _)) in space.eventually.iter().enumerate() {
+                        let Kind::Eventually(all) = properties::ALL[*at].kind else { panic!("it is one") };
+                        assert_eq!(good >> number & 1 != 0, properties::is_good(all, &scope, &after));
                     }
                     assert_eq!(worker.unpack(&packed), after);
                     assert_eq!(worker.pack(&after), packed, "equal worlds are the same state");
@@ -632,5 +697,27 @@ mod tests {
             }
             assert!(steps > 20, "{steps} steps in {}", scope.name);
         }
+    }
+
+    /// Nothing is being written at the beginning: that it is durable is nonsense, at which the world panics.
+    #[test]
+    fn a_panic_breaks_a_property_and_ends_its_way() {
+        let scope = scopes::named("overload").unwrap();
+        let (begin, action) = (World::begin(&scope), Action::MasterStored(0));
+        let s15 = properties::ALL.iter().position(|property| property.name.starts_with("S15")).unwrap();
+        let mut worker = Space::new(&scope).worker();
+        let words = worker.pack(&begin);
+        let id = worker.meet(action);
+        for _ in 0..2 {
+            let mut after = Vec::new();
+            let came = worker.step(&words, id, &mut after);
+            assert_eq!(came.broken, [s15].into_iter().collect());
+            assert_eq!(worker.unpack(&after), begin.step(&scope, action), "as the world itself does");
+            let mut actions = Vec::new();
+            worker.actions(&after, &mut actions);
+            assert!(actions.is_empty(), "nothing follows");
+        }
+        let story = crate::story::story(&scope, &[action], s15);
+        assert!(story.contains("S15") && story.contains("a machine panics: "), "{story}");
     }
 }

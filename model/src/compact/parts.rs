@@ -8,19 +8,19 @@ use rustc_hash::FxBuildHasher;
 use crate::ghost::Ghost;
 use crate::shared::{Shared, hash_of};
 use crate::track::{NOWHERE, Place};
-use crate::world::{Budget, FrameworkNode, Link, MasterNode, Message, SlaveNode, Store, Tree, World};
+use crate::world::{Budget, FrameworkNode, Line, Link, MasterNode, Message, SlaveNode, Store, Tree, World};
 
 /// A part, by the order in which parts were first seen.
 pub(super) type PartId = u32;
 
-/// Where what every step may read is: sessions but for what is on its way on them, and all that is no part.
+/// Where what every step may read is: which sessions there are, and all that is no part.
 pub(super) const FRAME: Place = 0;
 /// Where the budget is.
 pub(super) const BUDGET: Place = 1;
 const STORE: Place = 2;
 const GHOST: Place = 3;
-/// Where nodes begin: masters, slaves, frameworks, trees; then what is on its way on each session, to its near end
-/// and to its far end.
+/// Where nodes begin: masters, slaves, frameworks, trees; then each session: how it is, and what is on its way to its
+/// near end and to its far end.
 const NODES: Place = 4;
 
 /// All of a world that is no other part. What is added to [`World`] is in here by itself.
@@ -43,7 +43,7 @@ impl Frame {
             slaves: Vec::new(),
             frameworks: Vec::new(),
             trees: Vec::new(),
-            links: world.links.iter().map(Link::hollow).collect(),
+            links: world.links.iter().map(|link| Link::hollow(link.key)).collect(),
             budget: Budget::default(),
             ghost: Shared::default(),
             ..world.clone()
@@ -75,6 +75,7 @@ pub(super) enum Part {
     Slave(Shared<SlaveNode>),
     Framework(Shared<FrameworkNode>),
     Tree(Shared<Tree>),
+    Line(Shared<Line>),
     Queue(Shared<Vec<Message>>),
 }
 
@@ -100,7 +101,7 @@ macro_rules! kept {
 
 kept!(
     Store: Store, Ghost: Ghost, Master: MasterNode, Slave: SlaveNode, Framework: FrameworkNode, Tree: Tree,
-    Queue: Vec<Message>
+    Line: Line, Queue: Vec<Message>
 );
 
 /// Where a part of a state comes from.
@@ -156,9 +157,9 @@ impl Parts {
         packed.extend(world.frameworks.iter().map(|node| self.source(node)));
         packed.extend(world.trees.iter().map(|tree| self.source(tree)));
         for link in &world.links {
-            let [near, far] = link.queues();
-            packed.push(self.source(near));
-            packed.push(self.source(far));
+            packed.push(self.source(&link.line));
+            packed.push(self.source(&link.to_near));
+            packed.push(self.source(&link.to_far));
         }
     }
 
@@ -202,8 +203,10 @@ impl Unpack<'_> {
         world.frameworks = self.some(&mut at, frame.frameworks);
         world.trees = self.some(&mut at, frame.trees);
         for link in &mut world.links {
-            link.fill([self.shared(at), self.shared(at + 1)]);
-            at += 2;
+            link.line = self.shared(at);
+            link.to_near = self.shared(at + 1);
+            link.to_far = self.shared(at + 2);
+            at += 3;
         }
         world
     }
@@ -259,7 +262,8 @@ pub(super) fn repack(parts: &[Part], before: &[PartId], words: &[PartId], world:
     renew!(&mut world.frameworks);
     renew!(&mut world.trees);
     for link in &mut world.links {
-        renew!(link.queues_mut());
+        renew!([&mut link.line]);
+        renew!([&mut link.to_near, &mut link.to_far]);
     }
     if differs(BUDGET) {
         world.budget = unpack.budget();

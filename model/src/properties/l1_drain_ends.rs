@@ -8,7 +8,7 @@ use crate::scope::Scope;
 use crate::world::World;
 
 pub(super) const PROPERTY: Property =
-    Property { name: "L1 drain-ends", guards: "R21 R22", kind: Kind::Eventually(is_good) };
+    Property { name: "L1 drain-ends", guards: "R21 R22", kind: Kind::Eventually(&[is_good]) };
 
 fn is_good(scope: &Scope, world: &World) -> bool {
     world.is_headless(scope)

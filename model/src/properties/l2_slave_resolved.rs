@@ -5,7 +5,7 @@ use crate::scope::Scope;
 use crate::world::{SlaveNode, World};
 
 pub(super) const PROPERTY: Property =
-    Property { name: "L2 slave-resolved", guards: "R1 R2 R6 R31", kind: Kind::Eventually(is_good) };
+    Property { name: "L2 slave-resolved", guards: "R1 R2 R6 R31", kind: Kind::Eventually(&[is_good]) };
 
 fn is_good(scope: &Scope, world: &World) -> bool {
     world.is_headless(scope)

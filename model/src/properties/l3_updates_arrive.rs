@@ -8,26 +8,24 @@ use crate::scope::Scope;
 use crate::world::{MasterNode, SlaveNode, World};
 
 pub(super) const PROPERTY: Property =
-    Property { name: "L3 updates-arrive", guards: "R12 R25", kind: Kind::Eventually(is_good) };
+    Property { name: "L3 updates-arrive", guards: "R12 R25", kind: Kind::Eventually(&[acknowledged, heard]) };
 
-fn is_good(scope: &Scope, world: &World) -> bool {
-    world.is_headless(scope) || acknowledged(world) && heard(world)
-}
-
-fn acknowledged(world: &World) -> bool {
+fn acknowledged(scope: &Scope, world: &World) -> bool {
     let machines = world.slaves.iter().filter_map(|node| node.machine.as_ref());
     let mut tasks = machines.flat_map(|machine| machine.checkpoint().tasks);
-    tasks.all(|task| task.updates.is_empty())
+    world.is_headless(scope) || tasks.all(|task| task.updates.is_empty())
 }
 
-fn heard(world: &World) -> bool {
-    world.ghost.launched.iter().all(|(task, (slave, _))| {
+fn heard(scope: &Scope, world: &World) -> bool {
+    let mut launched = world.ghost.launched.iter();
+    let is_heard = |(task, (slave, _)): (&TaskId, &(SlaveId, _))| {
         let ended = world.ghost.told.get(task).is_some_and(|told| told.is_terminal());
         ended
             || world.is_alive(*task)
             || !has_scheduler(world, *task)
             || came_to_nothing(world, *task, *slave)
-    })
+    };
+    world.is_headless(scope) || launched.all(is_heard)
 }
 
 /// Of a scheduler that was started anew since, a launch that was lost with a leader before it reached a slave, or was not

@@ -7,7 +7,7 @@ use crate::world::World;
 pub(super) const PROPERTY: Property = Property {
     name: "L4 inverse-offer-answered-or-revoked",
     guards: "R17 R19 R20",
-    kind: Kind::Eventually(is_good),
+    kind: Kind::Eventually(&[is_good]),
 };
 
 fn is_good(scope: &Scope, world: &World) -> bool {

@@ -6,7 +6,7 @@ use crate::scope::Scope;
 use crate::world::World;
 
 pub(super) const PROPERTY: Property =
-    Property { name: "L6 offers-resume", guards: "R10 R16", kind: Kind::Eventually(is_good) };
+    Property { name: "L6 offers-resume", guards: "R10 R16", kind: Kind::Eventually(&[is_good]) };
 
 fn is_good(scope: &Scope, world: &World) -> bool {
     let willing = world.frameworks.iter().filter(|node| !node.sated);

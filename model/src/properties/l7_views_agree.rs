@@ -9,14 +9,16 @@ use super::{Kind, Property};
 use crate::scope::Scope;
 use crate::world::World;
 
-pub(super) const PROPERTY: Property =
-    Property { name: "L7 views-agree", guards: "R2 R14 R15", kind: Kind::Eventually(is_good) };
+pub(super) const PROPERTY: Property = Property {
+    name: "L7 views-agree",
+    guards: "R2 R14 R15",
+    kind: Kind::Eventually(&[schedulers_agree, leader_agrees]),
+};
 
-fn is_good(scope: &Scope, world: &World) -> bool {
-    world.is_headless(scope) || schedulers_agree(world) && leader_agrees(world)
-}
-
-fn schedulers_agree(world: &World) -> bool {
+fn schedulers_agree(scope: &Scope, world: &World) -> bool {
+    if world.is_headless(scope) {
+        return true;
+    }
     let machines = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
     let believed: Vec<(TaskId, SlaveId)> = machines
         .flat_map(|machine| machine.tasks().filter(|(.., state)| !state.is_terminal()).collect::<Vec<_>>())
@@ -39,7 +41,10 @@ fn schedulers_agree(world: &World) -> bool {
         })
 }
 
-fn leader_agrees(world: &World) -> bool {
+fn leader_agrees(scope: &Scope, world: &World) -> bool {
+    if world.is_headless(scope) {
+        return true;
+    }
     let Some(leader) = world.leader().and_then(|node| node.machine.as_ref()) else {
         return world.masters.is_empty();
     };

@@ -30,6 +30,7 @@ mod r22_drain_seen;
 mod r23_plan_still_true;
 mod r23a_receipts;
 mod r24_in_order;
+mod r29_elected_first;
 mod s01_dead_before_lost;
 mod s02_one_change_at_a_time;
 mod s03_removed_stays_removed;
@@ -59,7 +60,7 @@ pub struct Property {
     pub kind: Kind,
 }
 
-/// Whether a state is one that must come about.
+/// Whether a state is one that must come about, or what is one part of that.
 pub type IsGood = fn(&Scope, &World) -> bool;
 
 /// When a property is looked at, and how.
@@ -71,8 +72,9 @@ pub enum Kind {
     State(fn(&Scope, &World) -> Result<(), String>),
     /// Of some step.
     Sometimes(fn(&Seen<'_>) -> bool),
-    /// Of some state that can be reached from every state, by calm actions alone.
-    Eventually(IsGood),
+    /// Of some state that can be reached from every state, by calm actions alone: all of these hold of it. What is
+    /// said of few nodes each is remembered better than what is said of all of them.
+    Eventually(&'static [IsGood]),
 }
 
 /// A step as properties see it.
@@ -116,7 +118,7 @@ impl<'a> Seen<'a> {
     /// The operator's commands that are answered.
     pub fn answered(&self) -> impl Iterator<Item = (u8, &'a Result<Answer, Refusal>)> {
         self.happenings.iter().filter_map(|happening| {
-            let Happening::Answered { command, answer } = happening else { return None };
+            let Happening::Answered { command, answer, .. } = happening else { return None };
             Some((*command, answer))
         })
     }
@@ -184,6 +186,7 @@ pub const ALL: &[Property] = &[
     r23_plan_still_true::PROPERTY,
     r23a_receipts::PROPERTY,
     r24_in_order::PROPERTY,
+    r29_elected_first::PROPERTY,
     l1_drain_ends::PROPERTY,
     l2_slave_resolved::PROPERTY,
     l3_updates_arrive::PROPERTY,
@@ -327,6 +330,11 @@ pub fn verdict(property: &Property, seen: &Seen<'_>) -> Result<(), String> {
         Kind::State(wrong) => wrong(seen.scope, seen.after),
         Kind::Sometimes(_) | Kind::Eventually(_) => Ok(()),
     }
+}
+
+/// Whether a state is good for an `eventually` property.
+pub fn is_good(all: &[IsGood], scope: &Scope, world: &World) -> bool {
+    all.iter().all(|is| is(scope, world))
 }
 
 /// Adds the `sometimes` properties that a step reaches.

@@ -5,7 +5,7 @@ use crate::scope::Scope;
 use crate::world::World;
 
 pub(super) const PROPERTY: Property =
-    Property { name: "R8 lost-ends", guards: "R3 R8", kind: Kind::Eventually(is_good) };
+    Property { name: "R8 lost-ends", guards: "R3 R8", kind: Kind::Eventually(&[is_good]) };
 
 fn is_good(scope: &Scope, world: &World) -> bool {
     let mut running = world.trees.iter().flat_map(|tree| tree.processes.iter());

@@ -6,14 +6,20 @@ use super::{Kind, Property};
 use crate::scope::Scope;
 use crate::world::World;
 
-pub(super) const PROPERTY: Property =
-    Property { name: "R13 kills-end", guards: "R2 R13", kind: Kind::Eventually(is_good) };
+pub(super) const PROPERTY: Property = Property {
+    name: "R13 kills-end",
+    guards: "R2 R13",
+    kind: Kind::Eventually(&[asked_are_ended, ordered_are_ended]),
+};
 
-fn is_good(scope: &Scope, world: &World) -> bool {
+fn asked_are_ended(scope: &Scope, world: &World) -> bool {
+    let schedulers = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
+    world.is_headless(scope) || schedulers.flat_map(|machine| machine.kills()).next().is_none()
+}
+
+fn ordered_are_ended(scope: &Scope, world: &World) -> bool {
     let leader = world.leader().and_then(|node| node.machine.as_ref());
     let under_way =
         |master: &Master| master.tasks().any(|task| task.kill.is_some() && !task.state.is_terminal());
-    let schedulers = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
-    let mut asked = schedulers.flat_map(|machine| machine.kills());
-    world.is_headless(scope) || asked.next().is_none() && !leader.is_some_and(under_way)
+    world.is_headless(scope) || !leader.is_some_and(under_way)
 }

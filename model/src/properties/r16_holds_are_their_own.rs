@@ -14,12 +14,12 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     if seen.before.store == seen.after.store {
         return Ok(());
     }
-    let removed = &seen.after.ghost.removed;
+    let is_removed = |slave: &SlaveId| seen.after.ghost.removed.contains_key(slave);
     for (slave, record) in seen.before.store.registry.slaves().iter() {
         for hold in record.holds.keys() {
             let after = seen.after.store.registry.slaves().get(slave);
             let kept = after.is_some_and(|after| after.holds.contains_key(hold));
-            if !kept && !removed.contains_key(slave) && !is_lifted(seen, *slave, hold) {
+            if !kept && !is_removed(slave) && !is_lifted(seen, *slave, hold) {
                 return Err(format!("{hold} holds {slave} no more, and nobody lifted it"));
             }
         }

@@ -46,9 +46,11 @@ fn leader_acts(seen: &Seen<'_>) -> Option<usize> {
 
 /// Every task that ends while its slave drains, or with it, has a line.
 fn ends(seen: &Seen<'_>, before: &Master, after: &Master) -> Result<(), String> {
-    let registry = &seen.before.store.registry;
     for task in before.tasks().filter(|task| !task.state.is_terminal()) {
-        let lives = after.tasks().any(|now| now.id == task.id && !now.state.is_terminal());
+        if after.tasks().any(|now| now.id == task.id && !now.state.is_terminal()) {
+            continue;
+        }
+        let registry = &seen.before.store.registry;
         let drain = registry.slaves().get(&task.slave).and_then(|record| record.drain);
         let drain = drain.filter(|id| {
             registry
@@ -58,7 +60,7 @@ fn ends(seen: &Seen<'_>, before: &Master, after: &Master) -> Result<(), String> 
         });
         let left = seen.after.ghost.removed.contains_key(&task.slave);
         let owned = registry.frameworks().contains_key(&task.id.framework);
-        if lives || !owned || (drain.is_none() && !left) || knows_no_framework(after, task.id) {
+        if !owned || (drain.is_none() && !left) || knows_no_framework(after, task.id) {
             continue;
         }
         let ended =

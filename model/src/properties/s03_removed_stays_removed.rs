@@ -1,6 +1,7 @@
 //! S3: a removed id is never admitted again.
 
 use neap_protocol::message::MasterToSlave;
+use neap_protocol::registry::Operation;
 
 use super::{Kind, Property, Seen};
 use crate::world::{Happening, Message};
@@ -11,9 +12,12 @@ pub(super) const PROPERTY: Property =
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     // A slave is removed by a change of the registry, and by nothing else.
     if seen.after.store.may_have_changed() {
-        let removed = &seen.after.ghost.removed;
-        let mut admitted = seen.after.store.registry.slaves().iter();
-        if let Some((id, _)) = admitted.find(|(id, _)| removed.contains_key(id)) {
+        let removes = || seen.stored().any(|operation| matches!(operation, Operation::RemoveSlave { .. }));
+        let before = seen.before.store.registry.slaves();
+        // One that was there already was looked at then, unless it is this step that removes it.
+        let mut news =
+            seen.after.store.registry.slaves().keys().filter(|id| !before.contains_key(id) || removes());
+        if let Some(id) = news.find(|id| seen.after.ghost.removed.contains_key(id)) {
             return Err(format!("{id} was removed, and is in the registry"));
         }
     }

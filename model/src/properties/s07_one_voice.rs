@@ -54,7 +54,8 @@ fn slave_obeys(seen: &Seen<'_>, number: u8, said: Epoch) -> Result<(), String> {
         | Happening::Began { .. }
         | Happening::SlaveEvent { .. }
         | Happening::Recorded { .. }
-        | Happening::MasterEvent { .. } => false,
+        | Happening::MasterEvent { .. }
+        | Happening::Panicked { .. } => false,
     };
     let trees = |world: &World| world.trees.iter().filter(|tree| tree.slave == number).count();
     let after = seen.after.slaves[usize::from(number)].machine.as_ref();

@@ -41,7 +41,8 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             | Happening::Exited { .. }
             | Happening::SlaveEvent { .. }
             | Happening::Recorded { .. }
-            | Happening::MasterEvent { .. } => {}
+            | Happening::MasterEvent { .. }
+            | Happening::Panicked { .. } => {}
         }
     }
     Ok(())

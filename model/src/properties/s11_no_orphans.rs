@@ -28,9 +28,9 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             return Err(format!("slave {slave} registers as new, and {} lives", tree.id));
         }
     }
-    let may_be_news = |tree: &&Shared<Tree>| {
-        tree.may_have_changed() || seen.after.slaves[usize::from(tree.slave)].may_have_changed()
-    };
+    // What a tree is of is not asked before there may be news: that would read every tree at every step.
+    let some_slave = seen.after.slaves.iter().any(|slave| slave.may_have_changed());
+    let may_be_news = |tree: &&Shared<Tree>| tree.may_have_changed() || some_slave;
     let is_unknown = |tree: &&Tree| {
         let slave = seen.after.slaves[usize::from(tree.slave)].machine.as_ref();
         (tree.is_alive() || tree.starting) && slave.is_some_and(|slave| !slave.knows(tree.id))

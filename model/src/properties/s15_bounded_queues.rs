@@ -1,10 +1,10 @@
-//! S15: nothing grows without bound: sessions, writes, what slaves and operators wait for. That nothing panics shows
-//! by itself, and that machines do not grow for ever by a search that ends.
+//! S15: nothing panics, and nothing grows without bound: sessions, writes, what slaves and operators wait for. That
+//! machines do not grow for ever shows by a search that ends.
 
 use neap_protocol::slave::UPDATES_MAX;
 
 use super::{Kind, Property, Seen};
-use crate::world::End;
+use crate::world::{End, Happening};
 
 /// What is on its way, or waits for a disk, at most: far above what any honest exchange needs in a small world.
 const WAITING_MAX: usize = 64;
@@ -13,6 +13,11 @@ pub(super) const PROPERTY: Property =
     Property { name: "S15 bounded-queues", guards: "R12", kind: Kind::Step(wrong) };
 
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
+    for happening in seen.happenings {
+        if let Happening::Panicked { words } = happening {
+            return Err(format!("a machine panics: {words}"));
+        }
+    }
     let world = seen.after;
     // What a step did not change was looked at when it was.
     for link in &world.links {

@@ -24,6 +24,7 @@ pub(super) fn all() -> Vec<Scope> {
                 (Event::Decline, 1),
                 (Event::Suppress, 1),
                 (Event::Revive, 1),
+                (Event::OfferTimeout, 1),
             ]),
             ..small()
         },
@@ -93,6 +94,14 @@ pub(super) fn all() -> Vec<Scope> {
             resources: TWO,
             tasks: vec![shared_task()],
             budget: Budget::of(&[(Event::Launch, 2), (Event::Kill, 1), (Event::Finish, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "own-executor-kill",
+            about: "a kill that a framework's own executor may not carry out in time, as its task resists",
+            hostile: true,
+            tasks: vec![shared_task()],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Kill, 1)]),
             ..small()
         },
         Scope {

@@ -1,8 +1,8 @@
 //! More than one master, slave or framework.
 
-use neap_protocol::message::{InverseAsk, Then};
+use neap_protocol::message::{Command, InverseAsk, Then};
 
-use super::{TWO, deactivate, drain, inverse, small};
+use super::{TWO, deactivate, drain, inverse, slave_a, small};
 use crate::scope::Scope;
 use crate::world::{Budget, Event};
 
@@ -14,6 +14,15 @@ pub(super) fn all() -> Vec<Scope> {
             masters: 2,
             frameworks: 0,
             commands: vec![deactivate("ann")],
+            budget: Budget::of(&[(Event::Election, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "two-masters-leave",
+            about: "the same, and an operator has either of them drain the slave now",
+            masters: 2,
+            frameworks: 0,
+            commands: vec![Command::DrainNow { slave: slave_a() }],
             budget: Budget::of(&[(Event::Election, 1)]),
             ..small()
         },

@@ -16,7 +16,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::compact::{ActionId, Changed, Good, Space, Words, Worker};
+use crate::compact::{ActionId, Came, Changed, Good, Holds, Outcome, Space, Words, Worker};
 use crate::properties::{self, Mask};
 use crate::scope::Scope;
 use crate::world::{Action, World};
@@ -120,7 +120,7 @@ struct Level {
     first: usize,
     words: Vec<u32>,
     ends: Vec<u32>,
-    /// Of each, what is different from the one before it, and for what that one was good.
+    /// Of each, what is different from the one before it, and what held of that one.
     since: Vec<Since>,
 }
 
@@ -128,7 +128,7 @@ struct Level {
 #[derive(Clone, Copy)]
 struct Since {
     changed: Changed,
-    good: Good,
+    held: Holds,
 }
 
 impl Level {
@@ -218,33 +218,36 @@ impl Chunk {
         let mut chunk = Self::default();
         let mut steps = Steps::default();
         let mut actions = Vec::new();
-        let mut after = Vec::new();
         for at in states.clone() {
             let words = level.words(at);
-            let Since { changed, good } = level.since[at];
-            let good = worker.judge(words, changed, good);
-            chunk.good.push(good);
+            let Since { changed, held } = level.since[at];
+            let holds = worker.judge(words, changed, held);
+            chunk.good.push(worker.good(holds));
+            steps.holds.push(holds);
+            let hash = worker.hash(words);
             actions.clear();
             worker.actions(words, &mut actions);
             for action in &actions {
-                let came = worker.step(words, *action, &mut after);
-                chunk.reached.extend(came.reached);
-                steps.states.push(&after, Since { changed: came.changed, good });
-                steps.hashes.push(worker.hash(&after));
-                steps.from.push((at, *action, came.broken));
+                let outcome = worker.foresee(words, *action);
+                chunk.reached.extend(outcome.came.reached);
+                steps.hashes.push(worker.hash_after(words, hash, &outcome));
+                steps.taken.push((*action, outcome));
             }
+            steps.ends.push(steps.taken.len());
         }
-        chunk.steps = steps.from.len() as u64;
+        chunk.steps = steps.taken.len() as u64;
         visited.find_all(&steps.hashes, &mut steps.known);
         chunk.sort_out(worker, &steps, level, states);
         chunk
     }
 
-    fn sort_out(&mut self, worker: &Worker, steps: &Steps, level: &Level, states: Range<usize>) {
-        let mut step = 0;
-        for state in states {
+    fn sort_out(&mut self, worker: &mut Worker, steps: &Steps, level: &Level, states: Range<usize>) {
+        let mut after = Vec::new();
+        let mut first = 0;
+        for (state, (end, held)) in states.zip(steps.ends.iter().zip(&steps.holds)) {
             let id = (level.first + state) as Id;
-            while let Some((_, action, broken)) = steps.from.get(step).filter(|(from, ..)| *from == state) {
+            for step in first..*end {
+                let (action, outcome) = &steps.taken[step];
                 let target = match steps.known[step] {
                     Some(known) => Target::Known(known),
                     None => Target::Fresh(self.hashes.len() as u32),
@@ -253,15 +256,17 @@ impl Chunk {
                     self.calm.push(target);
                 }
                 if let Target::Fresh(number) = target {
-                    self.fresh.push(steps.states.words(step), steps.states.since[step]);
+                    let Came { changed, broken, .. } = outcome.came;
+                    worker.carry_out(level.words(state), outcome, &mut after);
+                    self.fresh.push(&after, Since { changed, held: *held });
                     self.hashes.push(steps.hashes[step]);
                     self.from.push((id, *action));
                     if !broken.is_empty() {
-                        self.broken.push((number as usize, *broken));
+                        self.broken.push((number as usize, broken));
                     }
                 }
-                step += 1;
             }
+            first = *end;
             self.calm_ends.push(self.calm.len());
         }
     }
@@ -270,10 +275,12 @@ impl Chunk {
 /// Every step from some states.
 #[derive(Default)]
 struct Steps {
-    states: Level,
+    taken: Vec<(ActionId, Outcome)>,
     hashes: Vec<u64>,
-    from: Vec<(usize, ActionId, Mask)>,
     known: Vec<Option<Id>>,
+    /// Of each state, where its steps end, and what holds of it.
+    ends: Vec<usize>,
+    holds: Vec<Holds>,
 }
 
 /// What is known so far.
@@ -321,7 +328,7 @@ impl Search {
         self.actions.push(0);
         let mut level = Level::default();
         self.tell_broken(properties::broken_in_state(scope, &world), 0, worker);
-        level.push(&words, Since { changed: Changed::ALL, good: 0 });
+        level.push(&words, Since { changed: Changed::ALL, held: 0 });
         level
     }
 

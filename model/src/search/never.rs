@@ -13,7 +13,7 @@ use crate::world::World;
 /// that calm actions lead to is good.
 pub fn never(scope: &Scope, world: &World) -> Vec<usize> {
     let is_good = |at: usize, world: &World| match properties::ALL[at].kind {
-        Kind::Eventually(is) => is(scope, world),
+        Kind::Eventually(all) => properties::is_good(all, scope, world),
         Kind::Step(_) | Kind::State(_) | Kind::Sometimes(_) => true,
     };
     let mut never: Vec<usize> = (0..properties::ALL.len()).collect();

@@ -216,7 +216,7 @@ impl Walk {
 /// The first property that must come about in the end and does not hold yet.
 fn missing(scope: &Scope, world: &World) -> Option<usize> {
     properties::ALL.iter().position(|property| match property.kind {
-        Kind::Eventually(is) => !is(scope, world),
+        Kind::Eventually(all) => !properties::is_good(all, scope, world),
         Kind::Step(_) | Kind::State(_) | Kind::Sometimes(_) => false,
     })
 }

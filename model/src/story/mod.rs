@@ -131,6 +131,7 @@ impl Telling<'_> {
             Happening::Killed { slave, executor } => {
                 format!("SIGKILL to everything of {}", names::executor(*slave, *executor))
             }
+            Happening::Panicked { words } => format!("a machine panics: {words}"),
             Happening::Exited { slave, code } => format!("{} exits with {code}", names::slave(*slave)),
             Happening::SlaveEvent { slave, event } => {
                 format!("{} logs: {}", names::slave(*slave), words::slave_event(event))

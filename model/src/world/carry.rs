@@ -40,6 +40,10 @@ pub enum Happening {
     },
     /// A master answered a command of the operator.
     Answered {
+        /// Which.
+        master: u8,
+        /// The epoch that it was elected with.
+        epoch: Epoch,
         /// Which command.
         command: u8,
         /// Its answer.
@@ -107,6 +111,11 @@ pub enum Happening {
         master: u8,
         /// What.
         event: neap_protocol::message::Event,
+    },
+    /// A machine panicked.
+    Panicked {
+        /// With these words.
+        words: String,
     },
 }
 
@@ -216,7 +225,7 @@ impl Step<'_> {
     fn master_says(&mut self, number: u8, session: SessionId, message: Message) {
         let Some(key) = self.key_at_master(number, session) else { return };
         let epoch = self.world.masters[usize::from(number)].epoch;
-        self.link(key, |link| link.epoch = epoch);
+        self.link(key, |link| link.hear_of(epoch));
         self.remember_order(epoch, key.0, &message);
         self.happenings.push(Happening::MasterSaid {
             master: number,
@@ -281,12 +290,14 @@ impl Step<'_> {
         let Some(command) = asked.into_iter().find(|command| operator_session(*command) == session) else {
             return;
         };
-        self.master_node(number).asked.retain(|asked| *asked != command);
+        let node = self.master_node(number);
+        node.asked.retain(|asked| *asked != command);
+        let epoch = node.epoch;
         if let Ok(Answer::Plan(plan)) = &answer {
             let tasks = plan.tasks.iter().map(|task| task.id).collect();
             self.world.plan = Some(Plan { digest: plan.digest, tasks });
         }
-        self.happenings.push(Happening::Answered { command, answer });
+        self.happenings.push(Happening::Answered { master: number, epoch, command, answer });
         self.next.push_back(Next::Master(number, master::Input::Closed { session }));
     }
 

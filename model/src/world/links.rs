@@ -1,6 +1,8 @@
 //! Sessions, exactly as the transport contract has them: in order, whole, once, while they live; when one dies, an
 //! unknown suffix of each direction is lost, and each end learns of it at a moment of its own.
 
+use std::ops::Deref;
+
 use neap_protocol::ids::{Epoch, ExecutorId, SessionId};
 use neap_protocol::message::{
     ExecutorToSlave, FrameworkToMaster, MasterToFramework, MasterToSlave, SlaveToExecutor, SlaveToMaster,
@@ -48,58 +50,64 @@ pub enum Message {
     SlaveToExecutor(SlaveToExecutor),
 }
 
-/// A session: what there is to know of it at every step, and what is on its way on it, which most steps leave alone.
+/// A session: which it is, and apart from that, as most steps leave it alone, how it is and what is on its way on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Link {
     /// Which.
     pub key: LinkKey,
+    pub(crate) line: Shared<Line>,
+    pub(crate) to_near: Shared<Vec<Message>>,
+    pub(crate) to_far: Shared<Vec<Message>>,
+}
+
+/// How a session is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Line {
     /// The master that was dialled; of executors' sessions, 0.
     pub master: u8,
     /// The epoch of that master when it last spoke here.
     pub epoch: Epoch,
     /// Whether it carries what is said from now on.
-    pub(super) alive: bool,
+    alive: bool,
     near_open: bool,
     far_open: bool,
-    to_near: Shared<Vec<Message>>,
-    to_far: Shared<Vec<Message>>,
+}
+
+impl Deref for Link {
+    type Target = Line;
+
+    fn deref(&self) -> &Line {
+        &self.line
+    }
 }
 
 impl Link {
     pub(super) fn new(key: LinkKey, master: u8) -> Self {
-        Self {
-            key,
-            master,
-            epoch: Epoch(0),
-            alive: true,
-            near_open: true,
-            far_open: true,
-            to_near: Shared::default(),
-            to_far: Shared::default(),
-        }
+        let line = Line { master, epoch: Epoch(0), alive: true, near_open: true, far_open: true };
+        Self { line: Shared::new(line), ..Self::hollow(key) }
     }
 
     pub(super) fn seal(&mut self) {
+        self.line.seal();
         self.to_near.seal();
         self.to_far.seal();
     }
 
-    /// The same with nothing on its way.
-    pub(crate) fn hollow(&self) -> Self {
-        Self { to_near: Shared::default(), to_far: Shared::default(), ..self.clone() }
+    /// One of which nothing is known but which it is.
+    pub(crate) fn hollow(key: LinkKey) -> Self {
+        Self { key, line: Shared::default(), to_near: Shared::default(), to_far: Shared::default() }
     }
 
-    /// What is on its way to the near end, and to the far one.
-    pub(crate) fn queues(&self) -> [&Shared<Vec<Message>>; 2] {
-        [&self.to_near, &self.to_far]
+    /// It carries nothing from now on.
+    pub(super) fn cut(&mut self) {
+        self.line.edit().alive = false;
     }
 
-    pub(crate) fn queues_mut(&mut self) -> [&mut Shared<Vec<Message>>; 2] {
-        [&mut self.to_near, &mut self.to_far]
-    }
-
-    pub(crate) fn fill(&mut self, queues: [Shared<Vec<Message>>; 2]) {
-        [self.to_near, self.to_far] = queues;
+    /// Its master speaks in this epoch.
+    pub(super) fn hear_of(&mut self, epoch: Epoch) {
+        if self.epoch != epoch {
+            self.line.edit().epoch = epoch;
+        }
     }
 
     /// Whether what is on its way to an end may have changed in the step to here.
@@ -177,14 +185,15 @@ impl Link {
 
     /// An end has it no more: nothing reaches it, and nothing more comes from it.
     pub(super) fn leave(&mut self, end: End) {
-        self.alive = false;
+        let line = self.line.edit();
+        line.alive = false;
         match end {
             End::Near => {
-                self.near_open = false;
+                line.near_open = false;
                 self.to_near = Shared::default();
             }
             End::Far => {
-                self.far_open = false;
+                line.far_open = false;
                 self.to_far = Shared::default();
             }
         }

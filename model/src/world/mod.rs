@@ -29,7 +29,7 @@ use crate::shared::Shared;
 pub use action::{Action, Cost};
 pub use budget::{Budget, Event};
 pub use carry::Happening;
-pub use links::{Dialer, End, Link, LinkKey, Message};
+pub use links::{Dialer, End, Line, Link, LinkKey, Message};
 pub use nodes::{FrameworkNode, MasterNode, Plan, Process, SlaveNode, Store, Tree};
 pub use step::{Step, slave_name};
 pub use timers::{Class, Timers};
@@ -159,11 +159,11 @@ impl World {
                 if !link.waiting(end).is_empty() {
                     actions.push(Action::Deliver(link.key, end));
                 }
-                if !link.alive {
+                if !link.is_alive() {
                     actions.push(Action::Learn(link.key, end));
                 }
             }
-            if link.alive {
+            if link.is_alive() {
                 actions.push(Action::Cut(link.key));
             }
         }
@@ -389,7 +389,7 @@ impl World {
         let said = self.links.iter().any(|link| {
             [End::Near, End::Far]
                 .iter()
-                .any(|end| link.is_open(*end) && (!link.alive || !link.waiting(*end).is_empty()))
+                .any(|end| link.is_open(*end) && (!link.is_alive() || !link.waiting(*end).is_empty()))
         });
         let master_up = self.masters.iter().any(|node| node.machine.is_some());
         let master_down = scope.masters_return && self.masters.iter().any(|node| node.machine.is_none());

@@ -29,6 +29,11 @@ impl MasterNode {
         self.writes.iter().map(|(_, _, operation)| operation)
     }
 
+    /// What of that it asked for in this epoch.
+    pub fn pending_in(&self, epoch: Epoch) -> impl Iterator<Item = &Operation> {
+        self.writes.iter().filter(move |(of, ..)| *of == epoch).map(|(_, _, operation)| operation)
+    }
+
     /// How many operators wait for its answer.
     pub fn waiting(&self) -> usize {
         self.asked.len()

@@ -1,5 +1,6 @@
 //! One step of a world.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use neap_protocol::executor::{self, Executor};
@@ -50,8 +51,23 @@ impl World {
         (world, happenings)
     }
 
-    /// The same, before any property is asked about it.
+    /// The same, before any property is asked about it. Where a machine panics nothing follows but that (S15).
     pub(crate) fn step_unjudged(&self, scope: &Scope, action: Action) -> (World, Vec<Happening>) {
+        // What was half done is dropped, and this world is only read.
+        let followed = panic::catch_unwind(AssertUnwindSafe(|| self.follow(scope, action)));
+        followed.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            let words = text.unwrap_or_else(|| "without a word".into());
+            let mut world = self.clone();
+            if let Some(event) = action.event() {
+                world.budget.spend(event);
+            }
+            (world, vec![Happening::Panicked { words }])
+        })
+    }
+
+    fn follow(&self, scope: &Scope, action: Action) -> (World, Vec<Happening>) {
         let mut step = Step { scope, world: self.clone(), happenings: Vec::new(), next: Queue::new() };
         if let Some(event) = action.event() {
             step.world.budget.spend(event);
@@ -98,7 +114,7 @@ impl<'a> Step<'a> {
         match action {
             Action::Deliver(key, end) => self.deliver(key, end),
             Action::Learn(key, end) => self.learn(key, end),
-            Action::Cut(key) => self.link(key, |link| link.alive = false),
+            Action::Cut(key) => self.link(key, Link::cut),
             Action::Connect(dialer, master) => self.connect(dialer, master),
             Action::NoConnection(dialer) => self.no_connection(dialer),
             Action::MasterTimer(number, timer, _) => {

@@ -198,6 +198,11 @@ fn r28_what_the_slave_has_not_acknowledged_is_said_again_in_the_next_session() {
     ];
     assert_eq!(go(&mut executor, Input::Opened { session: S2 }), again);
     nothing(&mut executor, Input::Opened { session: S2 });
+    // An acknowledgement covers what was said up to it, and no more.
+    nothing(&mut executor, ack(1, 1));
+    go(&mut executor, Input::Closed { session: S2 });
+    let rest = says(S, 1, 2, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(go(&mut executor, Input::Opened { session: S }).last(), Some(&rest));
     nothing(&mut executor, ack(1, 2));
 }
 

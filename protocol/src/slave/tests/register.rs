@@ -85,6 +85,8 @@ fn r30_a_deposed_leader_is_not_obeyed() {
     bench.go(Input::MasterOpened { session: M2 });
     bench.slave.epoch = Epoch(7);
     bench.disk.epoch = Epoch(7);
+    // Nor is anyone before the registration is answered.
+    bench.nothing(Input::Master { session: M2, message: MasterToSlave::Leave });
     assert_eq!(
         bench.master(registered(1, 6)),
         [
