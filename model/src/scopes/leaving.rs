@@ -36,6 +36,17 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "drain-now-resisted",
+            about: "SIGUSR1 with a grace that hostile processes outlast",
+            hostile: true,
+            slave: slave::Config {
+                drain_now_grace: Some(Millis::from_secs(5)),
+                ..slave::Config::new(TASK, Text::EMPTY)
+            },
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Signal, 1)]),
+            ..small()
+        },
+        Scope {
             name: "drain-now-cut",
             about: "SIGUSR1 while sessions die and the slave returns as new",
             budget: Budget::of(&[
