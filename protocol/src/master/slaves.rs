@@ -48,7 +48,7 @@ pub(super) struct Slave {
     pub(super) offers: Map<crate::ids::OfferId, ()>,
     /// Frameworks that are about to be asked for resources of it: until that is written, they must not get more than
     /// what they were held to have.
-    pub(super) asking: Set<crate::ids::FrameworkId>,
+    pub(super) asking: Set<FrameworkId>,
     /// Tasks that frameworks have asked about, and that only the slave can tell of, which this leader awaits (R15).
     pub(super) questions: Map<FrameworkId, Set<u32>>,
     /// Kills of tasks that the slave has yet to report to this leader (R2).

@@ -228,8 +228,16 @@ impl Leader {
             cx.tell_slave(session, acknowledge);
             return;
         };
+        let held = task.resources.clone();
+        if update.is_answer() && !task.state.is_terminal() {
+            if let Some(record) = self.registry.slaves().get(&slave).cloned() {
+                self.bury(cx, slave, &record, update, ending, None);
+                self.came_back(cx, slave, id.framework, &held);
+                self.check_drained(cx, slave);
+            }
+            return;
+        }
         if update.number > task.number && !task.state.is_terminal() {
-            let held = task.resources.clone();
             (task.state, task.reason, task.number) = (update.state, update.reason, update.number);
             self.publish_task(cx, slave, id);
             if update.state.is_terminal() {
