@@ -224,8 +224,10 @@ impl Leader {
             return;
         }
         let Some(task) = state.tasks.get_mut(&id) else {
-            // Its end was acknowledged, and the slave has not heard of it.
-            cx.tell_slave(session, acknowledge);
+            // Its end was acknowledged, and the slave has not heard of it; or it keeps nothing to acknowledge.
+            if !update.is_answer() {
+                cx.tell_slave(session, acknowledge);
+            }
             return;
         };
         let held = task.resources.clone();
