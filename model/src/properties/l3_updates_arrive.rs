@@ -37,7 +37,8 @@ fn came_to_nothing(world: &World, task: TaskId, on: SlaveId) -> bool {
         node.machine.as_ref().is_some_and(|leader| leader.tasks().any(|counted| counted.id == task))
     };
     let kept = |node: &SlaveNode| {
-        let disk = node.disk.tasks.iter().any(|kept| kept.report.id == task);
+        // A host that is gone tells nobody what is left on its disk.
+        let disk = node.exited.is_none() && node.disk.tasks.iter().any(|kept| kept.report.id == task);
         disk || node.machine.as_ref().is_some_and(|slave| slave.is_over(task).is_some())
     };
     let ghost = &world.ghost;
