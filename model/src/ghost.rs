@@ -17,6 +17,8 @@ pub struct Ghost {
     pub ran: Set<TaskId>,
     /// Tasks that are over, by the word of the slave that had them.
     pub over: Map<TaskId, TaskState>,
+    /// Those of them of which it was first said by a slave that left: that counts once it is removed.
+    pub parting: Set<TaskId>,
     /// Slaves that were removed, durably.
     pub removed: Set<SlaveId>,
     /// Slaves that were unreachable, durably, once.

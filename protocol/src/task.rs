@@ -95,6 +95,14 @@ pub enum TaskState {
     Dropped,
 }
 
+impl Update {
+    /// Whether it is what a slave answers about a task that it does not keep: it says so once, and from then on it is the
+    /// master's to tell (R12).
+    pub fn is_answer(&self) -> bool {
+        self.state == TaskState::Dropped || self.state.is_terminal() && self.reason == Reason::SlaveForgot
+    }
+}
+
 impl TaskState {
     /// Whether it is one of those after which nothing follows (S9).
     pub fn is_terminal(self) -> bool {

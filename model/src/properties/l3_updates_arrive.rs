@@ -1,6 +1,7 @@
 //! L3: every update is acknowledged, and every scheduler knows the end of each of its tasks.
 
 use neap_protocol::ids::{SlaveId, TaskId};
+use neap_protocol::task::TaskState;
 
 use super::{Kind, Property};
 use crate::scope::Scope;
@@ -27,8 +28,8 @@ fn heard(scope: &Scope, world: &World) -> bool {
     world.is_headless(scope) || launched.all(is_heard)
 }
 
-/// Of a scheduler that was started anew since, a launch that was lost with a leader before it reached a slave, or a task
-/// that was Lost with its slave: nobody is left who knows of it (R8, R14).
+/// Of a scheduler that was started anew since, a launch that was lost with a leader before it reached a slave, or was not
+/// carried out, or a task that was Lost with its slave: nobody is left who knows of it (R8, R14).
 fn came_to_nothing(world: &World, task: TaskId, on: SlaveId) -> bool {
     let schedulers = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
     let mut believed = schedulers.flat_map(|machine| machine.tasks().map(|(id, ..)| id).collect::<Vec<_>>());
@@ -36,11 +37,13 @@ fn came_to_nothing(world: &World, task: TaskId, on: SlaveId) -> bool {
         node.machine.as_ref().is_some_and(|leader| leader.tasks().any(|counted| counted.id == task))
     };
     let kept = |node: &SlaveNode| {
-        let disk = node.disk.tasks.iter().any(|kept| kept.report.id == task);
+        // A host that is gone tells nobody what is left on its disk.
+        let disk = node.exited.is_none() && node.disk.tasks.iter().any(|kept| kept.report.id == task);
         disk || node.machine.as_ref().is_some_and(|slave| slave.is_over(task).is_some())
     };
     let ghost = &world.ghost;
-    (!ghost.over.contains_key(&task) || ghost.given_up.contains_key(&on))
+    let started = ghost.over.get(&task).is_some_and(|end| *end != TaskState::Dropped);
+    (!started || ghost.given_up.contains_key(&on))
         && !believed.any(|believed| believed == task)
         && !world.leader().is_some_and(counted)
         && !world.slaves.iter().any(|node| kept(node))

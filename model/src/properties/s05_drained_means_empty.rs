@@ -3,6 +3,7 @@
 use neap_protocol::ids::{DrainId, SlaveId};
 use neap_protocol::message::DrainEnd;
 use neap_protocol::registry::Operation;
+use neap_protocol::task::TaskState;
 
 use super::{Kind, Property, Seen};
 
@@ -29,7 +30,8 @@ fn is_empty(seen: &Seen<'_>, slave: SlaveId) -> Result<(), String> {
 }
 
 /// Of every end that the leader can know: of what it launched, or what the slave has told. What a slave tells that was given
-/// up was Lost before, which frameworks hear under a later leader as they ask (R8, R15). Frameworks that are gone, or that
+/// up was Lost before, which frameworks hear under a later leader as they ask (R8, R15), as they do of a task that was never
+/// started: that is kept nowhere. Frameworks that are gone, or that
 /// did not acknowledge for long enough, do not hold a drain up (R21).
 fn is_known(seen: &Seen<'_>, drain: DrainId, slave: SlaveId) -> Result<(), String> {
     let ghost = &seen.before.ghost;
@@ -39,7 +41,9 @@ fn is_known(seen: &Seen<'_>, drain: DrainId, slave: SlaveId) -> Result<(), Strin
     let registry = &seen.after.store.registry;
     let given_up = ghost.given_up.contains_key(&slave);
     let mut launched = ghost.launched.iter().filter(|(task, (on, epoch))| {
-        *on == slave && (*epoch == registry.epoch || !given_up && ghost.over.contains_key(task))
+        *on == slave
+            && (*epoch == registry.epoch
+                || !given_up && ghost.over.get(task).is_some_and(|end| *end != TaskState::Dropped))
     });
     let unheard = launched.find(|(task, _)| {
         let told = ghost.told.get(task).is_some_and(|told| told.is_terminal());

@@ -29,8 +29,10 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), String> {
     // A scheduler that crashed may not have got around to acknowledging what it was told: it hears it again, from the
     // first update on that it did not acknowledge, and to the same end.
+    // And without a disk a slave that is started anew has forgotten what it said.
+    let forgotten = seen.scope.budget.has(world::Event::FullDisk) && update.reason == Reason::SlaveRestarted;
     let again = seen.scope.budget.has(world::Event::FrameworkCrash)
-        && (last == update.state || !last.is_terminal() || !update.state.is_terminal());
+        && (last == update.state || !last.is_terminal() || !update.state.is_terminal() || forgotten);
     match again || !last.is_terminal() && update.state > last {
         true => Ok(()),
         false => Err(format!("{} was {last}, and is {} now", update.task, update.state)),
@@ -72,8 +74,11 @@ fn one_end(seen: &Seen<'_>, message: &SlaveToMaster) -> Result<(), String> {
     };
     for update in updates.into_iter().filter(|update| update.state.is_terminal()) {
         let before = seen.before.ghost.over.get(&update.task);
-        // Of a task that is acknowledged a slave knows nothing more.
-        let other = before.filter(|before| **before != update.state && update.reason != Reason::SlaveForgot);
+        // Of a task that is acknowledged a slave knows nothing more; one that crashes as it leaves, only what is on its disk.
+        let parted = seen.before.ghost.parting.contains_key(&update.task);
+        let knows =
+            update.reason != Reason::SlaveForgot && !(parted && update.reason == Reason::SlaveRestarted);
+        let other = before.filter(|before| **before != update.state && knows);
         if let Some(before) = other {
             return Err(format!(
                 "{} ended as {before}, by its slave, and then as {}",

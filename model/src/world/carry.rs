@@ -272,9 +272,14 @@ impl Step<'_> {
             SlaveToMaster::Register { tasks, .. } => tasks.iter().map(|task| (task.id, task.state)).collect(),
             SlaveToMaster::Pong | SlaveToMaster::Leaving => return,
         };
+        let parts = matches!(message, SlaveToMaster::Unregister { .. });
         for (task, state) in states {
             if state.is_terminal() && !self.world.ghost.over.contains_key(&task) {
-                self.world.ghost.edit().over.insert(task, state);
+                let ghost = self.world.ghost.edit();
+                ghost.over.insert(task, state);
+                if parts {
+                    ghost.parting.insert(task, ());
+                }
             }
         }
     }

@@ -537,8 +537,11 @@ impl Leader {
             (None, _) => Reason::SlaveRemoved,
             (Some(record), _) if record.unreachable => Reason::SlaveUnreachable,
             (Some(_), Some(awaited)) => {
-                if awaited.questions.len() < cx.config.tasks_max as usize {
-                    awaited.questions.insert(task, ());
+                let kept = awaited.ask(task, cx.config.tasks_max as usize);
+                if let Some(session) = state.session.filter(|_| !kept) {
+                    // Tasks that were dropped unheard may make them more than it may have: it asks again.
+                    let detail = "it asks about more tasks than a framework may have; connect again";
+                    self.expel(cx, session, CloseCode::Shutdown, detail);
                 }
                 return;
             }
@@ -552,8 +555,11 @@ impl Leader {
     /// A slave that was awaited has come, or is given up: what frameworks wanted to know of it is answered (R15).
     pub(super) fn answer_questions(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
         let questions = self.slaves.get_mut(&slave).map(|state| core::mem::take(&mut state.questions));
-        for task in questions.unwrap_or_default().keys() {
-            self.reconcile_task(cx, task.framework, *task, slave);
+        for (framework, numbers) in &questions.unwrap_or_default() {
+            for number in numbers.keys() {
+                let task = TaskId { framework: *framework, number: *number };
+                self.reconcile_task(cx, *framework, task, slave);
+            }
         }
     }
 }

@@ -519,9 +519,18 @@ impl Leader {
 
     /// A drain's time and its bound are over: it ends, whatever is still unknown (R22).
     pub(super) fn drain_bound_over(&mut self, cx: &mut Cx<'_>, drain: DrainId) {
-        if self.registry.drains().get(&drain).is_some_and(|record| record.end.is_none()) {
-            self.store(cx, Operation::EndDrain { drain, end: DrainEnd::Unseen }, Then::Nothing);
-        }
+        let Some(record) = self.registry.drains().get(&drain).filter(|record| record.end.is_none()) else {
+            return;
+        };
+        // That it is drained may be what could not be written so far.
+        let through = self.slaves.get(&record.slave).is_some_and(|state| {
+            state.session.is_some()
+                && state.zombies.is_empty()
+                && state.tasks.is_empty()
+                && state.mourned.is_empty()
+        });
+        let end = if through { DrainEnd::Drained } else { DrainEnd::Unseen };
+        self.store(cx, Operation::EndDrain { drain, end }, Then::Nothing);
     }
 
     /// The end of a drain is durable.

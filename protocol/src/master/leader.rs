@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::ids::{Epoch, FrameworkId, OfferId, Seq, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Records, Set};
-use crate::message::{Answer, Event, MasterToFramework, MasterToOperator, MasterToSlave, Refusal};
+use crate::message::{Answer, DrainEnd, Event, MasterToFramework, MasterToOperator, MasterToSlave, Refusal};
 use crate::outbox::Outbox;
 use crate::registry::{Applied, InverseOfferRecord, Operation, Registry};
 use crate::resources::Resources;
@@ -381,6 +381,8 @@ impl Leader {
             Operation::AdvanceInverseOffer { id, .. } | Operation::CloseInverseOffer { id, .. } => {
                 Timer::InverseOffer(id)
             }
+            // Its slave may never be seen, and nothing else would end it.
+            Operation::EndDrain { drain, end: DrainEnd::Unseen } => Timer::DrainBound(drain),
             Operation::EndDrain { drain, .. }
             | Operation::OpenInverseOffer(InverseOfferRecord { drain: Some(drain), .. }) => {
                 Timer::DrainAcknowledge(drain)

@@ -46,6 +46,9 @@ impl Leader {
                 cx.answer(session, request, Err(Refusal::Overloaded));
             }
             Ok(Reply::Store(operation)) => {
+                if let Operation::OpenInverseOffer(record) = &operation {
+                    self.about_to_ask(cx, record.slave, record.framework);
+                }
                 self.store(cx, operation, Then::Answer { session, request, by });
             }
             Err(refusal) => cx.answer(session, request, Err(refusal)),
@@ -82,7 +85,6 @@ impl Leader {
                 let keep = self.asked_for(slave, framework, &ask)?;
                 let stage = InverseStage::Open;
                 let (drain, answer) = (None, None);
-                self.about_to_ask(cx, slave, framework);
                 let record = InverseOfferRecord {
                     framework,
                     slave,

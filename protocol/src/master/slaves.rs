@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use crate::ids::{Epoch, SessionId, SlaveId, TaskId};
+use crate::ids::{Epoch, FrameworkId, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Set};
 use crate::message::{
     Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus, SlaveToMaster,
@@ -48,9 +48,9 @@ pub(super) struct Slave {
     pub(super) offers: Map<crate::ids::OfferId, ()>,
     /// Frameworks that are about to be asked for resources of it: until that is written, they must not get more than
     /// what they were held to have.
-    pub(super) asking: Set<crate::ids::FrameworkId>,
+    pub(super) asking: Set<FrameworkId>,
     /// Tasks that frameworks have asked about, and that only the slave can tell of, which this leader awaits (R15).
-    pub(super) questions: Set<TaskId>,
+    pub(super) questions: Map<FrameworkId, Set<u32>>,
     /// Kills of tasks that the slave has yet to report to this leader (R2).
     pub(super) kills: Map<TaskId, Kill>,
     /// Whether a change of its lifecycle is being written (R4).
@@ -97,6 +97,22 @@ pub(super) struct Removals {
     /// Slaves whose time is over, and that were not given up yet.
     overdue: Set<SlaveId>,
     pub(super) halted: bool,
+}
+
+impl Slave {
+    /// Keeps a question about a task until the slave has come, or is given up; false if its framework has too many.
+    pub(super) fn ask(&mut self, task: TaskId, max: usize) -> bool {
+        if !self.questions.contains_key(&task.framework) {
+            self.questions.insert(task.framework, Set::new());
+        }
+        let Some(asked) = self.questions.get_mut(&task.framework) else {
+            return false;
+        };
+        if asked.len() < max {
+            asked.insert(task.number, ());
+        }
+        asked.contains_key(&task.number)
+    }
 }
 
 impl Leader {

@@ -224,12 +224,22 @@ impl Leader {
             return;
         }
         let Some(task) = state.tasks.get_mut(&id) else {
-            // Its end was acknowledged, and the slave has not heard of it.
-            cx.tell_slave(session, acknowledge);
+            // Its end was acknowledged, and the slave has not heard of it; or it keeps nothing to acknowledge.
+            if !update.is_answer() {
+                cx.tell_slave(session, acknowledge);
+            }
             return;
         };
+        let held = task.resources.clone();
+        if update.is_answer() && !task.state.is_terminal() {
+            if let Some(record) = self.registry.slaves().get(&slave).cloned() {
+                self.bury(cx, slave, &record, update, ending, None);
+                self.came_back(cx, slave, id.framework, &held);
+                self.check_drained(cx, slave);
+            }
+            return;
+        }
         if update.number > task.number && !task.state.is_terminal() {
-            let held = task.resources.clone();
             (task.state, task.reason, task.number) = (update.state, update.reason, update.number);
             self.publish_task(cx, slave, id);
             if update.state.is_terminal() {

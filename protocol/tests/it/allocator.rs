@@ -484,6 +484,22 @@ proptest! {
     }
 }
 
+/// R18: what is refused is not asked, and keeps nothing from being offered. (Found by the simulation.)
+#[test]
+fn r18_an_inverse_offer_that_is_refused_holds_nothing_up() {
+    let mut cluster = Cluster::new();
+    cluster.act(&Act::Slave(Resources::new(4000, 4 << 30)));
+    cluster.act(&Act::Framework { weight: 1 });
+    cluster.allocate();
+    cluster.act(&Act::Launch { offer: 0, part: 4, filter: false });
+    // Too many requests wait, as it were.
+    cluster.config.requests_max = 0;
+    cluster.act(&Act::Ask(0));
+    assert!(cluster.asked.is_empty());
+    cluster.allocate();
+    assert_eq!(cluster.offers.len(), 1);
+}
+
 /// What is drawn reaches what is to be shown: most acts would otherwise find nothing to do.
 #[test]
 fn r10_what_is_drawn_contests_offers() {

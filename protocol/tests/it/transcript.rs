@@ -485,6 +485,7 @@ fn update(word: &str) -> Update {
         "Failed" => TaskState::Failed,
         "Killed" => TaskState::Killed,
         "Lost" => TaskState::Lost,
+        "Dropped" => TaskState::Dropped,
         other => panic!("no state {other}"),
     };
     let number = parts.next().map_or(0, |number| number.parse().unwrap());
