@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use neap_model::limits::Limits;
 use neap_model::{scopes, search};
 use stateright::{Checker, Model, Property};
 
@@ -29,7 +30,7 @@ fn main() {
     for threads in [1, 2] {
         let before = memory();
         let began = Instant::now();
-        let found = search::search_on(&scope, usize::MAX, threads, |_| {});
+        let found = search::search(&scope, Limits::none(threads), |_| {});
         let speed = Speed::of(format!("{name}, breadth first"), threads, found.states, began.elapsed());
         let peak = memory().peak.saturating_sub(before.now);
         println!(
@@ -40,7 +41,7 @@ fn main() {
             found.parts,
             found.worked_out,
         );
-        assert!(found.complete && found.broken.is_empty(), "{name} does not hold");
+        assert!(found.exceeded.is_none() && found.broken.is_empty(), "{name} does not hold");
     }
     for threads in [1, 2] {
         let began = Instant::now();

@@ -8,6 +8,7 @@
 //! | [`scope`], [`scopes`] | bounded worlds, by name |
 //! | [`compact`] | states as a few numbers, steps that are worked out once |
 //! | [`check`] | a scope checked by two searches, stateright and our own |
+//! | [`limits`] | how far searches go |
 //! | [`search`] | every state of a scope, breadth first: shortest stories, liveness |
 //! | [`simulate`] | larger worlds by chance, each the same for ever for its seed |
 //! | [`explore`] | a scope in stateright's explorer, in a browser |
@@ -22,6 +23,8 @@ pub mod cli;
 pub mod compact;
 pub mod explore;
 pub mod ghost;
+pub mod limits;
+mod memory;
 pub mod mutants;
 mod places;
 pub mod properties;

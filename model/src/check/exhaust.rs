@@ -14,18 +14,10 @@ use std::time::{Duration, Instant};
 use stateright::{Checker as _, Model, Property};
 
 use crate::compact::{ActionId, Space, State};
+use crate::limits::{Exceeded, Limits};
 use crate::properties::{self, Mask, WORDS};
 use crate::scope::Scope;
 use crate::world::World;
-
-/// How far to go, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// On how many threads.
-    pub threads: usize,
-    /// Give up after so many states.
-    pub states_max: usize,
-}
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,11 +41,8 @@ pub struct Exhausted {
 /// Why a search says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shortfall {
-    /// There are more states than were to be visited.
-    TooMany {
-        /// How many were to be.
-        states_max: usize,
-    },
+    /// It was given up.
+    Exceeded(Exceeded),
     /// A thread panicked.
     Panicked {
         /// With these words.
@@ -82,9 +71,7 @@ pub enum Shortfall {
 impl fmt::Display for Shortfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooMany { states_max } => {
-                write!(f, "there are more than {states_max} states: raise --states-max")
-            }
+            Self::Exceeded(exceeded) => exceeded.fmt(f),
             Self::Panicked { words } => write!(f, "a thread of the checker panicked: {words}"),
             Self::NotLookedAt { looked_at, found } => {
                 write!(f, "stateright found {found} states and looked at {looked_at}")
@@ -114,11 +101,11 @@ pub struct Progress {
 pub struct Bounded {
     scope: Scope,
     space: Arc<Space>,
-    states_max: u64,
+    states_max: usize,
     looked_at: AtomicU64,
     broken: Bits,
     reached: Bits,
-    cut_short: AtomicBool,
+    given_up: AtomicBool,
     /// Panic when so many states were looked at.
     #[cfg(test)]
     panics_at: u64,
@@ -130,11 +117,11 @@ impl Bounded {
         Self {
             scope: scope.clone(),
             space: Space::new(scope),
-            states_max: states_max as u64,
+            states_max,
             looked_at: AtomicU64::new(0),
             broken: Bits::default(),
             reached: Bits::default(),
-            cut_short: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             #[cfg(test)]
             panics_at: u64::MAX,
         }
@@ -172,8 +159,10 @@ impl Model for Bounded {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<ActionId>) {
-        if self.looked_at.load(Ordering::Relaxed) > self.states_max {
-            self.cut_short.store(true, Ordering::Relaxed);
+        if self.looked_at.load(Ordering::Relaxed) > self.states_max as u64 {
+            self.given_up.store(true, Ordering::Relaxed);
+        }
+        if self.given_up.load(Ordering::Relaxed) {
             return;
         }
         self.space.with(|worker| worker.actions(state.words(), actions));
@@ -221,14 +210,21 @@ fn exhaust_model(model: Bounded, limits: Limits, mut tell: impl FnMut(Progress))
         // The receiver is gone only if this process is ending.
         let _ = sender.send(words);
     });
+    let mut exceeded = None;
     let panics = loop {
         match ends.recv_timeout(PERIOD) {
             Ok(panics) => break panics,
-            Err(mpsc::RecvTimeoutError::Timeout) => tell(Progress {
-                states: checker.unique_state_count(),
-                depth: checker.max_depth(),
-                took: began.elapsed(),
-            }),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                tell(Progress {
+                    states: checker.unique_state_count(),
+                    depth: checker.max_depth(),
+                    took: began.elapsed(),
+                });
+                if exceeded.is_none() {
+                    exceeded = limits.memory();
+                    checker.model().given_up.fetch_or(exceeded.is_some(), Ordering::Relaxed);
+                }
+            }
             Err(mpsc::RecvTimeoutError::Disconnected) => break vec!["the waiter is gone".to_owned()],
         }
     };
@@ -250,8 +246,9 @@ fn exhaust_model(model: Bounded, limits: Limits, mut tell: impl FnMut(Progress))
         took: began.elapsed(),
         shortfalls: panics.into_iter().map(|words| Shortfall::Panicked { words }).collect(),
     };
-    if model.cut_short.load(Ordering::Relaxed) {
-        found.shortfalls.push(Shortfall::TooMany { states_max: limits.states_max });
+    if model.given_up.load(Ordering::Relaxed) {
+        let why = exceeded.unwrap_or(Exceeded::States { max: limits.states_max });
+        found.shortfalls.push(Shortfall::Exceeded(why));
     }
     let looked_at = usize::try_from(model.looked_at.load(Ordering::Relaxed)).unwrap_or(usize::MAX);
     if looked_at != found.states {
@@ -281,7 +278,7 @@ mod tests {
     }
 
     fn limits(threads: usize) -> Limits {
-        Limits { threads, states_max: usize::MAX }
+        Limits::none(threads)
     }
 
     #[test]
@@ -297,9 +294,10 @@ mod tests {
     #[test]
     fn a_search_that_is_cut_short_says_so() {
         for threads in [1, 2] {
-            let limits = Limits { threads, states_max: 50 };
+            let limits = Limits { states_max: 50, ..limits(threads) };
             let found = exhaust(&tiny(), limits, |_| {});
-            assert!(found.shortfalls.contains(&Shortfall::TooMany { states_max: 50 }), "{found:?}");
+            let exceeded = Shortfall::Exceeded(Exceeded::States { max: 50 });
+            assert!(found.shortfalls.contains(&exceeded), "{found:?}");
         }
     }
 

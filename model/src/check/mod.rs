@@ -11,6 +11,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::limits::Limits;
 use crate::properties::{self, Kind, Mask};
 use crate::scope::Scope;
 use crate::search::{self, Found};
@@ -19,7 +20,7 @@ use crate::world::Action;
 
 pub mod exhaust;
 
-pub use exhaust::{Exhausted, Limits, Shortfall, exhaust};
+pub use exhaust::{Exhausted, Shortfall, exhaust};
 
 /// What came of one scope.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ pub fn check(scope: &Scope, limits: Limits, mut tell: impl FnMut(Progress)) -> C
         });
     });
     let began = Instant::now();
-    let found = search::search(scope, limits.states_max, |progress| {
+    let found = search::search(scope, limits, |progress| {
         tell(Progress {
             engine: "breadth first",
             states: progress.states,
@@ -85,8 +86,8 @@ pub fn check(scope: &Scope, limits: Limits, mut tell: impl FnMut(Progress)) -> C
     });
     let found_in = began.elapsed();
     let mut shortfalls = exhausted.shortfalls.clone();
-    if shortfalls.is_empty() && !found.complete {
-        shortfalls.push(Shortfall::TooMany { states_max: limits.states_max });
+    if let (true, Some(exceeded)) = (shortfalls.is_empty(), found.exceeded) {
+        shortfalls.push(Shortfall::Exceeded(exceeded));
     }
     if shortfalls.is_empty() {
         shortfalls.extend(differences(&exhausted, &found));
@@ -188,7 +189,7 @@ mod tests {
     }
 
     fn limits(states_max: usize) -> Limits {
-        Limits { threads: 2, states_max }
+        Limits { states_max, ..Limits::none(2) }
     }
 
     #[test]
@@ -220,7 +221,7 @@ mod tests {
             .into_iter()
             .map(|shortfall| match shortfall {
                 Shortfall::Differs { what, .. } => what,
-                Shortfall::TooMany { .. }
+                Shortfall::Exceeded(_)
                 | Shortfall::Panicked { .. }
                 | Shortfall::NotLookedAt { .. }
                 | Shortfall::NotDone => "something else",

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 
-use super::memory::Peak;
+use super::bounds::Bounds;
 use super::near;
-use crate::check::{self, Checked, Limits, Progress, Verdict};
+use crate::check::{self, Checked, Progress, Verdict};
+use crate::limits::Limits;
+use crate::memory::Peak;
 use crate::properties::{self, Kind};
 use crate::scope::Scope;
 use crate::table::{self, grouped, some_of};
@@ -44,12 +46,8 @@ pub(super) struct Args {
     /// List the scopes and what each covers, and check nothing
     #[arg(long)]
     list: bool,
-    /// On how many threads; as many as there are processors, unless given
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-    /// Give a scope up, as incomplete, after so many states
-    #[arg(long, value_name = "N", default_value_t = 50_000_000)]
-    states_max: usize,
+    #[command(flatten)]
+    bounds: Bounds,
     /// Fail unless this table of properties, which `properties --write` made, says what was found
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
@@ -79,8 +77,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
         scopes.iter().for_each(|scope| super::say(&listed(scope)));
         return ExitCode::from(super::HELD);
     }
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
-    let limits = Limits { threads, states_max: args.states_max };
+    let limits = args.bounds.limits();
     let mut report = Report { whole: args.scopes.is_empty(), rows: Vec::new() };
     if args.output == Output::Text {
         super::say(&Row::head());
@@ -93,8 +90,8 @@ pub(super) fn run(args: &Args) -> ExitCode {
         report.rows.push(row);
     }
     match args.output {
-        Output::Text => super::say(&format!("{}{}", report.table(), report.summary(threads))),
-        Output::Json => super::say(&format!("{:#}\n", report.json(threads))),
+        Output::Text => super::say(&format!("{}{}", report.table(), report.summary(limits.threads))),
+        Output::Json => super::say(&format!("{:#}\n", report.json(limits.threads))),
     }
     let exit = report.exit();
     if let (super::HELD, Some(file)) = (exit, &args.table)

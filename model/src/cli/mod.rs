@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bounds;
 mod check;
 mod explore;
-mod memory;
 mod mutants;
 mod near;
 mod properties;

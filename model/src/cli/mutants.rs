@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// How long a build or a trial may take
     #[arg(long, value_name = "SECONDS", default_value_t = 900)]
     patience: u64,
+    /// How much memory a trial may take: what grows for ever is to end
+    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    memory_max: u64,
     /// For people, or for a document
     #[arg(long, value_enum, value_name = "FORM", default_value_t = Output::Text)]
     output: Output,
@@ -74,7 +77,8 @@ fn tried(args: &Args) -> Result<bool, String> {
     }
     let began = Instant::now();
     let tell = |what: &str| eprintln!("{what}");
-    let mut workshop = Workshop::open(&checkout(), &all, Duration::from_secs(args.patience))?;
+    let mut workshop =
+        Workshop::open(&checkout(), &all, Duration::from_secs(args.patience), args.memory_max)?;
     tell("building all mutants");
     workshop.build()?;
     workshop.prove(&chosen, tell)?;

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::bounds::Bounds;
 use super::near;
-use crate::check::{self, Limits};
+use crate::check;
 use crate::properties::{self, Kind};
 use crate::table::{self, Records};
 use crate::{scope::Scope, scopes};
@@ -24,12 +25,8 @@ pub(super) struct Args {
     /// Run the scopes, and write the table to this file; what it says of other scopes stays
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
-    /// On how many threads; as many as there are processors, unless given
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
-    /// Give up, and write nothing, where a scope has more states than that
-    #[arg(long, value_name = "N", default_value_t = 50_000_000)]
-    states_max: usize,
+    #[command(flatten)]
+    bounds: Bounds,
 }
 
 /// Lists, or runs and writes.
@@ -69,11 +66,10 @@ fn written(args: &Args) -> Result<(), (u8, String)> {
         }
         Some(_) | None => Records::new(),
     };
+    let limits = args.bounds.limits();
     for scope in chosen(args).map_err(misused)? {
         eprintln!("{}", scope.name);
-        let threads =
-            args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
-        let checked = check::check(&scope, Limits { threads, states_max: args.states_max }, |_| {});
+        let checked = check::check(&scope, limits, |_| {});
         let record = table::record(&checked);
         records.insert(scope.name, record.map_err(|problem| (super::INCOMPLETE, problem))?);
     }

@@ -43,6 +43,8 @@ pub struct Workshop {
     cargo: PathBuf,
     /// The most time that a build or a trial may take.
     patience: Duration,
+    /// The most memory that a check may take, in MiB.
+    memory_max: u64,
     /// The manifest; a mutant's number is its place there, counted from 1.
     mutants: Vec<Mutant>,
     /// Those that do not apply or are no program, by number, and why.
@@ -72,7 +74,12 @@ impl Workshop {
     ///
     /// # Errors
     /// What went wrong.
-    pub fn open(root: &Path, mutants: &[Mutant], patience: Duration) -> Result<Self, String> {
+    pub fn open(
+        root: &Path,
+        mutants: &[Mutant],
+        patience: Duration,
+        memory_max: u64,
+    ) -> Result<Self, String> {
         if !root.join("protocol/src/lib.rs").is_file() {
             let root = root.display();
             return Err(format!(
@@ -87,6 +94,7 @@ impl Workshop {
             target: place.join("build"),
             cargo: std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()).into(),
             patience,
+            memory_max,
             mutants: mutants.to_vec(),
             unmade: BTreeMap::new(),
             sound: BTreeMap::new(),
@@ -282,6 +290,7 @@ impl Workshop {
         let program = self.target.join(PROFILE).join("neap-model");
         let mut check = Command::new(program);
         check.args(["check", scope, "--output", "json", "--states-max"]).arg(states_max.to_string());
+        check.arg("--memory-max").arg(self.memory_max.to_string());
         check.env(graft::VARIABLE, mutant.to_string());
         let output = run(&mut check, self.patience)?;
         let text = String::from_utf8_lossy(&output.stdout);

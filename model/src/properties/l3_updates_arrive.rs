@@ -29,7 +29,8 @@ fn heard(scope: &Scope, world: &World) -> bool {
 }
 
 /// Of a scheduler that was started anew since, a launch that was lost with a leader before it reached a slave, or was not
-/// carried out, or a task that was Lost with its slave: nobody is left who knows of it (R8, R14).
+/// carried out, or a task whose slave is gone: what it told as it left, the leader alone had. Nobody is left who knows of it
+/// (R8, R14).
 fn came_to_nothing(world: &World, task: TaskId, on: SlaveId) -> bool {
     let schedulers = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
     let mut believed = schedulers.flat_map(|machine| machine.tasks().map(|(id, ..)| id).collect::<Vec<_>>());
@@ -43,7 +44,8 @@ fn came_to_nothing(world: &World, task: TaskId, on: SlaveId) -> bool {
     };
     let ghost = &world.ghost;
     let started = ghost.over.get(&task).is_some_and(|end| *end != TaskState::Dropped);
-    (!started || ghost.given_up.contains_key(&on))
+    let gone = ghost.given_up.contains_key(&on) || ghost.removed.contains_key(&on);
+    (!started || gone)
         && !believed.any(|believed| believed == task)
         && !world.leader().is_some_and(counted)
         && !world.slaves.iter().any(|node| kept(node))

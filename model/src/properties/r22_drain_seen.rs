@@ -2,10 +2,10 @@
 
 use neap_protocol::master::Timer;
 use neap_protocol::message::DrainEnd;
-use neap_protocol::registry::Operation;
+use neap_protocol::registry::{InverseStage, Operation};
 
 use super::{Kind, Property, Seen};
-use crate::world::{Action, Cost};
+use crate::world::{Action, Cost, Event};
 
 pub(super) const PROPERTY: Property =
     Property { name: "R22 drain-seen", guards: "R19 R21 R22", kind: Kind::Step(wrong) };
@@ -13,7 +13,15 @@ pub(super) const PROPERTY: Property =
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     // In its order it fires after everything else has come about.
     let Action::MasterTimer(_, Timer::DrainBound(drain), Cost::Free) = seen.action else { return Ok(()) };
-    let record = seen.before.store.registry.drains().get(&drain);
+    let registry = &seen.before.store.registry;
+    let record = registry.drains().get(&drain);
+    // One that came out of its order, and could not be written, comes again before the deadline.
+    let is_open =
+        |id| registry.inverse_offers().get(&id).is_some_and(|asked| asked.stage == InverseStage::Open);
+    let again = seen.scope.budget.has(Event::Skew) && seen.scope.budget.has(Event::FullDisk);
+    if again && registry.inverse_offers_of_drain(drain).any(is_open) {
+        return Ok(());
+    }
     let unseen = Operation::EndDrain { drain, end: DrainEnd::Unseen };
     if !seen.after.masters.iter().any(|node| node.pending().any(|operation| *operation == unseen)) {
         return Ok(());

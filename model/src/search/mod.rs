@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::compact::{ActionId, Came, Changed, Good, Holds, Outcome, Space, Words, Worker};
+use crate::limits::{Exceeded, Limits};
 use crate::properties::{self, Mask};
 use crate::scope::Scope;
 use crate::world::{Action, World};
@@ -34,8 +35,8 @@ pub struct Found {
     pub steps: u64,
     /// The most actions on the shortest way to a state.
     pub depth: usize,
-    /// Whether every state was seen.
-    pub complete: bool,
+    /// Why not every state was seen; `None` if every one was.
+    pub exceeded: Option<Exceeded>,
     /// The `sometimes` properties that were reached, by their place in the table.
     pub reached: Mask,
     /// What is broken, each with the shortest way there.
@@ -71,27 +72,19 @@ pub struct Progress {
     pub depth: usize,
 }
 
-/// How many threads a search has unless something else is said.
-pub const THREADS: usize = 2;
-
 /// States that a thread takes at once.
 const CHUNK: usize = 256;
 
 /// States whose successors are worked out before they are taken in.
 const BLOCK: usize = 32 * CHUNK;
 
-/// Searches a scope, up to so many states.
-pub fn search(scope: &Scope, states_max: usize, tell: impl FnMut(Progress)) -> Found {
-    search_on(scope, states_max, THREADS, tell)
-}
-
-/// The same, on so many threads.
-pub fn search_on(scope: &Scope, states_max: usize, threads: usize, mut tell: impl FnMut(Progress)) -> Found {
+/// Searches a scope.
+pub fn search(scope: &Scope, limits: Limits, mut tell: impl FnMut(Progress)) -> Found {
     let space = Space::new(scope);
-    let mut workers: Vec<Worker> = (0..threads.max(1)).map(|_| space.worker()).collect();
-    let mut search = Search::new(states_max);
+    let mut workers: Vec<Worker> = (0..limits.threads.max(1)).map(|_| space.worker()).collect();
+    let mut search = Search::new(limits);
     let mut level = search.begin(&mut workers[0], scope);
-    while level.len() > 0 && search.found.complete {
+    while level.len() > 0 && search.found.exceeded.is_none() {
         let mut next = Level { first: search.visited.len(), ..Level::default() };
         for from in (0..level.len()).step_by(BLOCK) {
             let block = from..level.len().min(from + BLOCK);
@@ -100,10 +93,11 @@ pub fn search_on(scope: &Scope, states_max: usize, threads: usize, mut tell: imp
             for chunk in chunks {
                 search.take(chunk, &mut next, &workers[0]);
             }
-            if !search.found.complete {
+            if search.found.exceeded.is_some() {
                 break;
             }
             tell(Progress { states: search.visited.len(), depth: search.found.depth });
+            search.found.exceeded = limits.memory();
         }
         search.found.depth += usize::from(next.len() > 0);
         search.measure([&level, &next], &space, &workers);
@@ -285,7 +279,7 @@ struct Steps {
 
 /// What is known so far.
 struct Search {
-    states_max: usize,
+    limits: Limits,
     visited: Visited,
     parents: Vec<Id>,
     actions: Vec<ActionId>,
@@ -295,12 +289,12 @@ struct Search {
 }
 
 impl Search {
-    fn new(states_max: usize) -> Self {
+    fn new(limits: Limits) -> Self {
         let found = Found {
             states: 0,
             steps: 0,
             depth: 0,
-            complete: true,
+            exceeded: None,
             reached: Mask::NONE,
             broken: Vec::new(),
             digest: 0,
@@ -310,7 +304,7 @@ impl Search {
             worked_out: 0,
         };
         Self {
-            states_max,
+            limits,
             visited: Visited::new(),
             parents: Vec::new(),
             actions: Vec::new(),
@@ -339,8 +333,8 @@ impl Search {
         let mut ids = Vec::with_capacity(chunk.hashes.len());
         let mut broken = chunk.broken.iter().peekable();
         for (number, hash) in chunk.hashes.iter().enumerate() {
-            if self.visited.len() >= self.states_max {
-                self.found.complete = false;
+            if self.visited.len() >= self.limits.states_max {
+                self.found.exceeded = Some(Exceeded::States { max: self.limits.states_max });
                 return;
             }
             let (id, fresh) = self.visited.insert(*hash);
@@ -408,7 +402,7 @@ impl Search {
             (shape ^ u64::from(*parent)).wrapping_mul(0x0100_0000_01b3)
         });
         self.found.parts = space.parts();
-        if self.found.broken.is_empty() && self.found.complete {
+        if self.found.broken.is_empty() && self.found.exceeded.is_none() {
             for (number, state) in self.graph.stuck(space.all_good()) {
                 let property = space.eventually(number);
                 self.found.broken.push(Broken { property, actions: self.way(state, worker) });
@@ -433,9 +427,9 @@ mod tests {
     #[test]
     fn a_search_finds_the_same_on_one_thread_and_on_three() {
         let scope = tiny();
-        let one = search_on(&scope, usize::MAX, 1, |_| {});
-        let three = search_on(&scope, usize::MAX, 3, |_| {});
-        assert!(one.complete && one.states > 2_000, "{one:?}");
+        let one = search(&scope, Limits::none(1), |_| {});
+        let three = search(&scope, Limits::none(3), |_| {});
+        assert!(one.exceeded.is_none() && one.states > 2_000, "{one:?}");
         let summary = |found: &Found| (found.states, found.steps, found.depth, found.reached, found.digest);
         assert_eq!(summary(&one), summary(&three));
     }
@@ -463,13 +457,20 @@ mod tests {
                 }
             }
         }
-        let found = search(&scope, usize::MAX, |_| {});
+        let found = search(&scope, Limits::none(2), |_| {});
         assert_eq!((found.states, found.steps), (seen.len(), steps));
     }
 
     #[test]
     fn a_search_that_is_cut_short_says_so() {
-        let found = search(&tiny(), 1_000, |_| {});
-        assert_eq!((found.complete, found.states), (false, 1_000));
+        let found = search(&tiny(), Limits { states_max: 1_000, ..Limits::none(2) }, |_| {});
+        assert_eq!((found.exceeded, found.states), (Some(Exceeded::States { max: 1_000 }), 1_000));
+    }
+
+    #[test]
+    fn a_search_that_takes_too_much_memory_says_so() {
+        let limits = Limits { memory_max: 1 << 20, ..Limits::none(2) };
+        let found = search(&tiny(), limits, |_| {});
+        assert_eq!(found.exceeded, Some(Exceeded::Memory { max: 1 << 20 }));
     }
 }
