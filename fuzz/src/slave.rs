@@ -174,6 +174,7 @@ impl<'c, 'b> Life<'c, 'b> {
         self.writes.clear();
         self.timers.clear();
         self.executors.clear();
+        self.seen.executors.clear();
         self.alive.clear();
         (self.session, self.registered) = (None, false);
         self.slave = Slave::new();

@@ -6,7 +6,7 @@ use neap_protocol::message::{DrainEnd, ReceiptId, ReceiptLine};
 use neap_protocol::registry::Operation;
 
 use super::{Kind, Property, Seen};
-use crate::world::{Action, Happening};
+use crate::world::{Action, Event, Happening};
 
 pub(super) const PROPERTY: Property =
     Property { name: "R23a receipts", guards: "R23a", kind: Kind::Step(wrong) };
@@ -60,7 +60,9 @@ fn ends(seen: &Seen<'_>, before: &Master, after: &Master) -> Result<(), String> 
         });
         let left = seen.after.ghost.removed.contains_key(&task.slave);
         let owned = registry.frameworks().contains_key(&task.id.framework);
-        if !owned || (drain.is_none() && !left) || knows_no_framework(after, task.id) {
+        // Without a disk a slave that was started anew has forgotten that it told an end, which was recorded, and tells another.
+        let again = seen.scope.budget.has(Event::FullDisk) && seen.before.ghost.over.contains_key(&task.id);
+        if !owned || again || (drain.is_none() && !left) || knows_no_framework(after, task.id) {
             continue;
         }
         let ended =

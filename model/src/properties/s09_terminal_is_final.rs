@@ -31,8 +31,16 @@ fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), Str
     // first update on that it did not acknowledge, and to the same end.
     // And without a disk a slave that is started anew has forgotten what it said.
     let forgotten = seen.scope.budget.has(world::Event::FullDisk) && update.reason == Reason::SlaveRestarted;
+    // Nor has it that a task was Lost, whose slave came back, ended it, and has not heard that this was acknowledged.
+    let launched = seen.before.ghost.launched.get(&update.task);
+    let came_back = last == TaskState::Lost
+        && launched.is_some_and(|(slave, _)| seen.before.ghost.given_up.contains_key(slave));
     let again = seen.scope.budget.has(world::Event::FrameworkCrash)
-        && (last == update.state || !last.is_terminal() || !update.state.is_terminal() || forgotten);
+        && (last == update.state
+            || !last.is_terminal()
+            || !update.state.is_terminal()
+            || forgotten
+            || came_back);
     match again || !last.is_terminal() && update.state > last {
         true => Ok(()),
         false => Err(format!("{} was {last}, and is {} now", update.task, update.state)),

@@ -61,11 +61,8 @@ impl Leader {
         let (resources, name) = {
             let record = self.registry.slaves().get(&slave)?;
             let state = self.slaves.get(&slave)?;
-            let usable = state.session.is_some()
-                && !state.leaving
-                && !record.unreachable
-                && record.holds.is_empty()
-                && state.zombies.is_empty();
+            let usable =
+                state.session.is_some() && !state.leaving && !record.unreachable && record.holds.is_empty();
             let free = record.resources.saturating_sub(&state.used).saturating_sub(&state.offered);
             if !usable || (free.cpus == 0 && free.mem == 0) {
                 return None;

@@ -412,7 +412,9 @@ impl Leader {
         let buried = known.is_some_and(|framework| framework.obituaries.contains_key(&id));
         // A task is on one slave: the second that claims it is mistaken, or lies.
         let elsewhere = known.is_some_and(|framework| framework.tasks.contains_key(&id.number));
-        let lives = known.is_some() && !state.lost && !buried && !elsewhere;
+        // Such a kill is of one that was told Lost, whether this leader remembers it or not.
+        let told = report.state.is_terminal() && report.reason == Reason::SlaveUnreachable;
+        let lives = known.is_some() && !state.lost && !buried && !elsewhere && !told;
         if lives && !state.zombies.contains_key(&id) {
             let kill = state.kills.remove(&id);
             self.count_in(slave, id, Task { kill, ..Task::reported(&report) });
