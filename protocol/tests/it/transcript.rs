@@ -35,7 +35,12 @@ fn transcripts_say_what_the_master_does() {
     let mut differences = Vec::new();
     for file in files {
         let wanted = std::fs::read_to_string(&file).unwrap();
-        let found = play(&wanted, &file);
+        // What cannot be gone on with says where; the others are told of all the same.
+        let Ok(found) = std::panic::catch_unwind(|| play(&wanted, &file)) else {
+            differences
+                .push(format!("{} differs from line 0: it cannot be played to its end", file.display()));
+            continue;
+        };
         if bless {
             std::fs::write(&file, &found).unwrap();
         } else if found != wanted {
