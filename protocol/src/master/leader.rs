@@ -273,6 +273,12 @@ impl Leader {
 
     fn on_timer(&mut self, cx: &mut Cx<'_>, timer: Timer) {
         match timer {
+            Timer::Lead if !self.ready && self.pending.is_empty() => {
+                self.store(cx, Operation::Lead { epoch: self.epoch }, Then::Nothing);
+            }
+            Timer::Lead => {}
+            // It was set when this master led before (R29).
+            _ if !self.ready => {}
             Timer::Ping(slave) => self.ping_due(cx, slave),
             Timer::Reregister(slave) => self.overdue(cx, slave),
             Timer::Offer(offer) => self.rescind(cx, &[offer]),
@@ -283,10 +289,6 @@ impl Leader {
             Timer::DrainBound(drain) => self.drain_bound_over(cx, drain),
             Timer::DrainAcknowledge(drain) => self.drain_acknowledge_over(cx, drain),
             Timer::RemovalWindow => self.removal_window_over(cx),
-            Timer::Lead if !self.ready && self.pending.is_empty() => {
-                self.store(cx, Operation::Lead { epoch: self.epoch }, Then::Nothing);
-            }
-            Timer::Lead => {}
         }
     }
 

@@ -400,7 +400,7 @@ impl Leader {
     }
 
     /// Takes a task that a slave reports: as it is, or as one that must not live.
-    fn adopt(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId, report: TaskReport) {
+    fn adopt(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId, mut report: TaskReport) {
         let id = report.id;
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
@@ -408,6 +408,8 @@ impl Leader {
         if state.tasks.contains_key(&id) {
             return;
         }
+        // A port is held once, whatever a slave says: it would be given back twice (S8).
+        report.resources.ports = report.resources.ports.without(&state.used.ports);
         let known = self.frameworks.get(&id.framework);
         let buried = known.is_some_and(|framework| framework.obituaries.contains_key(&id));
         // A task is on one slave: the second that claims it is mistaken, or lies.

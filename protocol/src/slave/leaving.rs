@@ -247,9 +247,11 @@ impl Slave {
     }
 
     pub(super) fn drop_task(&mut self, id: TaskId) {
-        if let Some(task) = self.tasks.remove(&id)
-            && !task.stage.is_over()
-        {
+        let Some(task) = self.tasks.remove(&id) else { return };
+        for write in task.updates.iter().filter_map(|update| update.write) {
+            self.writes.remove(&write);
+        }
+        if !task.stage.is_over() {
             self.used = self.used.saturating_sub(&task.report.resources);
         }
     }
