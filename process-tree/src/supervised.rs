@@ -237,11 +237,13 @@ fn freeze(supervisor: &Process, killed: &HashSet<Key>, log: &Mutex<Log>) -> Vec<
 
 /// Signals one process and notes it; false where it was refused.
 pub(crate) fn send(process: &Process, signal: Signal, log: &Mutex<Log>) -> bool {
+    // Held around both: the signal may be the tree's end, and whoever sees that must find the note in the report.
+    let mut log = lock(log);
     match process.signal(signal) {
-        Ok(true) => lock(log).sent(process, signal, None),
+        Ok(true) => log.sent(process, signal, None),
         Ok(false) => {}
         Err(errno) => {
-            lock(log).sent(process, signal, Some(errno.to_string()));
+            log.sent(process, signal, Some(errno.to_string()));
             return false;
         }
     }
