@@ -1,11 +1,11 @@
 //! What a world is like: how many of what, and what may happen.
 
 use neap_protocol::framework::NewTask;
-use neap_protocol::message::Command;
+use neap_protocol::message::{Command, Query, SlaveRef};
 use neap_protocol::resources::Resources;
 use neap_protocol::{executor, framework, master, slave};
 
-use crate::world::Budget;
+use crate::world::{Alike, Budget};
 
 /// A bounded world. Nothing of it changes while the world goes on.
 #[derive(Clone, Debug)]
@@ -38,6 +38,8 @@ pub struct Scope {
     pub frameworks_return: bool,
     /// Whether schedulers answer inverse offers.
     pub answers: bool,
+    /// Of whom the first goes first; where it is nobody, every order is gone through.
+    pub alike: Alike,
     /// The machines' settings.
     pub master: master::Config,
     /// The same of slaves.
@@ -46,4 +48,24 @@ pub struct Scope {
     pub framework: Vec<framework::Config>,
     /// The same of executors.
     pub executor: executor::Config,
+}
+
+/// The slave that a command is about.
+pub(crate) fn slave_of(command: &mut Command) -> Option<&mut SlaveRef> {
+    match command {
+        Command::Deactivate { slave, .. }
+        | Command::Activate { slave, .. }
+        | Command::InverseOffer { slave, .. }
+        | Command::Drain { slave, .. }
+        | Command::PlanDrain { slave, .. }
+        | Command::DrainNow { slave }
+        | Command::Show(Query::Slave(slave)) => Some(slave),
+        Command::Show(_)
+        | Command::Watch
+        | Command::CancelInverseOffer(_)
+        | Command::CancelDrain(_)
+        | Command::ExtendDrain(..)
+        | Command::Kill(_)
+        | Command::ResumeRemovals => None,
+    }
 }

@@ -31,7 +31,7 @@ use neap_protocol::time::Millis;
 use neap_protocol::{executor, master, slave};
 
 use crate::scope::Scope;
-use crate::world::Budget;
+use crate::world::{Alike, Budget};
 
 /// What a task holds.
 const TASK: Resources = Resources::new(1000, 1 << 30);
@@ -44,6 +44,7 @@ pub fn all() -> Vec<Scope> {
     let scopes = [leaving::all(), holds::all(), drains::all(), faults::all(), several::all()];
     let sized = |scope: Scope| Scope {
         slave: slave::Config { resources: scope.resources.clone(), ..scope.slave.clone() },
+        alike: Alike::of(&scope),
         ..scope
     };
     scopes.into_iter().flatten().map(sized).collect()
@@ -77,6 +78,7 @@ fn small() -> Scope {
         masters_return: true,
         frameworks_return: true,
         answers: true,
+        alike: Alike::default(),
         master: master::Config { ping_timeouts_max: 1, removal_share: 1000, ..master::Config::default() },
         slave: slave::Config::new(TASK, Text::EMPTY),
         framework: vec![framework("f"), framework("g")],

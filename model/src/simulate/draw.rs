@@ -9,7 +9,7 @@ use neap_protocol::time::Millis;
 use neap_protocol::{executor, master, slave};
 
 use crate::scope::Scope;
-use crate::world::{Budget, Event};
+use crate::world::{Alike, Budget, Event};
 
 use super::Options;
 use super::commands::{self, units};
@@ -53,6 +53,7 @@ pub(super) fn scope(seed: u64, options: &Options) -> Scope {
         masters_return: true,
         frameworks_return: random.percent(85),
         answers: random.percent(75),
+        alike: Alike::default(),
         master: limited(seed, master(random)),
         slave: slave(random, room),
         framework: (0..size.frameworks).map(|number| framework(random, number)).collect(),

@@ -32,7 +32,7 @@ use crate::properties::{self, Kind, Mask, Seen};
 use crate::scope::Scope;
 use crate::world::{Action, World};
 
-use random::{Random, Stream};
+pub(crate) use random::{Random, Stream};
 use swarm::Swarm;
 
 pub use campaign::{Campaign, Outcome, Until};

@@ -2,12 +2,12 @@
 
 /// A stream of numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     /// The stream of a seed; `of` tells the streams of one seed apart, so that what is drawn from one leaves the
     /// others as they are.
-    pub(super) fn new(seed: u64, of: Stream) -> Self {
+    pub(crate) fn new(seed: u64, of: Stream) -> Self {
         let mut random = Self(seed);
         let start = random.next() ^ (of as u64).wrapping_mul(0xd6e8_feb8_6659_fd93);
         Self(start)
@@ -22,31 +22,31 @@ impl Random {
     }
 
     /// One of `0..n`, and 0 if there is none.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         let wide = u128::from(self.next()) * n as u128;
         (wide >> 64) as usize
     }
 
     /// One of `low..=high`.
-    pub(super) fn between(&mut self, low: u8, high: u8) -> u8 {
+    pub(crate) fn between(&mut self, low: u8, high: u8) -> u8 {
         let span = usize::from(high.saturating_sub(low)) + 1;
         low.saturating_add(u8::try_from(self.below(span)).unwrap_or(u8::MAX))
     }
 
     /// Whether something comes about that does so `n` times in a hundred.
-    pub(super) fn percent(&mut self, n: usize) -> bool {
+    pub(crate) fn percent(&mut self, n: usize) -> bool {
         self.below(100) < n
     }
 
     /// One of these.
-    pub(super) fn pick<T: Clone>(&mut self, of: &[T]) -> T {
+    pub(crate) fn pick<T: Clone>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())].clone()
     }
 }
 
 /// What numbers are drawn for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     /// The scope.
     Scope = 1,
     /// How likely everything is.

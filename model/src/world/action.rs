@@ -9,6 +9,17 @@ use neap_protocol::slave;
 use super::budget::Event;
 use super::links::{Dialer, End, LinkKey};
 
+/// A node of a world, by its number. What runs on a slave's host goes by the slave's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Node {
+    /// A master.
+    Master(u8),
+    /// A slave.
+    Slave(u8),
+    /// A framework.
+    Framework(u8),
+}
+
 /// One step of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -165,5 +176,78 @@ impl Action {
             Self::AcceptInverse(..) | Self::DeclineInverse(..) | Self::Command(_) | Self::NoConnection(_)
         );
         !wanted_or_amiss && self.event().is_none()
+    }
+
+    /// The same of nodes with other numbers; `None` if one of them has none.
+    pub fn renumbered(self, of: &mut impl FnMut(Node) -> Option<u8>) -> Option<Self> {
+        let renumbered =
+            |(dialer, number): LinkKey, of: &mut _| Some((Dialer::renumbered(dialer, of)?, number));
+        Some(match self {
+            Self::Deliver(at, end) => Self::Deliver(renumbered(at, of)?, end),
+            Self::Learn(at, end) => Self::Learn(renumbered(at, of)?, end),
+            Self::Cut(at) => Self::Cut(renumbered(at, of)?),
+            Self::Connect(dialer @ Dialer::Executor(..), number) => {
+                Self::Connect(dialer.renumbered(of)?, number)
+            }
+            Self::Connect(dialer, number) => Self::Connect(dialer.renumbered(of)?, of(Node::Master(number))?),
+            Self::NoConnection(dialer) => Self::NoConnection(dialer.renumbered(of)?),
+            Self::MasterTimer(number, timer, cost) => {
+                Self::MasterTimer(of(Node::Master(number))?, timer, cost)
+            }
+            Self::SlaveTimer(number, timer, cost) => Self::SlaveTimer(of(Node::Slave(number))?, timer, cost),
+            Self::FrameworkTimer(number, timer, cost) => {
+                Self::FrameworkTimer(of(Node::Framework(number))?, timer, cost)
+            }
+            Self::ExecutorTimer(number, id, timer, cost) => {
+                Self::ExecutorTimer(of(Node::Slave(number))?, id, timer, cost)
+            }
+            Self::MasterStored(number) => Self::MasterStored(of(Node::Master(number))?),
+            Self::MasterNotStored(number) => Self::MasterNotStored(of(Node::Master(number))?),
+            Self::SlaveStored(number) => Self::SlaveStored(of(Node::Slave(number))?),
+            Self::SlaveNotStored(number) => Self::SlaveNotStored(of(Node::Slave(number))?),
+            Self::CrashMaster(number, more) => Self::CrashMaster(of(Node::Master(number))?, more),
+            Self::StartMaster(number) => Self::StartMaster(of(Node::Master(number))?),
+            Self::Elect(number) => Self::Elect(of(Node::Master(number))?),
+            Self::Usurp(number) => Self::Usurp(of(Node::Master(number))?),
+            Self::Depose(number) => Self::Depose(of(Node::Master(number))?),
+            Self::CrashSlave(number, more) => Self::CrashSlave(of(Node::Slave(number))?, more),
+            Self::StartSlave(number) => Self::StartSlave(of(Node::Slave(number))?),
+            Self::Return(number) => Self::Return(of(Node::Slave(number))?),
+            Self::CrashFramework(number) => Self::CrashFramework(of(Node::Framework(number))?),
+            Self::StartFramework(number) => Self::StartFramework(of(Node::Framework(number))?),
+            Self::Suppress(number) => Self::Suppress(of(Node::Framework(number))?),
+            Self::Revive(number) => Self::Revive(of(Node::Framework(number))?),
+            Self::NewFramework(number) => Self::NewFramework(of(Node::Framework(number))?),
+            Self::Launch(number, offer, task) => Self::Launch(of(Node::Framework(number))?, offer, task),
+            Self::Decline(number, offer) => Self::Decline(of(Node::Framework(number))?, offer),
+            Self::Kill(number, task) => Self::Kill(of(Node::Framework(number))?, task),
+            Self::AcceptInverse(number, id) => Self::AcceptInverse(of(Node::Framework(number))?, id),
+            Self::DeclineInverse(number, id) => Self::DeclineInverse(of(Node::Framework(number))?, id),
+            Self::Teardown(number) => Self::Teardown(of(Node::Framework(number))?),
+            Self::StartTree(number, id) => Self::StartTree(of(Node::Slave(number))?, id),
+            Self::NoLaunch(number, id) => Self::NoLaunch(of(Node::Slave(number))?, id),
+            Self::Finish(number, id, task, well) => Self::Finish(of(Node::Slave(number))?, id, task, well),
+            Self::Die(number, id, task) => Self::Die(of(Node::Slave(number))?, id, task),
+            Self::CrashExecutor(number, id) => Self::CrashExecutor(of(Node::Slave(number))?, id),
+            Self::TreeDies(number, id) => Self::TreeDies(of(Node::Slave(number))?, id),
+            Self::See(number, id) => Self::See(of(Node::Slave(number))?, id),
+            Self::Command(number) => Self::Command(of(Node::Master(number))?),
+            Self::Signal(number) => Self::Signal(of(Node::Slave(number))?),
+        })
+    }
+
+    /// Whether this is so of every node that has a part in it.
+    pub fn all(self, mut is_so: impl FnMut(Node) -> bool) -> bool {
+        self.renumbered(&mut |node| is_so(node).then_some(0)).is_some()
+    }
+}
+
+impl Dialer {
+    fn renumbered(self, of: &mut impl FnMut(Node) -> Option<u8>) -> Option<Self> {
+        Some(match self {
+            Self::Slave(number) => Self::Slave(of(Node::Slave(number))?),
+            Self::Framework(number) => Self::Framework(of(Node::Framework(number))?),
+            Self::Executor(number, id) => Self::Executor(of(Node::Slave(number))?, id),
+        })
     }
 }

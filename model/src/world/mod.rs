@@ -8,6 +8,7 @@
 //! [`Event::Skew`]. Timers that come again by themselves (pings, attempts to connect) hold no other up.
 
 mod action;
+mod alike;
 mod budget;
 mod carry;
 mod links;
@@ -26,7 +27,8 @@ use crate::properties::Mask;
 use crate::scope::Scope;
 use crate::shared::Shared;
 
-pub use action::{Action, Cost};
+pub use action::{Action, Cost, Node};
+pub use alike::{Alike, Heard};
 pub use budget::{Budget, Event};
 pub use carry::Happening;
 pub use links::{Dialer, End, Line, Link, LinkKey, Message};
@@ -51,6 +53,8 @@ pub struct World {
     pub links: Vec<Link>,
     /// How many of the operator's commands were given.
     pub commands: u8,
+    /// Who of those who are alike was heard of.
+    pub heard: Heard,
     /// The last plan that the operator was shown; a drain may demand that it is still true.
     pub plan: Option<Plan>,
     /// What may still happen.
@@ -75,6 +79,7 @@ impl World {
             trees: Vec::new(),
             links: Vec::new(),
             commands: 0,
+            heard: Heard::default(),
             plan: None,
             budget: scope.budget,
             ghost: Shared::new(Ghost::default()),
@@ -148,6 +153,9 @@ impl World {
         self.framework_actions(scope, actions);
         self.timer_actions(scope, actions);
         actions.retain(|action| action.event().is_none_or(|event| self.budget.has(event)));
+        if !scope.alike.is_empty() {
+            actions.retain(|action| self.is_first(&scope.alike, *action));
+        }
     }
 
     fn session_actions(&self, actions: &mut Vec<Action>) {

@@ -72,6 +72,9 @@ impl World {
         if let Some(event) = action.event() {
             step.world.budget.spend(event);
         }
+        if !scope.alike.is_empty() {
+            step.world.heard.note(&scope.alike, action);
+        }
         step.take(action);
         step.settle();
         let Step { mut world, happenings, .. } = step;

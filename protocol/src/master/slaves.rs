@@ -268,6 +268,8 @@ impl Leader {
         state.writing = false;
         match state.waiting.take() {
             Some(Waiting::Register(registration)) => self.register_known(cx, slave, registration),
+            // A newer session has registered since: what was said on an older one is not its word (R2).
+            Some(Waiting::Unregister(late)) if state.session.is_some_and(|newer| newer != late.session) => {}
             Some(Waiting::Unregister(unregistration)) => self.unregister(cx, unregistration),
             Some(returns @ Waiting::Return { .. }) => {
                 state.waiting = Some(returns);

@@ -262,7 +262,8 @@ impl World {
             }
             other => panic!("{}: a slave does not {other}", self.place),
         };
-        let session = self.session(name);
+        // Its newest, unless it says another.
+        let session = words.key("session").unwrap_or_else(|| self.session(name));
         self.feed(Input::Slave { session, message }, log);
     }
 
