@@ -65,6 +65,15 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "two-of-each",
+            about: "two frameworks on two slaves",
+            long: true,
+            slaves: 2,
+            frameworks: 2,
+            budget: Budget::of(&[(Event::Launch, 2), (Event::Finish, 1)]),
+            ..small()
+        },
+        Scope {
             name: "two-frameworks-drain",
             about: "two frameworks on a slave that drains",
             long: true,

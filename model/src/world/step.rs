@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Framework};
-use neap_protocol::ids::{ExecutorId, InverseOfferId, SessionId, TaskId};
+use neap_protocol::ids::{Epoch, ExecutorId, InverseOfferId, Seq, SessionId, TaskId};
 use neap_protocol::master::{self, Master};
 use neap_protocol::message::{Command, InverseAnswer, OperatorToMaster};
 use neap_protocol::slave::{self, Slave};
@@ -153,7 +153,7 @@ impl<'a> Step<'a> {
             }
             Action::Elect(number) | Action::Usurp(number) => self.elect(number),
             Action::Depose(number) => {
-                self.master_node(number).epoch = neap_protocol::ids::Epoch(0);
+                self.master_node(number).epoch = Epoch(0);
                 self.master(number, master::Input::Deposed { leader: Text::EMPTY });
             }
             Action::CrashSlave(number, more) => self.crash_slave(number, more),
@@ -288,14 +288,22 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The number of a dialler's next session: none is used again soon, nor while an end knows of it, as drivers
-    /// never use one again.
+    /// The number of a dialler's next session: none that an end knows, nor, while anything is being written, one of the
+    /// last few. (Drivers never use one again. What waits for a write may name a session that is over, and nothing else
+    /// does: where nothing waits, the lowest will do, or those who dial again and again would never be as they were.)
     fn dial(&mut self, dialer: Dialer) -> u8 {
         let known: Vec<u8> =
             self.world.links.iter().filter(|link| link.key.0 == dialer).map(|link| link.key.1).collect();
+        let nothing_waits = match dialer {
+            Dialer::Slave(_) | Dialer::Framework(_) => {
+                self.world.masters.iter().all(|node| node.writes.is_empty())
+            }
+            Dialer::Executor(..) => false,
+        };
         let mut number = 0;
         let mut next = |dialled: &mut u8| {
-            let turns = (1..=SESSIONS).map(|more| (*dialled % SESSIONS + more) % SESSIONS);
+            let last = if nothing_waits { 0 } else { *dialled };
+            let turns = (1..=SESSIONS).map(|more| (last % SESSIONS + more) % SESSIONS);
             let mut fresh = turns.chain(SESSIONS..=u8::MAX).filter(|number| !known.contains(number));
             *dialled = fresh.next().unwrap_or_else(|| unreachable!("nobody has that many sessions"));
             number = *dialled;
@@ -398,17 +406,22 @@ impl<'a> Step<'a> {
     fn master_stored(&mut self, number: u8) {
         let (epoch, seq, operation) = self.master_node(number).writes.remove(0);
         if epoch < self.world.store.fence {
-            let cause = Text::EMPTY;
-            return self.master(number, master::Input::StoreFailed { epoch, seq, cause });
+            return self.writes_fail(number, epoch, seq);
         }
         self.write(operation);
         self.master(number, master::Input::Stored { epoch, seq });
     }
 
     fn master_not_stored(&mut self, number: u8) {
-        for (epoch, seq, _) in std::mem::take(&mut self.master_node(number).writes) {
-            self.master(number, master::Input::StoreFailed { epoch, seq, cause: Text::EMPTY });
-        }
+        let (epoch, seq, _) = self.master_node(number).writes.remove(0);
+        self.writes_fail(number, epoch, seq);
+    }
+
+    /// A write that was asked for in this epoch fails, and with it all that was asked for after it: the master hears of
+    /// the first. What it asks for then is not among them.
+    fn writes_fail(&mut self, number: u8, epoch: Epoch, seq: Seq) {
+        self.master_node(number).writes.retain(|(of, ..)| *of != epoch);
+        self.master(number, master::Input::StoreFailed { epoch, seq, cause: Text::EMPTY });
     }
 
     fn crash_master(&mut self, number: u8, more: u8) {

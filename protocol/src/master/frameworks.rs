@@ -408,18 +408,24 @@ impl Leader {
     fn obstacle(&self, cx: &Cx<'_>, slave: SlaveId, spec: &TaskSpec, lent: bool) -> Option<Reason> {
         let record = self.registry.slaves().get(&slave);
         let state = self.slaves.get(&slave);
-        let tasks = self.frameworks.get(&spec.id.framework).map_or(0, |f| f.tasks.len() + f.obituaries.len());
         match (record, state) {
             (None, _) | (_, None) => Some(Reason::SlaveRemoved),
             (Some(record), Some(_)) if !record.holds.is_empty() => Some(Reason::SlaveDeactivated),
             (Some(_), Some(state)) if state.leaving => Some(Reason::SlaveLeaving),
             (Some(_), Some(state)) if state.session.is_none() => Some(Reason::SlaveDisconnected),
             (Some(_), Some(_)) if !lent => Some(Reason::OfferGone),
-            (Some(_), Some(_)) if !is_sound(spec) || tasks >= cx.config.tasks_max as usize => {
+            (Some(_), Some(_)) if !is_sound(spec) || !self.has_room(cx, spec.id.framework) => {
                 Some(Reason::InvalidSpec)
             }
             (Some(_), Some(_)) => None,
         }
+    }
+
+    /// Whether a framework may have one more task, those included whose ends it has not acknowledged (S15).
+    pub(super) fn has_room(&self, cx: &Cx<'_>, framework: FrameworkId) -> bool {
+        let tasks =
+            self.frameworks.get(&framework).map_or(0, |state| state.tasks.len() + state.obituaries.len());
+        tasks < cx.config.tasks_max as usize
     }
 
     fn is_fresh(&self, framework: FrameworkId, task: TaskId) -> bool {

@@ -309,7 +309,7 @@ pub struct Config {
     pub page_max: usize,
     /// The most operators' requests that wait for the registry.
     pub requests_max: usize,
-    /// The most tasks that a framework may have.
+    /// The most tasks that a framework may have, those included whose ends it has not acknowledged (S15).
     pub tasks_max: u32,
 }
 

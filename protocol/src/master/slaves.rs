@@ -770,9 +770,15 @@ impl Leader {
     }
 
     /// Tells a framework of a task that was never launched (R11).
+    ///
+    /// One that has as many tasks as it may is told once (S15): should that be lost with its session, it asks in its
+    /// next one, and hears that the task is Lost (R15).
     pub(super) fn dropped(&mut self, cx: &mut Cx<'_>, slave: SlaveId, task: TaskId, reason: Reason) {
         let update = ended(task, 1, TaskState::Dropped, reason);
-        self.mourn(cx, task.framework, Obituary { slave, update, receipt: None });
+        match self.has_room(cx, task.framework) {
+            true => self.mourn(cx, task.framework, Obituary { slave, update, receipt: None }),
+            false => self.tell_update(cx, task.framework, slave, update),
+        }
     }
 }
 
