@@ -489,14 +489,16 @@ impl Leader {
 
     /// Frameworks that keep a drain waiting for acknowledgements, and answer nothing, are cut off (R22).
     pub(super) fn drain_acknowledge_over(&mut self, cx: &mut Cx<'_>, drain: DrainId) {
-        let Some(slave) = self.registry.drains().get(&drain).map(|record| record.slave) else {
+        let Some(record) = self.registry.drains().get(&drain).filter(|record| record.end.is_none()) else {
             return;
         };
+        let (slave, deadline) = (record.slave, record.deadline);
         let Some(state) = self.slaves.get(&slave) else {
             return;
         };
         if state.tasks.values().any(|task| !task.state.is_terminal()) {
             // Asking could not be written, or this timer would not have been set, or was cancelled.
+            self.arm_bound(cx, drain, deadline);
             return self.ask_everyone(cx, drain, slave);
         }
         let unacknowledged = state.tasks.keys().chain(state.mourned.keys());
@@ -513,8 +515,10 @@ impl Leader {
         }
         if through {
             cx.cancel(Timer::DrainAcknowledge(drain));
-            self.store(cx, Operation::EndDrain { drain, end: DrainEnd::Drained }, Then::Nothing);
+            return self.store(cx, Operation::EndDrain { drain, end: DrainEnd::Drained }, Then::Nothing);
         }
+        // The bound may be over, and what came of that, which could not be written, may be true no more.
+        self.arm_bound(cx, drain, deadline);
     }
 
     /// A drain's time and its bound are over: it ends, whatever is still unknown (R22).
