@@ -182,6 +182,8 @@ mod tests {
     fn ids_read_as_they_are_written() {
         let task = TaskId { framework: FrameworkId(3), number: 17 };
         assert_eq!(task.to_string(), "F3.17");
+        let executor = ExecutorId { framework: FrameworkId(3), number: 17 };
+        assert_eq!(executor.to_string(), "F3.x17");
         assert_eq!("F3.17".parse(), Ok(task));
         assert_eq!("S4".parse(), Ok(SlaveId(4)));
         assert!("F3.x".parse::<TaskId>().is_err());

@@ -810,4 +810,125 @@ mod tests {
         let more = registry.apply(&drain(slave, Then::Unregister));
         assert_eq!(more, Ok(Applied::Drain { id: DrainId(1), changed: true }));
     }
+
+    fn framework(principal: &str) -> FrameworkRecord {
+        FrameworkRecord { name: name("f"), principal: name(principal), failover_timeout: Millis(1) }
+    }
+
+    #[test]
+    fn r14_a_framework_is_changed_by_its_own_principal_only() {
+        let mut registry = Registry::default();
+        let framework_id = FrameworkId(1);
+        let added = registry.apply(&Operation::AddFramework(framework("ann")));
+        assert_eq!(added, Ok(Applied::Framework(framework_id)));
+        let change = |record| Operation::ChangeFramework { framework: framework_id, record };
+        let renamed = FrameworkRecord { name: name("g"), ..framework("ann") };
+        assert_eq!(registry.apply(&change(renamed.clone())), Ok(Applied::Done { changed: true }));
+        assert_eq!(registry.apply(&change(renamed.clone())), Ok(Applied::Done { changed: false }));
+        let taken = registry.apply(&change(framework("bob")));
+        assert_eq!(taken, Err(Refusal::UnknownFramework(framework_id)));
+        assert_eq!(registry.frameworks().get(&framework_id), Some(&renamed));
+    }
+
+    /// A slave that drains and is held, and a framework that is asked for what it has there.
+    fn with_everything() -> Registry {
+        let (mut registry, slave) = with_slave();
+        registry.apply(&Operation::AddFramework(framework("ann"))).unwrap();
+        for number in 0..HOLDS_MAX {
+            registry.apply(&hold(slave, &alloc::format!("hold-{number}"))).unwrap();
+        }
+        registry.apply(&drain(slave, Then::Stay)).unwrap();
+        let asked = InverseOfferRecord {
+            framework: FrameworkId(1),
+            slave,
+            ask: InverseAsk::Everything,
+            keep: Resources::NONE,
+            deadline: Moment(9),
+            reason: Text::EMPTY,
+            by: name("ann"),
+            drain: Some(DrainId(1)),
+            answer: None,
+            stage: InverseStage::Open,
+        };
+        registry.apply(&Operation::OpenInverseOffer(asked)).unwrap();
+        assert_eq!(registry.check(), Ok(()));
+        registry
+    }
+
+    #[test]
+    fn r28_a_registry_that_contradicts_itself_is_told_from_a_sound_one() {
+        fn check(change: impl FnOnce(&mut Registry)) -> Result<(), &'static str> {
+            let mut registry = with_everything();
+            change(&mut registry);
+            registry.check()
+        }
+        let (slave, framework, drain) = (SlaveId(1), FrameworkId(1), DrainId(1));
+        let inverse_offer = InverseOfferId(1);
+        let of = |registry: &mut Registry, change: &dyn Fn(&mut SlaveRecord)| {
+            change(registry.slaves.get_mut(&slave).unwrap());
+        };
+
+        let highest = Err("an id is higher than the highest that was given");
+        assert_eq!(check(|registry| registry.highest_slave = SlaveId(0)), highest);
+        assert_eq!(check(|registry| registry.highest_framework = FrameworkId(0)), highest);
+        assert_eq!(check(|registry| registry.highest_inverse_offer = InverseOfferId(0)), highest);
+        assert_eq!(check(|registry| registry.highest_drain = DrainId(0)), highest);
+        assert_eq!(check(|registry| registry.highest_drain = DrainId(7)), Ok(()), "others have been");
+
+        let names = Err("the names of slaves are not those of its slaves");
+        assert_eq!(
+            check(|registry| {
+                registry.names.insert(name("b"), slave);
+            }),
+            names
+        );
+        assert_eq!(
+            check(|registry| {
+                registry.names.insert(name("a"), SlaveId(7));
+            }),
+            names
+        );
+        assert_eq!(check(|registry| of(registry, &|record| record.name = name("b"))), names);
+
+        let total = Err("the total is not the sum of its slaves");
+        assert_eq!(check(|registry| registry.total = Resources::NONE), total);
+
+        let offers = Err("its slaves have other inverse offers than it has");
+        let forget = |record: &mut SlaveRecord| {
+            record.inverse_offers.remove(&inverse_offer);
+        };
+        assert_eq!(check(|registry| of(registry, &forget)), offers);
+        let mistake = |record: &mut SlaveRecord| {
+            record.inverse_offers.insert(inverse_offer, FrameworkId(7));
+        };
+        assert_eq!(check(|registry| of(registry, &mistake)), offers);
+        let invent = |record: &mut SlaveRecord| {
+            record.inverse_offers.insert(InverseOfferId(7), framework);
+        };
+        assert_eq!(check(|registry| of(registry, &invent)), offers);
+        assert_eq!(
+            check(|registry| {
+                registry.frameworks.remove(&framework);
+            }),
+            offers
+        );
+        let elsewhere = |registry: &mut Registry| {
+            registry.inverse_offers.get_mut(&inverse_offer).unwrap().drain = Some(DrainId(7));
+        };
+        assert_eq!(check(elsewhere), offers);
+
+        let drains = Err("its slaves have other drains than it has");
+        let alone = |record: &mut SlaveRecord| record.drain = None;
+        assert_eq!(check(|registry| of(registry, &alone)), drains);
+        let loose = |record: &mut SlaveRecord| {
+            record.holds.remove(&drain_hold(drain).unwrap());
+        };
+        assert_eq!(check(|registry| of(registry, &loose)), drains);
+
+        let one_more = |record: &mut SlaveRecord| {
+            let hold = record.holds.values().next().unwrap().clone();
+            record.holds.insert(name("one-more"), hold);
+        };
+        assert_eq!(check(|registry| of(registry, &one_more)), Err("a slave has more holds than it may have"));
+    }
 }

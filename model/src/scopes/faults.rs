@@ -110,6 +110,18 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "silence-new-leader",
+            about: "a slave is cut off, is given up, and returns, and the leader crashes",
+            long: true,
+            budget: Budget::of(&[
+                (Event::Launch, 1),
+                (Event::Cut, 1),
+                (Event::MasterCrash, 1),
+                (Event::Skew, 1),
+            ]),
+            ..small()
+        },
+        Scope {
             name: "teardown-everything",
             about: "a framework tears itself down, crashes, or stays away, as sessions die",
             long: true,
