@@ -339,3 +339,21 @@ pub struct TaskReport {
     /// The number of its latest update; 0 if it has none yet.
     pub number: u32,
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    /// Each string ends in a byte of its own, and each variable has its `=`, as the kernel counts them.
+    #[test]
+    fn a_commands_size_counts_all_that_is_in_it() {
+        let command = Command {
+            program: "prog".into(),
+            arguments: vec!["a".into(), "bc".into()],
+            environment: vec![("K".into(), "val".into()), ("X".into(), String::new())],
+        };
+        assert_eq!(command.size(), 4 + (2 + 3) + (6 + 3));
+    }
+}

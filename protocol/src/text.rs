@@ -297,6 +297,9 @@ mod tests {
     fn decoding_refuses_what_a_constructor_would() {
         let bytes = postcard::to_allocvec("no spaces").unwrap();
         assert!(postcard::from_bytes::<Name>(&bytes).is_err());
+        let longest = "x".repeat(TEXT_LEN_MAX);
+        let bytes = postcard::to_allocvec(longest.as_str()).unwrap();
+        assert_eq!(postcard::from_bytes::<Text>(&bytes).unwrap().as_str(), longest);
         let bytes = postcard::to_allocvec("x".repeat(TEXT_LEN_MAX + 1).as_str()).unwrap();
         assert!(postcard::from_bytes::<Text>(&bytes).is_err());
     }
