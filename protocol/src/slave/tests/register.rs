@@ -53,6 +53,15 @@ fn r2_a_lost_session_is_dialled_again_and_everything_told_again() {
     let tasks = vec![report(1, TaskState::Running, Reason::Normal, 1)];
     let opened = bench.go(Input::MasterOpened { session: M2 });
     assert_eq!(opened, [to_master(M2, register(Some(1), 1, tasks, false))]);
+    // R30: nobody is obeyed before the answer.
+    let kill = MasterToSlave::Kill { task: task(1), grace: None, reason: Reason::KilledByFramework };
+    let acknowledge = MasterToSlave::Acknowledge { task: task(1), number: 1 };
+    let of = |message| Input::Master { session: M2, message };
+    for order in [kill, acknowledge, MasterToSlave::Leave, MasterToSlave::Unregistered] {
+        bench.nothing(of(order));
+    }
+    bench.nothing(of(MasterToSlave::Resend { framework: F }));
+    bench.nothing(of(MasterToSlave::KillFramework { framework: F }));
     // R12: the unacknowledged update goes out again; the old session counts no more.
     bench.nothing(Input::Master { session: M, message: MasterToSlave::Ping });
     let update = news(1, 1, TaskState::Running, Reason::Normal);
