@@ -3,7 +3,7 @@
 //! Ids follow the order in which nodes are heard, so that to exchange two nodes is to exchange their names, places and
 //! sessions, and no ids: the machines do with one what they do with the other. As long as two have done the same and
 //! nobody has heard of either, the world is its own mirror image, and what the one does now comes to what the other
-//! would. One of them is enough. Where *n* are alike, about one in *n!* states is left.
+//! would. One of them is enough. Where *n* are heard before anything else befalls them, about one in *n!* states is left.
 //!
 //! This leaves actions out, and no states are taken for each other: each is one of the whole world's, and a story is a
 //! story of it. An edge is left out only where its like stays, so that what must come about is asked of all.
