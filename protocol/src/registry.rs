@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId};
 use crate::map::{Map, Records};
 use crate::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Refusal, SlaveRef, Then};
-use crate::resources::Resources;
+use crate::resources::{Resources, Sum};
 use crate::text::{Name, Text};
 use crate::time::{Millis, Moment};
 
@@ -36,7 +36,7 @@ pub struct Registry {
     highest_drain: DrainId,
     slaves: Records<SlaveId, SlaveRecord>,
     names: Map<Name, SlaveId>,
-    total: Resources,
+    total: Sum,
     frameworks: Records<FrameworkId, FrameworkRecord>,
     inverse_offers: Records<InverseOfferId, InverseOfferRecord>,
     drains: Records<DrainId, DrainRecord>,
@@ -387,7 +387,7 @@ impl Registry {
     }
 
     /// What all admitted slaves have together, ports left out.
-    pub fn total(&self) -> &Resources {
+    pub fn total(&self) -> &Sum {
         &self.total
     }
 
@@ -482,19 +482,8 @@ impl Registry {
     }
 
     /// What all admitted slaves have together.
-    fn count(&self) -> Resources {
-        let all = self.slaves.values().map(|slave| slave.resources.without_ports());
-        all.fold(Resources::NONE, |sum, resources| sum.saturating_add(&resources))
-    }
-
-    /// Takes what a slave had out of the total.
-    fn take_out(&mut self, resources: &Resources) {
-        let full = |amount: u64| amount == u64::MAX;
-        // A sum that is at its largest does not say by how much it would be larger.
-        self.total = match full(self.total.cpus) || full(self.total.mem) || full(self.total.disk) {
-            true => self.count(),
-            false => self.total.saturating_sub(&resources.without_ports()),
-        };
+    fn count(&self) -> Sum {
+        Sum::over_slaves(self.slaves.values().map(|slave| &slave.resources))
     }
 
     fn slave_mut(&mut self, slave: SlaveId) -> Result<&mut SlaveRecord, Refusal> {
@@ -523,7 +512,7 @@ impl Registry {
             drain: None,
             inverse_offers: Map::new(),
         };
-        self.total = self.total.saturating_add(&resources.without_ports());
+        self.total.put_in(&resources.without_ports());
         self.slaves.insert(id, record);
         self.names.insert(name.clone(), id);
         Applied::Slave { id, changed: true }
@@ -534,8 +523,8 @@ impl Registry {
         record.address = address.clone();
         let before = core::mem::take(&mut record.resources);
         record.unreachable = false;
-        self.take_out(&before);
-        self.total = self.total.saturating_add(&resources.without_ports());
+        self.total.take_out(&before);
+        self.total.put_in(&resources.without_ports());
         self.slave_mut(slave)?.resources = resources.clone();
         Ok(Applied::Slave { id: slave, changed: false })
     }
@@ -546,7 +535,7 @@ impl Registry {
             return Err(Refusal::RemovedSlave(slave));
         };
         self.names.remove(&record.name);
-        self.take_out(&record.resources);
+        self.total.take_out(&record.resources);
         let drain = record.drain.and_then(|id| Some((id, self.drains.remove(&id)?)));
         let offers = record.inverse_offers.keys();
         let closed = offers.filter_map(|id| Some((*id, self.inverse_offers.remove(id)?))).collect();
@@ -891,7 +880,7 @@ mod tests {
         assert_eq!(check(|registry| of(registry, &|record| record.name = name("b"))), names);
 
         let total = Err("the total is not the sum of its slaves");
-        assert_eq!(check(|registry| registry.total = Resources::NONE), total);
+        assert_eq!(check(|registry| registry.total = Sum::NONE), total);
 
         let offers = Err("its slaves have other inverse offers than it has");
         let forget = |record: &mut SlaveRecord| {

@@ -90,6 +90,85 @@ impl Resources {
     }
 }
 
+/// What many amounts come to: wide enough for any number of them, so that taking one out leaves what the others are,
+/// whatever a slave claims to have or to run (S8).
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Sum {
+    /// Processors, in thousandths of one.
+    pub cpus: u128,
+    /// Memory, in bytes.
+    pub mem: u128,
+    /// Disk, in bytes.
+    pub disk: u128,
+    /// Ports, of one slave only: sums over slaves leave them out.
+    pub ports: Ports,
+}
+
+impl Sum {
+    /// Nothing.
+    pub const NONE: Self = Self { cpus: 0, mem: 0, disk: 0, ports: Ports::NONE };
+
+    /// What all of these come to.
+    pub fn of<'a>(all: impl IntoIterator<Item = &'a Resources>) -> Self {
+        let mut sum = Self::NONE;
+        all.into_iter().for_each(|amount| sum.put_in(amount));
+        sum
+    }
+
+    /// What these of several slaves come to: without ports.
+    pub fn over_slaves<'a>(all: impl IntoIterator<Item = &'a Resources>) -> Self {
+        let mut sum = Self::NONE;
+        all.into_iter().for_each(|amount| sum.put_in(&amount.without_ports()));
+        sum
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::NONE
+    }
+
+    /// Counts an amount in; a port that is in it already is counted once.
+    pub fn put_in(&mut self, amount: &Resources) {
+        self.cpus += u128::from(amount.cpus);
+        self.mem += u128::from(amount.mem);
+        self.disk += u128::from(amount.disk);
+        self.ports = self.ports.union(&amount.ports);
+    }
+
+    /// Takes out an amount that was put in.
+    pub fn take_out(&mut self, amount: &Resources) {
+        self.cpus = self.cpus.saturating_sub(amount.cpus.into());
+        self.mem = self.mem.saturating_sub(amount.mem.into());
+        self.disk = self.disk.saturating_sub(amount.disk.into());
+        self.ports = self.ports.without(&amount.ports);
+    }
+
+    /// What of `whole` is not in this.
+    #[must_use]
+    pub fn rest_of(&self, whole: &Resources) -> Resources {
+        whole.saturating_sub(&self.capped())
+    }
+
+    /// The same in the numbers of one amount; what is too much for them stays at their largest.
+    #[must_use]
+    pub fn capped(&self) -> Resources {
+        let amount = |sum: u128| u64::try_from(sum).unwrap_or(u64::MAX);
+        Resources {
+            cpus: amount(self.cpus),
+            mem: amount(self.mem),
+            disk: amount(self.disk),
+            ports: self.ports.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cpus, mem, disk, ports) = (self.cpus, self.mem, self.disk, &self.ports);
+        write!(f, "(cpus:{cpus}/1000 mem:{mem} disk:{disk} ports:{ports})")
+    }
+}
+
 impl fmt::Display for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cpus:{}", self.cpus / 1000)?;

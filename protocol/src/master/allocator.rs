@@ -11,7 +11,7 @@ use core::cmp::Reverse;
 use crate::ids::{FrameworkId, SlaveId};
 use crate::map::Set;
 use crate::message::{MasterToFramework, Offered};
-use crate::resources::Resources;
+use crate::resources::{Resources, Sum};
 
 use super::leader::{Cx, Leader, Offer, Stale};
 
@@ -63,7 +63,7 @@ impl Leader {
             let state = self.slaves.get(&slave)?;
             let usable =
                 state.session.is_some() && !state.leaving && !record.unreachable && record.holds.is_empty();
-            let free = record.resources.saturating_sub(&state.used).saturating_sub(&state.offered);
+            let free = state.offered.rest_of(&state.used.rest_of(&record.resources));
             if !usable || (free.cpus == 0 && free.mem == 0) {
                 return None;
             }
@@ -100,11 +100,11 @@ impl Leader {
 
     /// A framework's dominant share: the largest of its shares of the cluster's kinds of resources, in 2⁻⁴⁰, over
     /// its weight.
-    fn share(&self, allocated: &Resources, weight: u32) -> u64 {
+    fn share(&self, allocated: &Sum, weight: u32) -> u64 {
         let total = self.registry.total();
-        let part = |of: u64, all: u64| match all {
+        let part = |of: u128, all: u128| match all {
             0 => 0,
-            all => ((u128::from(of) << 40) / u128::from(all)) / u128::from(weight.max(1)),
+            all => of.saturating_mul(1 << 40) / all / u128::from(weight.max(1)),
         };
         let share = part(allocated.cpus, total.cpus)
             .max(part(allocated.mem, total.mem))

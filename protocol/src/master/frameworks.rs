@@ -6,7 +6,7 @@ use crate::ids::{FrameworkId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Set};
 use crate::message::{Event, FrameworkToMaster, MasterToFramework, MasterToSlave};
 use crate::registry::{Applied, FrameworkRecord, Operation};
-use crate::resources::Resources;
+use crate::resources::{Resources, Sum};
 use crate::task::{COMMAND_SIZE_MAX, Reason, Run, TASK_DATA_MAX, TaskSpec, TaskState, Update};
 use crate::text::{Name, Text};
 use crate::time::{Millis, When};
@@ -25,7 +25,7 @@ pub(super) struct Framework {
     /// The highest task number that it has used, as far as anyone has said (R11).
     pub(super) highest_task: u32,
     /// What its tasks hold and what is lent to it, ports left out.
-    pub(super) allocated: Resources,
+    pub(super) allocated: Sum,
     /// On which slave each of its tasks is whose end is not acknowledged.
     pub(super) tasks: Map<u32, SlaveId>,
     pub(super) offers: Set<OfferId>,
@@ -181,7 +181,7 @@ impl Leader {
             weight: 1,
             suppressed: false,
             highest_task: 0,
-            allocated: Resources::NONE,
+            allocated: Sum::NONE,
             tasks: Map::new(),
             offers: Set::new(),
             filters: Map::new(),

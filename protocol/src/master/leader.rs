@@ -9,7 +9,7 @@ use crate::map::{Map, Records, Set};
 use crate::message::{Answer, DrainEnd, Event, MasterToFramework, MasterToOperator, MasterToSlave, Refusal};
 use crate::outbox::Outbox;
 use crate::registry::{Applied, InverseOfferRecord, Operation, Registry};
-use crate::resources::Resources;
+use crate::resources::{Resources, Sum};
 use crate::shared::Shared;
 use crate::text::{Name, Text};
 use crate::transport::{CloseCode, Peer, Role};
@@ -425,9 +425,9 @@ impl Leader {
         for (id, slave) in self.slaves.iter() {
             let tasks = slave.tasks.values().filter(|task| !task.state.is_terminal()).map(|t| &t.resources);
             let held = tasks.chain(slave.zombies.values());
-            let used = held.fold(Resources::NONE, |sum, r| sum.saturating_add(r));
+            let used = Sum::of(held);
             let lent = slave.offers.keys().filter_map(|offer| self.offers.get(offer));
-            let offered = lent.fold(Resources::NONE, |sum, offer| sum.saturating_add(&offer.resources));
+            let offered = Sum::of(lent.map(|offer| &offer.resources));
             if used != slave.used || offered != slave.offered {
                 return Err(alloc::format!("{id} counts {:?}/{:?}: {slave:?}", slave.used, slave.offered));
             }
@@ -450,9 +450,9 @@ impl Leader {
             };
             let tasks = framework.tasks.iter().filter_map(|(task, slave)| holds(task, slave));
             let lent = framework.offers.keys().filter_map(|o| self.offers.get(o)).map(|o| &o.resources);
-            let sum = tasks.chain(lent).fold(Resources::NONE, |s, r| s.saturating_add(&r.without_ports()));
+            let sum = Sum::over_slaves(tasks.chain(lent));
             if sum != framework.allocated {
-                return Err(alloc::format!("{id} counts {}, has {sum}", framework.allocated));
+                return Err(alloc::format!("{id} counts {:?}, has {sum:?}", framework.allocated));
             }
         }
         Ok(())

@@ -353,8 +353,8 @@ impl Leader {
             address: record.address.clone(),
             status: self.slave_status(id),
             total: record.resources.clone(),
-            used: state.used.clone(),
-            offered: state.offered.clone(),
+            used: state.used.capped(),
+            offered: state.offered.capped(),
             tasks: state.tasks.len() as u32,
             holds: record.holds.iter().map(hold).collect(),
             drain,
@@ -387,7 +387,7 @@ impl Leader {
             connected: state.session.is_some(),
             suppressed: state.suppressed,
             weight: state.weight,
-            allocated: state.allocated.clone(),
+            allocated: state.allocated.capped(),
             tasks: state.tasks.len() as u32,
         })
     }

@@ -13,7 +13,7 @@ use crate::message::{
     Then as After,
 };
 use crate::registry::{Applied, InverseStage, Operation, SlaveRecord};
-use crate::resources::Resources;
+use crate::resources::{Resources, Sum};
 use crate::task::{Reason, TaskReport, TaskState};
 use crate::text::{Name, Text};
 use crate::time::When;
@@ -37,9 +37,9 @@ pub(super) struct Slave {
     /// Pings sent since the last answer.
     missed: u8,
     /// What tasks hold that are not over, zombies included.
-    pub(super) used: Resources,
+    pub(super) used: Sum,
     /// What is lent.
-    pub(super) offered: Resources,
+    pub(super) offered: Sum,
     pub(super) tasks: Map<TaskId, Task>,
     /// Tasks that were there, whose ends their frameworks have not acknowledged, and that the slave does not keep.
     pub(super) mourned: Set<TaskId>,
@@ -164,8 +164,7 @@ impl Leader {
         let refused = match registration.id {
             _ if !self.leads() || epoch > self.epoch => Some(Refused::NotLeading { leader: Text::EMPTY }),
             _ if !coherent(&registration) => Some(Refused::Invalid(Text::new(
-                "its tasks are listed twice, or hold more than can be counted: start the slave without its \
-                 checkpoint",
+                "a task of it is listed twice: start the slave without its checkpoint",
             ))),
             Some(id) if self.registry.slaves().get(&id).is_some_and(|r| r.name != registration.name) => {
                 Some(Refused::NotYours)
@@ -394,7 +393,7 @@ impl Leader {
         state.zombies.retain(|id, held| {
             let kept = reported.contains_key(id);
             if !kept {
-                used = used.saturating_sub(held);
+                used.take_out(held);
             }
             kept
         });
@@ -429,7 +428,7 @@ impl Leader {
         let over = report.state.is_terminal();
         if !state.zombies.contains_key(&id) {
             let held = if over { Resources::NONE } else { report.resources.clone() };
-            state.used = state.used.saturating_add(&held);
+            state.used.put_in(&held);
             state.zombies.insert(id, held);
         }
         if over {
@@ -470,7 +469,7 @@ impl Leader {
             return;
         };
         if let Some(held) = state.zombies.remove(&task) {
-            state.used = state.used.saturating_sub(&held);
+            state.used.take_out(&held);
         }
         self.freed(cx, slave);
         self.check_drained(cx, slave);
@@ -627,7 +626,7 @@ impl Leader {
         }
         if let Some(state) = self.slaves.get_mut(&slave) {
             for held in core::mem::take(&mut state.zombies).values() {
-                state.used = state.used.saturating_sub(held);
+                state.used.take_out(held);
             }
         }
     }
@@ -782,11 +781,9 @@ impl Leader {
     }
 }
 
-/// Whether what a slave registers with can be counted.
+/// Whether a slave registers with each task once.
 fn coherent(registration: &Registration) -> bool {
     let mut ids: Vec<TaskId> = registration.tasks.iter().map(|task| task.id).collect();
     ids.sort_unstable();
-    let amounts = registration.tasks.iter().map(|task| task.resources.without_ports());
-    let held = amounts.into_iter().try_fold(Resources::NONE, |sum, held| sum.checked_add(&held));
-    ids.windows(2).all(|pair| pair[0] != pair[1]) && held.is_some()
+    ids.windows(2).all(|pair| pair[0] != pair[1])
 }

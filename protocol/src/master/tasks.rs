@@ -83,11 +83,11 @@ impl Leader {
         self.highest_offer = self.highest_offer.next();
         let id = self.highest_offer;
         if let Some(slave) = self.slaves.get_mut(&offer.slave) {
-            slave.offered = slave.offered.saturating_add(&offer.resources);
+            slave.offered.put_in(&offer.resources);
             slave.offers.insert(id, ());
         }
         if let Some(framework) = self.frameworks.get_mut(&offer.framework) {
-            framework.allocated = framework.allocated.saturating_add(&offer.resources.without_ports());
+            framework.allocated.put_in(&offer.resources.without_ports());
             framework.offers.insert(id, ());
         }
         self.offers.insert(id, offer);
@@ -104,11 +104,11 @@ impl Leader {
             cx.cancel(Timer::Offer(id));
         }
         if let Some(slave) = self.slaves.get_mut(&offer.slave) {
-            slave.offered = slave.offered.saturating_sub(&offer.resources);
+            slave.offered.take_out(&offer.resources);
             slave.offers.remove(&id);
         }
         if let Some(framework) = self.frameworks.get_mut(&offer.framework) {
-            framework.allocated = framework.allocated.saturating_sub(&offer.resources.without_ports());
+            framework.allocated.take_out(&offer.resources.without_ports());
             framework.offers.remove(&id);
         }
         self.freed(cx, offer.slave);
@@ -174,11 +174,11 @@ impl Leader {
             framework.tasks.insert(id.number, slave);
             framework.highest_task = framework.highest_task.max(id.number);
             if !task.state.is_terminal() {
-                framework.allocated = framework.allocated.saturating_add(&task.resources.without_ports());
+                framework.allocated.put_in(&task.resources.without_ports());
             }
         }
         if !task.state.is_terminal() {
-            state.used = state.used.saturating_add(&task.resources);
+            state.used.put_in(&task.resources);
         }
         state.tasks.insert(id, task);
     }
@@ -186,10 +186,10 @@ impl Leader {
     /// Gives back what a task held; its end is still to be acknowledged.
     fn count_out(&mut self, cx: &mut Cx<'_>, slave: SlaveId, id: TaskId, resources: &Resources) {
         if let Some(state) = self.slaves.get_mut(&slave) {
-            state.used = state.used.saturating_sub(resources);
+            state.used.take_out(resources);
         }
         if let Some(framework) = self.frameworks.get_mut(&id.framework) {
-            framework.allocated = framework.allocated.saturating_sub(&resources.without_ports());
+            framework.allocated.take_out(&resources.without_ports());
         }
         self.freed(cx, slave);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use neap_protocol::resources::{PORT_RANGES_MAX, Ports, Resources};
+use neap_protocol::resources::{PORT_RANGES_MAX, Ports, Resources, Sum};
 use proptest::prelude::*;
 
 /// Ranges that often touch, overlap and lie within each other, at both ends of all ports and anywhere.
@@ -111,6 +111,29 @@ proptest! {
             prop_assert_eq!(sum.saturating_sub(&a), b.clone());
             prop_assert_eq!(a.saturating_add(&b), sum);
         }
+    }
+
+    /// However large the amounts, a sum is what is in it: of those that were put in, those that were not taken out.
+    #[test]
+    fn s8_a_sum_is_what_is_in_it(all in prop::collection::vec((resources(), any::<bool>()), 0..8)) {
+        let apart = |amount: &Resources| amount.without_ports();
+        let mut sum = Sum::of(&all.iter().map(|(amount, _)| apart(amount)).collect::<Vec<_>>());
+        all.iter().filter(|(_, stays)| !stays).for_each(|(amount, _)| sum.take_out(&apart(amount)));
+        let kept: Vec<&Resources> = all.iter().filter(|(_, stays)| *stays).map(|(amount, _)| amount).collect();
+        let wide = |of: fn(&Resources) -> u64| kept.iter().map(|amount| u128::from(of(amount))).sum::<u128>();
+        prop_assert_eq!(&sum, &Sum::over_slaves(kept.iter().copied()));
+        prop_assert_eq!([sum.cpus, sum.mem, sum.disk], [wide(|r| r.cpus), wide(|r| r.mem), wide(|r| r.disk)]);
+        prop_assert_eq!(sum.is_empty(), kept.iter().all(|amount| apart(amount).is_empty()));
+        let ports = Sum::of(kept.iter().copied()).ports;
+        prop_assert_eq!(ports, kept.iter().fold(Ports::NONE, |all, amount| all.union(&amount.ports)));
+    }
+
+    /// What is free of a whole is what a sum leaves of it, and nothing where it is more than the whole.
+    #[test]
+    fn s8_what_is_free_is_what_is_left(whole in resources(), a in resources(), b in resources()) {
+        let sum = Sum::of([&a, &b]);
+        prop_assert_eq!(sum.rest_of(&whole), whole.saturating_sub(&a).saturating_sub(&b));
+        prop_assert_eq!(sum.capped(), a.saturating_add(&b));
     }
 
     /// Where not all can be taken, what is there is; where a sum cannot be written, it is the largest that can.

@@ -367,6 +367,7 @@ impl World {
                 "drain" => Query::Drain(words.word(4)),
                 "inverse-offers" => Query::InverseOffers { after: None },
                 "tasks" => Query::Tasks { after: None },
+                "frameworks" => Query::Frameworks { after: None },
                 other => panic!("{}: {other} cannot be shown", self.place),
             }),
             other => panic!("{}: an operator does not {other}", self.place),
