@@ -214,7 +214,7 @@ impl Executor {
         if self.session.replace(session).is_none() {
             out.push(Effect::CancelTimer { timer: Timer::Recovery });
         }
-        let message = ExecutorToSlave::Register;
+        let message = ExecutorToSlave::Register { tasks: self.tasks.keys().copied().collect() };
         out.push(Effect::ToSlave { session, message });
         for (id, task) in &self.tasks {
             for said in &task.said {

@@ -91,6 +91,10 @@ id!(
     "w"
 );
 
+/// One start of a machine: no process that ran before it lives after it. 0 is none that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BootId(pub u128);
+
 /// A task: its framework, and the framework's own count of tasks. A framework never uses a number again, so that
 /// the highest number seen tells a fresh one (R11, S16) without remembering every old one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -168,7 +168,7 @@ pub enum Reason {
     SlaveRemoved,
     /// Its slave came back and does not know it (R2).
     SlaveForgot,
-    /// Its slave was started anew and ended what an earlier one had left.
+    /// Its slave was started anew and did not find it, or was to end what an earlier one had left (R28).
     SlaveRestarted,
     /// Its slave is deactivated (R16).
     SlaveDeactivated,
@@ -186,6 +186,8 @@ pub enum Reason {
     InvalidSpec,
     /// The master does not know it, and knows that no slave runs it (R15).
     Unknown,
+    /// Its slave's machine was started anew (R28).
+    HostRebooted,
 }
 
 impl Reason {
@@ -206,7 +208,8 @@ impl Reason {
             | Self::SlaveUnreachable
             | Self::SlaveRemoved
             | Self::SlaveForgot
-            | Self::SlaveRestarted => "launch it again, under a new number, from another offer",
+            | Self::SlaveRestarted
+            | Self::HostRebooted => "launch it again, under a new number, from another offer",
             Self::SlaveDeactivated | Self::SlaveLeaving | Self::SlaveDisconnected | Self::OfferGone => {
                 "it never started: launch it again, under a new number, from another offer"
             }
@@ -247,6 +250,7 @@ impl fmt::Display for Reason {
             Self::IdUsed => f.write_str("IdUsed"),
             Self::InvalidSpec => f.write_str("InvalidSpec"),
             Self::Unknown => f.write_str("Unknown"),
+            Self::HostRebooted => f.write_str("HostRebooted"),
         }
     }
 }

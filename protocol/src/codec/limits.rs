@@ -4,6 +4,7 @@ use super::{
     ARGUMENTS_MAX, ENVIRONMENT_MAX, HOLDS_MAX, LAUNCHES_MAX, LimitError, OFFERS_MAX, PAGE_MAX, REPORTS_MAX,
     SIGNALS_MAX, TASKS_MAX,
 };
+use crate::executor;
 use crate::message::{
     Answer, Command as OperatorCommand, DrainPlan, DrainView, DrainWait, Event, ExecutorToSlave, Final,
     FrameworkToMaster, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, LOG_CHUNK_MAX,
@@ -125,7 +126,8 @@ impl Bounded for SlaveToExecutor {
 impl Bounded for ExecutorToSlave {
     fn check(&self) -> Checked {
         match self {
-            Self::Register | Self::Update { .. } => Ok(()),
+            Self::Register { tasks } => at_most("the tasks of an executor", tasks.len(), executor::TASKS_MAX),
+            Self::Update { .. } => Ok(()),
         }
     }
 }

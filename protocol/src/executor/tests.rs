@@ -57,8 +57,9 @@ fn says(session: SessionId, number: u32, nth: u32, state: TaskState, reason: Rea
     Effect::ToSlave { session, message }
 }
 
-fn registers(session: SessionId) -> Effect {
-    Effect::ToSlave { session, message: ExecutorToSlave::Register }
+fn registers(session: SessionId, has: &[u32]) -> Effect {
+    let tasks = has.iter().map(|number| task(*number)).collect();
+    Effect::ToSlave { session, message: ExecutorToSlave::Register { tasks } }
 }
 
 fn signals(number: u32, signal: Signal) -> Effect {
@@ -80,7 +81,7 @@ fn connected() -> Executor {
     let mut executor = Executor::new();
     assert_eq!(go(&mut executor, Input::Start), [sets(Timer::Recovery, 9000)]);
     let opened = go(&mut executor, Input::Opened { session: S });
-    assert_eq!(opened, [cancels(Timer::Recovery), registers(S)]);
+    assert_eq!(opened, [cancels(Timer::Recovery), registers(S, &[])]);
     executor
 }
 
@@ -192,7 +193,7 @@ fn r28_what_the_slave_has_not_acknowledged_is_said_again_in_the_next_session() {
     assert_eq!(go(&mut executor, exited(1, Exit::Code(0))), []);
     let again = [
         cancels(Timer::Recovery),
-        registers(S2),
+        registers(S2, &[1]),
         says(S2, 1, 1, TaskState::Running, Reason::Normal),
         says(S2, 1, 2, TaskState::Finished, Reason::Exited(0)),
     ];
@@ -204,7 +205,7 @@ fn r28_what_the_slave_has_not_acknowledged_is_said_again_in_the_next_session() {
     assert_eq!(go(&mut executor, Input::Slave { session: S2, message }), []);
     go(&mut executor, Input::Closed { session: S2 });
     let finished = says(S, 1, 2, TaskState::Finished, Reason::Exited(0));
-    let rest = [cancels(Timer::Recovery), registers(S), finished];
+    let rest = [cancels(Timer::Recovery), registers(S, &[1]), finished];
     assert_eq!(go(&mut executor, Input::Opened { session: S }), rest);
 }
 

@@ -1,6 +1,7 @@
 //! Between a slave and the executors that it started.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,7 +42,10 @@ pub enum SlaveToExecutor {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ExecutorToSlave {
     /// The first message of a session: give me my tasks.
-    Register,
+    Register {
+        /// Those that it has, in order. A slave that was started anew learns by it what its executor never heard of.
+        tasks: Vec<TaskId>,
+    },
     /// News of a task. The slave numbers updates for the master itself: an executor's numbers say only which of
     /// its own were received.
     Update {

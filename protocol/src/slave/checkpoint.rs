@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Epoch, SlaveId, TaskId};
+use crate::ids::{BootId, Epoch, SlaveId, TaskId};
 use crate::message::Final;
 use crate::task::{Ending, TaskReport, Update};
 
@@ -16,6 +16,10 @@ pub struct Checkpoint {
     pub id: Option<SlaveId>,
     /// The highest epoch that it has obeyed (R30).
     pub epoch: Epoch,
+    /// The start of its machine in which this was written.
+    pub boot: BootId,
+    /// Whether it was leaving: whoever starts it anew has it finish that first (R24).
+    pub leaving: bool,
     /// Its tasks, by id, in order.
     pub tasks: Vec<CheckpointTask>,
 }
@@ -25,6 +29,14 @@ pub struct Checkpoint {
 pub struct CheckpointTask {
     /// The task, with its newest state.
     pub report: TaskReport,
+    /// Which executor of its framework has it.
+    pub executor: u32,
+    /// Whether that is the framework's own, which may have other tasks.
+    pub shared: bool,
+    /// How many of its executor's own updates were heard.
+    pub heard: u32,
+    /// How it ended, where its executor has said that and its tree may live: told once that is seen dead (S1).
+    pub ended: Option<Update>,
     /// Its updates that are not acknowledged, in order.
     pub updates: Vec<Final>,
 }
@@ -39,8 +51,26 @@ pub enum CheckpointChange {
         /// In this epoch.
         epoch: Epoch,
     },
+    /// It was started, and not yet in this start of its machine.
+    Booted(BootId),
+    /// It begins to leave, or will not leave any more.
+    Leaving(bool),
     /// A task was launched.
-    TaskAdded(TaskReport),
+    TaskAdded {
+        /// The task.
+        report: TaskReport,
+        /// Which executor of its framework gets it.
+        executor: u32,
+        /// Whether that is the framework's own.
+        shared: bool,
+    },
+    /// The executor of a task has said how it ended.
+    Ended {
+        /// What will be told of it.
+        update: Update,
+        /// The number that this had among the executor's updates.
+        heard: u32,
+    },
     /// A task has news.
     UpdateAdded {
         /// The news.
@@ -49,6 +79,8 @@ pub enum CheckpointChange {
         ending: Option<Arc<Ending>>,
         /// The number of the unacknowledged update whose place it takes.
         replaces: Option<u32>,
+        /// The number that it had among its executor's updates; 0 where it is the slave's own.
+        heard: u32,
     },
     /// A task's updates are acknowledged.
     Acknowledged {
@@ -76,14 +108,24 @@ impl Checkpoint {
                 self.id = Some(id);
                 self.epoch = epoch;
             }
-            CheckpointChange::TaskAdded(report) => {
+            CheckpointChange::Booted(boot) => self.boot = boot,
+            CheckpointChange::Leaving(leaving) => self.leaving = leaving,
+            CheckpointChange::TaskAdded { report, executor, shared } => {
                 if let Err(place) = self.place(report.id) {
-                    let updates = Vec::new();
-                    self.tasks.insert(place, CheckpointTask { report, updates });
+                    let (heard, ended, updates) = (0, None, Vec::new());
+                    let task = CheckpointTask { report, executor, shared, heard, ended, updates };
+                    self.tasks.insert(place, task);
                 }
             }
-            CheckpointChange::UpdateAdded { update, ending, replaces } => {
+            CheckpointChange::Ended { update, heard } => {
                 if let Some(task) = self.task_mut(update.task) {
+                    task.heard = task.heard.max(heard);
+                    task.ended = Some(update);
+                }
+            }
+            CheckpointChange::UpdateAdded { update, ending, replaces, heard } => {
+                if let Some(task) = self.task_mut(update.task) {
+                    task.heard = task.heard.max(heard);
                     task.add(update, ending, replaces);
                 }
             }
@@ -118,6 +160,9 @@ impl CheckpointTask {
         self.report.state = update.state;
         self.report.reason = update.reason;
         self.report.number = update.number;
+        if update.state.is_terminal() {
+            self.ended = None;
+        }
         self.updates.push(Final { update, ending });
     }
 }

@@ -3,12 +3,12 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::state::{Executor, Life, Phase, Stage, Task};
-use super::{Config, Effect, Event, News, Program, Slave, Timer, close};
+use super::state::{Executor, Life, Phase, Stage, Task, Writing};
+use super::{CheckpointChange, Config, Effect, Event, News, Program, Slave, Timer, close};
 use crate::ids::{ExecutorId, SessionId, TaskId};
 use crate::message::{ExecutorToSlave, SlaveToExecutor};
 use crate::outbox::Outbox;
-use crate::task::{Ending, Exit, Reason, TaskState};
+use crate::task::{Ending, Exit, Reason, TaskState, Update};
 use crate::text::Text;
 use crate::time::When;
 use crate::transport::CloseCode;
@@ -76,7 +76,7 @@ impl Slave {
             return;
         };
         match message {
-            ExecutorToSlave::Register => self.executor_registered(id, session, out),
+            ExecutorToSlave::Register { tasks } => self.executor_registered(id, session, &tasks, out),
             ExecutorToSlave::Update { task, number, state, reason, message } => {
                 if self.must_register(id) {
                     return;
@@ -95,7 +95,13 @@ impl Slave {
         }
     }
 
-    fn executor_registered(&mut self, id: ExecutorId, session: SessionId, out: &mut Outbox<Effect>) {
+    fn executor_registered(
+        &mut self,
+        id: ExecutorId,
+        session: SessionId,
+        has: &[TaskId],
+        out: &mut Outbox<Effect>,
+    ) {
         let Some(executor) = self.executors.get_mut(&id) else {
             return;
         };
@@ -104,6 +110,10 @@ impl Slave {
             Life::Awaited => out.push(Effect::CancelTimer { timer: Timer::ExecutorRegister(id) }),
         }
         executor.life = Life::Registered(session);
+        self.executor_has(id, has, out);
+        let Some(executor) = self.executors.get(&id).filter(|executor| !executor.life.is_ending()) else {
+            return;
+        };
         let shared = executor.shared;
         // What the last session may have lost: a launch is confirmed by the first news of its task, and a kill by
         // the task's end. No session loses a signal.
@@ -118,8 +128,8 @@ impl Slave {
                         session,
                         message: SlaveToExecutor::Kill { task, grace: kill.grace },
                     }),
-                    (Stage::Waiting(_) | Stage::Handed(_) | Stage::Held, _)
-                    | (Stage::Ended(_) | Stage::Settled | Stage::Left(_), _) => {}
+                    (Stage::Waiting(_) | Stage::Handed(_) | Stage::Held | Stage::Recovered, _)
+                    | (Stage::Ended { .. } | Stage::Settled | Stage::Left(_), _) => {}
                 }
             }
         }
@@ -156,7 +166,7 @@ impl Slave {
 
     fn hand(&mut self, session: SessionId, task: TaskId, out: &mut Outbox<Effect>) {
         if let Some(known) = self.tasks.get_mut(&task)
-            && let (Stage::Waiting(work), false) = (&known.stage, known.adding)
+            && let (Stage::Waiting(work), Writing::Nothing | Writing::End) = (&known.stage, known.writing)
         {
             let message =
                 SlaveToExecutor::Launch { task, command: work.command.clone(), data: work.data.clone() };
@@ -177,31 +187,51 @@ impl Slave {
         if !may_say(news.state) {
             return self.executor_misbehaved(config, id, session, out);
         }
-        // Whatever becomes of it, it need not be sent again.
-        let message = SlaveToExecutor::Acknowledge { task, number };
-        out.push(Effect::ToExecutor { session, message });
-        let Some(known) = self.tasks.get_mut(&task) else {
-            return;
+        let known = self.tasks.get_mut(&task).filter(|known| known.executor == id);
+        let listens = match known.as_ref().map(|known| &known.stage) {
+            Some(Stage::Handed(_) | Stage::Held | Stage::Recovered) => true,
+            Some(Stage::Waiting(_) | Stage::Ended { .. } | Stage::Settled | Stage::Left(_)) | None => false,
         };
-        if known.executor != id || number <= known.heard {
-            return;
-        }
-        match known.stage {
-            Stage::Handed(_) => known.stage = Stage::Held,
-            Stage::Held => {}
-            Stage::Waiting(_) | Stage::Ended(_) | Stage::Settled | Stage::Left(_) => return,
-        }
-        known.heard = number;
+        let Some(known) = known.filter(|known| listens && number > known.heard) else {
+            // What is not durable yet is acknowledged when it is.
+            return match self.tasks.get(&task).is_some_and(|known| known.is_writing(number)) {
+                true => {}
+                false => self.heard(session, task, number, out),
+            };
+        };
+        known.stage = Stage::Held;
         news.reason = believable(news.reason);
         match news.state.is_terminal() {
-            true => self.task_over(id, task, news, out),
-            false => self.progress(task, news.state, news.reason, news.message, out),
+            true => self.task_over(id, task, number, news, out),
+            false if self.progress(task, news, number, out) => {}
+            // It says nothing new, today or when it is said again.
+            false => self.heard(session, task, number, out),
+        }
+    }
+
+    /// Whatever becomes of an update, its executor need not say it again.
+    fn heard(&self, session: SessionId, task: TaskId, number: u32, out: &mut Outbox<Effect>) {
+        out.push(Effect::ToExecutor { session, message: SlaveToExecutor::Acknowledge { task, number } });
+    }
+
+    /// The same once it is durable, if its executor is there to hear it: else it says it again, and is answered then.
+    pub(super) fn heard_durably(&self, task: TaskId, number: u32, out: &mut Outbox<Effect>) {
+        let executor = self.tasks.get(&task).and_then(|known| self.executors.get(&known.executor));
+        if let Some(Life::Registered(session)) = executor.map(|executor| executor.life) {
+            self.heard(session, task, number, out);
         }
     }
 
     /// The executor says that the task is over: true, whatever else was going on. Of the last task it is told when
     /// the tree is seen dead (S1); of one among others, at once.
-    fn task_over(&mut self, id: ExecutorId, task: TaskId, mut news: News, out: &mut Outbox<Effect>) {
+    fn task_over(
+        &mut self,
+        id: ExecutorId,
+        task: TaskId,
+        number: u32,
+        mut news: News,
+        out: &mut Outbox<Effect>,
+    ) {
         let Some(life) = self.executors.get(&id).map(|executor| executor.life) else {
             return;
         };
@@ -210,18 +240,68 @@ impl Slave {
             news.reason = kill.reason;
         }
         let own = kill.is_some() && news.state == TaskState::Killed || !self.is_our_doing(life, &news);
-        if life.is_ending() || self.is_alone(task) {
-            self.end_task(task, own.then_some(news));
-            return self.end_executor(id, Reason::ExecutorEnded, out);
-        }
         if !own {
-            return self.end_task(task, None);
+            self.end_task(task, None, out);
+            return match self.is_alone(task) {
+                true => self.end_executor(id, Reason::ExecutorEnded, out),
+                false => {}
+            };
         }
-        if kill.is_some() {
+        if let Some(known) = self.tasks.get_mut(&task) {
+            known.heard = number;
+        }
+        match life.is_ending() {
+            true => drop(self.end_task(task, Some(news), out)),
+            false => self.over_by_itself(id, task, news, out),
+        }
+    }
+
+    /// A task is over, and its executor lives. Its last task takes it along, once it is durable how that ended.
+    pub(super) fn over_by_itself(
+        &mut self,
+        id: ExecutorId,
+        task: TaskId,
+        news: News,
+        out: &mut Outbox<Effect>,
+    ) {
+        if !self.is_alone(task) {
+            return self.settle_among_others(task, news, out);
+        }
+        if !self.end_task(task, Some(news), out) {
+            self.end_executor(id, Reason::ExecutorEnded, out);
+        }
+    }
+
+    fn settle_among_others(&mut self, task: TaskId, news: News, out: &mut Outbox<Effect>) {
+        let Some(known) = self.tasks.get(&task) else {
+            return;
+        };
+        let heard = known.heard;
+        if known.kill.is_some() {
             out.push(Effect::CancelTimer { timer: Timer::KillEscalation(task) });
         }
         self.leave_executor(task);
-        self.settle(task, news, None, out);
+        self.settle(task, news, None, heard, out);
+    }
+
+    /// How the last task of an executor ended is durable: its tree is ended, unless others have come to it since.
+    pub(super) fn end_is_durable(&mut self, task: TaskId, out: &mut Outbox<Effect>) {
+        let Some(known) = self.tasks.get_mut(&task) else {
+            return;
+        };
+        let Stage::Ended { news: Some(news), kept } = &mut known.stage else {
+            return;
+        };
+        *kept = true;
+        let (news, id) = (news.clone(), known.executor);
+        match self.executors.get(&id) {
+            Some(executor) if !executor.life.is_ending() => {}
+            Some(_) | None => return,
+        }
+        match self.is_alone(task) {
+            true => self.end_executor(id, Reason::ExecutorEnded, out),
+            false => self.settle_among_others(task, news, out),
+        }
     }
 
     /// Whether an end is the work of signals that the slave itself sent: to end a tree by force, or to all in order
@@ -240,15 +320,29 @@ impl Slave {
         let mut others = executor.into_iter().flat_map(|executor| executor.tasks.keys());
         !others.any(|&number| {
             let other = TaskId { number, ..task };
-            let ended = self.tasks.get(&other).is_none_or(|other| matches!(other.stage, Stage::Ended(_)));
+            let ended = self.tasks.get(&other).is_none_or(|other| matches!(other.stage, Stage::Ended { .. }));
             other != task && !ended
         })
     }
 
-    pub(super) fn end_task(&mut self, task: TaskId, news: Option<News>) {
+    /// A task is over, though its tree may live. Answers whether how it ended is being written.
+    pub(super) fn end_task(&mut self, task: TaskId, news: Option<News>, out: &mut Outbox<Effect>) -> bool {
+        let Some(known) = self.tasks.get_mut(&task) else {
+            return false;
+        };
+        known.stage = Stage::Ended { news, kept: false };
+        let Some(update) = known.to_be_told(task) else {
+            return false;
+        };
+        let heard = known.heard;
+        let Some(seq) = self.store(CheckpointChange::Ended { update, heard }, out) else {
+            return false;
+        };
         if let Some(known) = self.tasks.get_mut(&task) {
-            known.stage = Stage::Ended(news);
+            known.writing = Writing::End;
+            self.writes.insert(seq, task);
         }
+        true
     }
 
     pub(super) fn leave_executor(&mut self, task: TaskId) {
@@ -405,15 +499,18 @@ impl Slave {
             return;
         };
         match (self.phase, task.end()) {
-            (Phase::Resetting | Phase::Quitting { .. }, _) => self.drop_task(id),
-            (_, Some(news)) => self.settle(id, news, ending, out),
+            (Phase::Resetting | Phase::Quitting { .. } | Phase::Clearing { .. }, _) => self.drop_task(id),
+            (_, Some(news)) => self.settle(id, news, ending, 0, out),
             (Phase::Leaving(_), None) => {
-                self.used = self.used.saturating_sub(&task.report.resources);
+                self.used.take_out(&task.report.resources);
                 task.stage = Stage::Left(ending);
             }
             (Phase::New | Phase::Serving | Phase::Exited, None) => {
-                let news = News { state: TaskState::Failed, reason, message };
-                self.settle(id, news, ending, out);
+                let state = match reason {
+                    Reason::SlaveRestarted => TaskState::Lost,
+                    _ => TaskState::Failed,
+                };
+                self.settle(id, News { state, reason, message }, ending, 0, out);
             }
         }
     }
@@ -424,13 +521,28 @@ impl Task {
     /// was asked for.
     fn end(&self) -> Option<News> {
         match (&self.stage, self.kill) {
-            (Stage::Ended(Some(news)), _) => Some(news.clone()),
+            (Stage::Ended { news: Some(news), .. }, _) => Some(news.clone()),
             (_, Some(kill)) => {
                 Some(News { state: TaskState::Killed, reason: kill.reason, message: Text::EMPTY })
             }
-            (Stage::Ended(None) | Stage::Waiting(_) | Stage::Handed(_) | Stage::Held, None) => None,
-            (Stage::Settled | Stage::Left(_), None) => None,
+            (Stage::Ended { news: None, .. } | Stage::Waiting(_) | Stage::Handed(_), None) => None,
+            (Stage::Held | Stage::Recovered | Stage::Settled | Stage::Left(_), None) => None,
         }
+    }
+
+    /// What will be told of it once its tree is seen dead, where its executor has said that.
+    pub(super) fn to_be_told(&self, task: TaskId) -> Option<Update> {
+        let Stage::Ended { news: Some(News { state, reason, message }), .. } = &self.stage else {
+            return None;
+        };
+        let (state, reason, message) = (*state, *reason, message.clone());
+        Some(Update { task, number: self.number.saturating_add(1), state, reason, message })
+    }
+
+    /// Whether an update of its executor's waits to be durable.
+    fn is_writing(&self, number: u32) -> bool {
+        let mut waiting = self.updates.iter().filter(|update| update.write.is_some());
+        waiting.any(|update| update.heard >= number) || self.writing == Writing::End
     }
 }
 
@@ -457,5 +569,6 @@ fn believable(reason: Reason) -> Reason {
         Reason::SlaveRemoved | Reason::SlaveForgot | Reason::SlaveRestarted => Reason::Unknown,
         Reason::SlaveDeactivated | Reason::SlaveLeaving | Reason::SlaveDisconnected => Reason::Unknown,
         Reason::OfferGone | Reason::BeyondOffer | Reason::IdUsed => Reason::Unknown,
+        Reason::HostRebooted => Reason::Unknown,
     }
 }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::state::{Executor, Leaving, Life, Link, Phase, Stage, Task};
+use super::state::{Executor, Leaving, Life, Link, Phase, Stage, Task, Writing};
 use super::{CheckpointChange, Config, EXIT_DONE, Effect, Event, Slave, Timer};
 use crate::ids::{ExecutorId, TaskId};
 use crate::message::{Final, SlaveToMaster};
@@ -27,10 +27,8 @@ impl Slave {
                 self.phase = Phase::Quitting { code: EXIT_DONE };
                 out.push(Effect::Publish(Event::Leaving));
             }
-            Phase::Leaving(
-                Leaving::Ending { grace: false } | Leaving::Unregistering | Leaving::Clearing(_),
-            ) => {}
-            Phase::New | Phase::Quitting { .. } | Phase::Exited => {}
+            Phase::Leaving(Leaving::Ending { grace: false } | Leaving::Unregistering) => {}
+            Phase::New | Phase::Quitting { .. } | Phase::Clearing { .. } | Phase::Exited => {}
         }
     }
 
@@ -41,6 +39,7 @@ impl Slave {
         }
         let grace = config.drain_now_grace.filter(|_| !self.executors.is_empty());
         self.phase = Phase::Leaving(Leaving::Ending { grace: grace.is_some() });
+        self.store(CheckpointChange::Leaving(true), out);
         if let Some(session) = self.link.registered() {
             let message = SlaveToMaster::Leaving;
             out.push(Effect::ToMaster { session, message });
@@ -63,10 +62,9 @@ impl Slave {
                 self.phase = Phase::Leaving(Leaving::Ending { grace: false });
                 self.end_all(out);
             }
-            Phase::Leaving(
-                Leaving::Ending { grace: false } | Leaving::Unregistering | Leaving::Clearing(_),
-            ) => {}
-            Phase::New | Phase::Serving | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}
+            Phase::Leaving(Leaving::Ending { grace: false } | Leaving::Unregistering) => {}
+            Phase::New | Phase::Serving | Phase::Resetting => {}
+            Phase::Quitting { .. } | Phase::Clearing { .. } | Phase::Exited => {}
         }
     }
 
@@ -79,8 +77,9 @@ impl Slave {
             Phase::Leaving(Leaving::Unregistering) => {
                 out.push(Effect::CancelTimer { timer: Timer::Unregister })
             }
-            Phase::Leaving(Leaving::Ending { grace: false } | Leaving::Clearing(_)) => {}
-            Phase::New | Phase::Serving | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}
+            Phase::Leaving(Leaving::Ending { grace: false }) => {}
+            Phase::New | Phase::Serving | Phase::Resetting => {}
+            Phase::Quitting { .. } | Phase::Clearing { .. } | Phase::Exited => {}
         }
         self.phase = phase;
         self.link = Link::Down;
@@ -94,7 +93,7 @@ impl Slave {
         self.writes = Default::default();
         self.tasks.retain(|_, task| {
             task.updates.clear();
-            task.adding = false;
+            task.writing = Writing::Nothing;
             !task.stage.is_over()
         });
     }
@@ -115,8 +114,8 @@ impl Slave {
                 self.phase = Phase::Serving;
                 self.dial_later(config, Text::EMPTY, out);
             }
-            Phase::Quitting { code } => self.exit(code, out),
-            Phase::Leaving(Leaving::Unregistering | Leaving::Clearing(_)) => {}
+            Phase::Quitting { code } => self.clear(code, CheckpointChange::Leaving(false), out),
+            Phase::Leaving(Leaving::Unregistering) | Phase::Clearing { .. } => {}
             Phase::New | Phase::Serving | Phase::Exited => {}
         }
     }
@@ -136,7 +135,7 @@ impl Slave {
     /// No master has admitted it: there is nobody to leave.
     fn never_came(&mut self, out: &mut Outbox<Effect>) {
         out.push(Effect::Publish(Event::NeverAdmitted));
-        self.exit(EXIT_DONE, out);
+        self.clear(EXIT_DONE, CheckpointChange::Leaving(false), out);
     }
 
     /// A master that does not lead has admitted nobody: who waited for its answer, to leave it, has nothing to wait for.
@@ -162,10 +161,9 @@ impl Slave {
             Phase::Leaving(Leaving::Unregistering) => {
                 out.push(Effect::Publish(Event::Unregistered));
                 out.push(Effect::CancelTimer { timer: Timer::Unregister });
-                let clear = self.write(CheckpointChange::Cleared, out);
-                self.phase = Phase::Leaving(Leaving::Clearing(clear));
+                self.clear(EXIT_DONE, CheckpointChange::Cleared, out);
             }
-            Phase::Leaving(Leaving::Ending { .. } | Leaving::Clearing(_)) => {}
+            Phase::Leaving(Leaving::Ending { .. }) | Phase::Clearing { .. } => {}
             Phase::New | Phase::Serving | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}
         }
     }
@@ -175,9 +173,9 @@ impl Slave {
         match self.phase {
             Phase::Leaving(Leaving::Unregistering) => {
                 out.push(Effect::Publish(Event::NobodyAnswered));
-                self.exit(EXIT_DONE, out);
+                self.clear(EXIT_DONE, CheckpointChange::Leaving(false), out);
             }
-            Phase::Leaving(Leaving::Ending { .. } | Leaving::Clearing(_)) => {}
+            Phase::Leaving(Leaving::Ending { .. }) | Phase::Clearing { .. } => {}
             Phase::New | Phase::Serving | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}
         }
     }
@@ -227,7 +225,7 @@ impl Slave {
         for (id, next) in self.queued() {
             if let Some(task) = self.tasks.get_mut(&id) {
                 task.stage = Stage::Left(None);
-                self.used = self.used.saturating_sub(&task.report.resources);
+                self.used.take_out(&task.report.resources);
             }
             if let Some(executor) = self.executors.get_mut(&next) {
                 executor.next = None;
@@ -252,7 +250,7 @@ impl Slave {
             self.writes.remove(&write);
         }
         if !task.stage.is_over() {
-            self.used = self.used.saturating_sub(&task.report.resources);
+            self.used.take_out(&task.report.resources);
         }
     }
 }
@@ -272,7 +270,8 @@ impl Task {
                 ending: ending.clone(),
             }),
             Stage::Settled => self.updates.last().map(|update| update.to_final(task)),
-            Stage::Waiting(_) | Stage::Handed(_) | Stage::Held | Stage::Ended(_) => None,
+            Stage::Waiting(_) | Stage::Handed(_) | Stage::Held => None,
+            Stage::Recovered | Stage::Ended { .. } => None,
         }
     }
 }

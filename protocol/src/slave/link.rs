@@ -126,8 +126,8 @@ impl Slave {
                 self.resend(self.tasks.keys(), out);
             }
             Phase::Serving => self.resend(self.tasks.keys(), out),
-            Phase::Leaving(Leaving::Clearing(_)) | Phase::New => {}
-            Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}
+            Phase::New | Phase::Resetting => {}
+            Phase::Quitting { .. } | Phase::Clearing { .. } | Phase::Exited => {}
         }
     }
 
@@ -156,10 +156,11 @@ impl Slave {
         let phase = match self.phase {
             Phase::Leaving(_) => Phase::Quitting { code: EXIT_DONE },
             Phase::New | Phase::Serving | Phase::Resetting => Phase::Resetting,
-            Phase::Quitting { .. } | Phase::Exited => self.phase,
+            Phase::Quitting { .. } | Phase::Clearing { .. } | Phase::Exited => self.phase,
         };
         self.abandon(phase, out);
-        let whole = CheckpointChange::Whole(super::Checkpoint { epoch: self.epoch, ..Default::default() });
+        let (epoch, boot) = (self.epoch, self.boot);
+        let whole = CheckpointChange::Whole(super::Checkpoint { epoch, boot, ..Default::default() });
         self.store(whole, out);
     }
 

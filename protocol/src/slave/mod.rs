@@ -7,12 +7,13 @@
 //!   process tree is left (S1, S11);
 //! - it sends no update that a crash could make it forget, except while its disk refuses writes;
 //! - it obeys no session but the newest, and no leader older than one it has obeyed (R30, S7);
-//! - it exits with no tree alive (R24).
+//! - it exits with no tree alive (R24);
+//! - it lets no executor forget what it has not made durable, and ends none before (R28).
 //!
 //! An executor lives only while it has tasks. Three decisions follow:
 //!
-//! - when its last task is over, what is left of its tree is ended by force at once: an executor says that its
-//!   last task is over when it has nothing left to lose;
+//! - when its last task is over, what is left of its tree is ended by force as soon as how it ended is durable: an
+//!   executor says that its last task is over when it has nothing left to lose;
 //! - a task that comes while its tree is being ended waits, and gets a fresh executor of the same number after;
 //! - a kill with a grace is a SIGTERM to the whole tree of a command, and force once the grace is over: what was sent
 //!   to whom is then in the receipt (R23a). A framework's own executor is told, for others may share it; one that
@@ -20,14 +21,15 @@
 //!   Failed/ExecutorEnded.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Epoch, ExecutorId, Seq, SessionId, SlaveId, TaskId};
+use crate::ids::{BootId, Epoch, ExecutorId, Seq, SessionId, SlaveId, TaskId};
 use crate::map::Map;
 use crate::message::{ExecutorToSlave, MasterToSlave, SlaveToExecutor, SlaveToMaster};
 use crate::outbox::Outbox;
-use crate::resources::Resources;
+use crate::resources::{Resources, Sum};
 use crate::task::{Command, Ending, Exit, Reason};
 use crate::text::Text;
 use crate::time::{Millis, When};
@@ -38,6 +40,7 @@ mod checkpoint;
 mod executors;
 mod leaving;
 mod link;
+mod recovery;
 mod state;
 mod store;
 mod tasks;
@@ -83,6 +86,18 @@ pub struct Config {
     pub unregister_timeout: Millis,
     /// How long after a failed write it tries again.
     pub store_retry_delay: Millis,
+    /// What becomes of executors that an earlier incarnation left.
+    pub recover: Recover,
+}
+
+/// What a slave does with executors that an earlier incarnation left (R28).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recover {
+    /// It takes them up again, with their tasks.
+    #[default]
+    Reconnect,
+    /// It ends them; their tasks are Lost.
+    Cleanup,
 }
 
 impl Config {
@@ -98,6 +113,7 @@ impl Config {
             drain_now_grace: None,
             unregister_timeout: Millis::from_secs(10),
             store_retry_delay: Millis::from_secs(5),
+            recover: Recover::Reconnect,
         }
     }
 }
@@ -105,11 +121,15 @@ impl Config {
 /// What happens to a slave.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Input {
-    /// It begins; everything before this is ignored. Every process tree that an earlier incarnation left has been
-    /// ended and seen dead (R5).
+    /// It begins; everything before this is ignored.
     Start {
         /// What the earlier incarnation kept, if it kept anything.
         checkpoint: Option<Checkpoint>,
+        /// Which start of the machine this is.
+        boot: BootId,
+        /// The executors that an earlier incarnation left, whose trees live; each of them is answered like one that was
+        /// launched. Nothing else of an earlier incarnation lives.
+        alive: Vec<ExecutorId>,
     },
     /// A session to a master, which [`Effect::Connect`] asked for.
     MasterOpened {
@@ -300,6 +320,15 @@ pub enum Program {
 /// What a slave's log tells.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Event {
+    /// It found executors of an earlier incarnation (R28).
+    Recovered {
+        /// How many it takes up again.
+        executors: u32,
+        /// How many it ends.
+        ended: u32,
+        /// How many tasks are Lost, which were in none that lives.
+        lost: u32,
+    },
     /// It is registered.
     Registered {
         /// Under this id.
@@ -380,6 +409,7 @@ pub struct Slave {
     id: Option<SlaveId>,
     /// The highest of the leaders that it has obeyed.
     epoch: Epoch,
+    boot: BootId,
     phase: Phase,
     link: Link,
     tasks: Map<TaskId, Task>,
@@ -387,7 +417,7 @@ pub struct Slave {
     /// Whose a session is. Only the newest session of an executor is here.
     sessions: Map<SessionId, ExecutorId>,
     /// What the tasks hold that are not over.
-    used: Resources,
+    used: Sum,
     disk: Disk,
     /// The last write that was asked for.
     seq: Seq,
@@ -406,10 +436,11 @@ impl Slave {
         match (self.phase, &input) {
             (Phase::New, Input::Start { .. }) => {}
             (Phase::New | Phase::Exited, _) => return,
-            (Phase::Serving | Phase::Leaving(_) | Phase::Resetting | Phase::Quitting { .. }, _) => {}
+            (Phase::Serving | Phase::Leaving(_) | Phase::Resetting, _) => {}
+            (Phase::Quitting { .. } | Phase::Clearing { .. }, _) => {}
         }
         match input {
-            Input::Start { checkpoint } => self.start(checkpoint, out),
+            Input::Start { checkpoint, boot, alive } => self.start(config, checkpoint, boot, alive, out),
             Input::MasterOpened { session } => self.master_opened(config, session, out),
             Input::MasterClosed { session } => self.master_closed(config, session, out),
             Input::ConnectFailed => self.connect_failed(config, out),
@@ -440,7 +471,7 @@ impl Slave {
     }
 
     /// What the tasks hold that are not over.
-    pub fn used(&self) -> &Resources {
+    pub fn used(&self) -> &Sum {
         &self.used
     }
 
@@ -451,7 +482,7 @@ impl Slave {
 
     /// Whether it is on its way out (R24).
     pub fn is_leaving(&self) -> bool {
-        matches!(self.phase, Phase::Leaving(_))
+        matches!(self.phase, Phase::Leaving(_) | Phase::Clearing { .. })
     }
 
     /// Whether a task is over: then nothing of it is left that writes. `None` for one that it does not know, or no

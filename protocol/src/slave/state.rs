@@ -28,6 +28,13 @@ pub(super) enum Phase {
         /// With this code.
         code: u8,
     },
+    /// It has left, which this write lets its checkpoint say; then it exits.
+    Clearing {
+        /// With this code.
+        code: u8,
+        /// The write.
+        write: Seq,
+    },
     /// It has exited.
     Exited,
 }
@@ -42,8 +49,6 @@ pub(super) enum Leaving {
     },
     /// Nothing is alive, and a leader is to acknowledge it.
     Unregistering,
-    /// It is acknowledged, and the checkpoint is being cleared by this write.
-    Clearing(Seq),
 }
 
 /// The way to the master.
@@ -94,19 +99,31 @@ pub(super) struct Task {
     /// As the master may hear it at registration: the state is the newest *durable* one.
     pub(super) report: TaskReport,
     pub(super) executor: ExecutorId,
+    /// Whether that is the framework's own.
+    pub(super) shared: bool,
     pub(super) stage: Stage,
     pub(super) kill: Option<Kill>,
     /// The newest state, durable or not.
     pub(super) state: TaskState,
     /// The number of the newest update, durable or not.
     pub(super) number: u32,
-    /// How many of its executor's own updates have been heard.
+    /// How many of its executor's own updates have been heard, and led to something.
     pub(super) heard: u32,
     /// The updates that are not acknowledged, in order.
     pub(super) updates: Vec<Retained>,
-    /// Whether its launch is still being written. Before it is durable no executor hears of it: of a task that a slave
-    /// forgot, the master says that it never started (R2, S10).
-    pub(super) adding: bool,
+    /// What of it is being written, besides its updates.
+    pub(super) writing: Writing,
+}
+
+/// What of a task is being written, besides its updates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Writing {
+    Nothing,
+    /// Its launch. Before it is durable no executor hears of it: of a task that a slave forgot, the master says that it
+    /// never started (R2, S10).
+    Launch,
+    /// How its executor said that it ended. Before it is durable its tree is not ended: nobody else knows (R28).
+    End,
 }
 
 /// Where a task is between its launch and its end.
@@ -118,9 +135,15 @@ pub(super) enum Stage {
     Handed(Work),
     /// Its executor has said something of it.
     Held,
-    /// It is over, and will be reported once its executor's tree is seen dead (S1): as its executor said, or, for
-    /// `None`, as what the slave's own signals made of it.
-    Ended(Option<News>),
+    /// An earlier incarnation had it, and its executor, which lives, is to say whether it ever heard of it (R28).
+    Recovered,
+    /// It is over, and will be reported once its executor's tree is seen dead (S1).
+    Ended {
+        /// As its executor said; `None` for what the slave's own signals made of it.
+        news: Option<News>,
+        /// Whether that is durable: then it may be told at once.
+        kept: bool,
+    },
     /// Its terminal update is among its updates.
     Settled,
     /// The slave ended it in order to leave; its tree is seen dead, and `Unregister` will say so.
@@ -131,7 +154,7 @@ impl Stage {
     /// Whether its resources are free, and no process of it is left.
     pub(super) fn is_over(&self) -> bool {
         match self {
-            Self::Waiting(_) | Self::Handed(_) | Self::Held | Self::Ended(_) => false,
+            Self::Waiting(_) | Self::Handed(_) | Self::Held | Self::Recovered | Self::Ended { .. } => false,
             Self::Settled | Self::Left(_) => true,
         }
     }
@@ -154,6 +177,9 @@ pub(super) struct Retained {
     pub(super) ending: Option<Arc<Ending>>,
     /// The write that is to make it durable; `None` once it may be told.
     pub(super) write: Option<Seq>,
+    /// Its number among its executor's updates, which the executor says until it is acknowledged; 0 where it is the
+    /// slave's own.
+    pub(super) heard: u32,
 }
 
 impl Retained {

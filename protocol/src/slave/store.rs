@@ -1,41 +1,13 @@
 //! Durability: what is written, when it may be told, and what happens when it cannot be written.
 
-use alloc::vec::Vec;
-
-use super::state::{Disk, Leaving, Phase, Retained, Stage, Task};
-use super::{Checkpoint, CheckpointChange, CheckpointTask, Config, EXIT_DONE, Effect, Event, Link, News};
-use super::{RESTART_GAP, Slave, Timer};
-use crate::ids::{ExecutorId, Seq};
+use super::state::{Disk, Phase};
+use super::{Checkpoint, CheckpointChange, CheckpointTask, Config, Effect, Event, Slave, Timer};
+use crate::ids::Seq;
 use crate::outbox::Outbox;
-use crate::task::{Reason, TaskState};
 use crate::text::Text;
 use crate::time::When;
 
 impl Slave {
-    /// R2, R5: takes up what an earlier incarnation kept. Its processes are gone, so what was not over is lost.
-    pub(super) fn start(&mut self, checkpoint: Option<Checkpoint>, out: &mut Outbox<Effect>) {
-        if self.phase != Phase::New {
-            return;
-        }
-        self.phase = Phase::Serving;
-        let checkpoint = checkpoint.unwrap_or_default();
-        (self.id, self.epoch) = (checkpoint.id, checkpoint.epoch);
-        for kept in checkpoint.tasks {
-            // A task whose end is acknowledged has nothing left to say.
-            if !kept.report.state.is_terminal() || !kept.updates.is_empty() {
-                self.tasks.insert(kept.report.id, restored(kept));
-            }
-        }
-        // Once each, however often a file that no slave wrote lists one (S15).
-        let lost = self.tasks.iter().filter(|(_, task)| !task.state.is_terminal()).map(|(id, _)| *id);
-        for id in lost.collect::<Vec<_>>() {
-            let news = News { state: TaskState::Lost, reason: Reason::SlaveRestarted, message: Text::EMPTY };
-            self.report(id, news, None, out);
-        }
-        self.link = Link::Dialing;
-        out.push(Effect::Connect { leader: None });
-    }
-
     /// Asks for a write. `None` while the disk is failing: everything will be written again, and nothing waits
     /// for it, because a drain must end although a disk is full (R22).
     pub(super) fn store(&mut self, change: CheckpointChange, out: &mut Outbox<Effect>) -> Option<Seq> {
@@ -91,9 +63,15 @@ impl Slave {
     pub fn checkpoint(&self) -> Checkpoint {
         let tasks = self.tasks.iter().map(|(id, task)| CheckpointTask {
             report: task.newest(),
+            executor: task.executor.number,
+            shared: task.shared,
+            heard: task.heard,
+            ended: task.to_be_told(*id),
             updates: task.updates.iter().map(|update| update.to_final(*id)).collect(),
         });
-        Checkpoint { id: self.id, epoch: self.epoch, tasks: tasks.collect() }
+        let (id, epoch, boot) = (self.id, self.epoch, self.boot);
+        let leaving = matches!(self.phase, Phase::Leaving(_));
+        Checkpoint { id, epoch, boot, leaving, tasks: tasks.collect() }
     }
 
     /// What `seq` and everything before it made durable may be told.
@@ -106,37 +84,19 @@ impl Slave {
         }
     }
 
-    /// The slave has left, and forgets it (R27). A write that failed must not keep it from exiting: its id is
-    /// refused if it should come back, and then it registers afresh (R3).
-    fn cleared(&mut self, seq: Seq, out: &mut Outbox<Effect>) {
-        if let Phase::Leaving(Leaving::Clearing(clear)) = self.phase
-            && seq >= clear
-        {
-            self.exit(EXIT_DONE, out);
-        }
+    /// Exits once its checkpoint says `change`: the next incarnation is not to leave again.
+    pub(super) fn clear(&mut self, code: u8, change: CheckpointChange, out: &mut Outbox<Effect>) {
+        let write = self.write(change, out);
+        self.phase = Phase::Clearing { code, write };
     }
-}
 
-fn restored(kept: CheckpointTask) -> Task {
-    let over = kept.report.state.is_terminal();
-    let updates = kept.updates.into_iter().map(|kept| Retained {
-        number: kept.update.number,
-        news: News { state: kept.update.state, reason: kept.update.reason, message: kept.update.message },
-        ending: kept.ending,
-        write: None,
-    });
-    let id = kept.report.id;
-    let gap = if over { 0 } else { RESTART_GAP };
-    Task {
-        executor: ExecutorId { framework: id.framework, number: id.number },
-        // Its tree is gone (R5): it holds nothing, and is over as soon as its last update is there.
-        stage: Stage::Settled,
-        kill: None,
-        state: kept.report.state,
-        number: kept.report.number.saturating_add(gap),
-        heard: 0,
-        updates: updates.collect(),
-        adding: false,
-        report: kept.report,
+    /// A write that failed must not keep it from exiting: its id is refused if it should come back, and then it
+    /// registers afresh (R3); or it leaves at once.
+    fn cleared(&mut self, seq: Seq, out: &mut Outbox<Effect>) {
+        if let Phase::Clearing { code, write } = self.phase
+            && seq >= write
+        {
+            self.exit(code, out);
+        }
     }
 }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::state::{Executor, Kill, Leaving, Life, Next, Phase, Retained, Stage, Task};
+use super::state::{Executor, Kill, Leaving, Life, Next, Phase, Retained, Stage, Task, Writing};
 use super::{CheckpointChange, Config, Effect, Event, News, Program, Slave, Timer, UPDATES_MAX, Work};
 use crate::ids::{ExecutorId, FrameworkId, TaskId};
 use crate::map::Set;
@@ -36,13 +36,20 @@ impl Slave {
             reason: Reason::Normal,
             number: 0,
         };
-        self.used = self.used.saturating_add(&report.resources);
-        let adding = self.store(CheckpointChange::TaskAdded(report.clone()), out);
-        if let Some(seq) = adding {
-            self.writes.insert(seq, id);
-        }
-        let adding = adding.is_some();
-        self.tasks.insert(id, Task { adding, ..Task::new(report, executor, work) });
+        let shared = match program {
+            Program::BuiltIn => false,
+            Program::Custom(_) => true,
+        };
+        self.used.put_in(&report.resources);
+        let added = CheckpointChange::TaskAdded { report: report.clone(), executor: executor.number, shared };
+        let writing = match self.store(added, out) {
+            Some(seq) => {
+                self.writes.insert(seq, id);
+                Writing::Launch
+            }
+            None => Writing::Nothing,
+        };
+        self.tasks.insert(id, Task { shared, writing, ..Task::new(report, executor, work) });
         self.place(config, executor, id.number, program, out);
     }
 
@@ -51,7 +58,8 @@ impl Slave {
     fn admit(&self, config: &Config, spec: &TaskSpec) -> Result<(), Reason> {
         match self.phase {
             Phase::Serving => {}
-            Phase::New | Phase::Leaving(_) | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {
+            Phase::New | Phase::Leaving(_) | Phase::Resetting => return Err(Reason::SlaveLeaving),
+            Phase::Quitting { .. } | Phase::Clearing { .. } | Phase::Exited => {
                 return Err(Reason::SlaveLeaving);
             }
         }
@@ -66,8 +74,8 @@ impl Slave {
             return Err(Reason::InvalidSpec);
         }
         let room = self.tasks.len() < usize::try_from(config.tasks_max).unwrap_or(usize::MAX);
-        let fits = self.used.checked_add(&spec.resources);
-        match room && fits.is_some_and(|all| config.resources.contains(&all)) {
+        let fits = self.used.rest_of(&config.resources).contains(&spec.resources);
+        match room && fits {
             true => Ok(()),
             false => Err(Reason::BeyondOffer),
         }
@@ -138,8 +146,10 @@ impl Slave {
         let grace = grace.map_or(own, |asked| asked.min(own));
         match task.stage {
             Stage::Waiting(_) => self.kill_waiting(id, reason, out),
-            Stage::Handed(_) | Stage::Held => self.kill_handed(config, id, Kill { reason, grace }, out),
-            Stage::Ended(_) | Stage::Settled | Stage::Left(_) => {}
+            Stage::Handed(_) | Stage::Held | Stage::Recovered => {
+                self.kill_handed(config, id, Kill { reason, grace }, out);
+            }
+            Stage::Ended { .. } | Stage::Settled | Stage::Left(_) => {}
         }
     }
 
@@ -166,7 +176,7 @@ impl Slave {
             if next.tasks.is_empty() {
                 executor.next = None;
             }
-            return self.settle(id, news, None, out);
+            return self.settle(id, news, None, 0, out);
         }
         if executor.life.is_ending() {
             return;
@@ -174,12 +184,13 @@ impl Slave {
         let name = task.executor;
         match self.is_alone(id) {
             true => {
-                self.end_task(id, Some(news));
+                // No executor knows of it: its tree need not live until that is durable.
+                self.end_task(id, Some(news), out);
                 self.end_executor(name, Reason::ExecutorEnded, out);
             }
             false => {
                 self.leave_executor(id);
-                self.settle(id, news, None, out);
+                self.settle(id, news, None, 0, out);
             }
         }
     }
@@ -226,50 +237,51 @@ impl Slave {
             Some(_) => out.push(Effect::ShortenTimer { timer, when }),
             None => {
                 out.push(Effect::SetTimer { timer, when });
-                self.progress(id, TaskState::Killing, reason, Text::EMPTY, out);
+                self.progress(id, News { state: TaskState::Killing, reason, message: Text::EMPTY }, 0, out);
             }
         }
     }
 
     /// Reports a state that is not the end, if the task has not come that far yet. A task that runs may say so
-    /// again, where it has something to say.
-    pub(super) fn progress(
-        &mut self,
-        id: TaskId,
-        state: TaskState,
-        reason: Reason,
-        message: Text,
-        out: &mut Outbox<Effect>,
-    ) {
-        let Some(task) = self.tasks.get(&id) else { return };
-        let again = state == TaskState::Running && task.state == state && !message.is_empty();
-        if again || state > task.state {
-            let news = News { state, reason, message };
-            self.report(id, news, None, out);
+    /// again, where it has something to say. Answers whether it was reported.
+    pub(super) fn progress(&mut self, id: TaskId, news: News, heard: u32, out: &mut Outbox<Effect>) -> bool {
+        let Some(task) = self.tasks.get_mut(&id) else { return false };
+        let again = news.state == TaskState::Running && task.state == news.state && !news.message.is_empty();
+        let reported = again || news.state > task.state;
+        if reported {
+            task.heard = task.heard.max(heard);
+            self.report(id, news, None, heard, false, out);
         }
+        reported
     }
 
-    /// The task is over, and nothing of it is left.
+    /// The task is over, and nothing of it is left. `heard` is the number that this has among its executor's updates,
+    /// or 0.
     pub(super) fn settle(
         &mut self,
         id: TaskId,
         news: News,
         ending: Option<Arc<Ending>>,
+        heard: u32,
         out: &mut Outbox<Effect>,
     ) {
         if let Some(task) = self.tasks.get_mut(&id) {
+            let kept = matches!(task.stage, Stage::Ended { kept: true, .. });
             task.stage = Stage::Settled;
-            self.used = self.used.saturating_sub(&task.report.resources);
-            self.report(id, news, ending, out);
+            self.used.take_out(&task.report.resources);
+            self.report(id, news, ending, heard, kept, out);
         }
     }
 
-    /// Gives news its number, keeps it, and has it written; it is told once that is done.
+    /// Gives news its number, keeps it, and has it written; it is told once that is done, or at once if it is `kept`
+    /// already. `heard` is its number among its executor's updates, or 0.
     pub(super) fn report(
         &mut self,
         id: TaskId,
         news: News,
         ending: Option<Arc<Ending>>,
+        heard: u32,
+        kept: bool,
         out: &mut Outbox<Effect>,
     ) {
         let Some(task) = self.tasks.get_mut(&id) else {
@@ -279,14 +291,15 @@ impl Slave {
         task.number = task.number.saturating_add(1);
         task.state = news.state;
         let (number, write) = (task.number, None);
-        let retained = Retained { number, news, ending, write };
+        let retained = Retained { number, news, ending, write, heard };
         let Final { update, ending } = retained.to_final(id);
         task.updates.push(retained);
         if let Some(write) = replaced.as_ref().and_then(|replaced| replaced.write) {
             self.writes.remove(&write);
         }
         let replaces = replaced.map(|replaced| replaced.number);
-        let write = self.store(CheckpointChange::UpdateAdded { update, ending, replaces }, out);
+        let change = CheckpointChange::UpdateAdded { update, ending, replaces, heard };
+        let write = self.store(change, out).filter(|_| !kept);
         let Some(newest) = self.tasks.get_mut(&id).and_then(|task| task.updates.last_mut()) else {
             return;
         };
@@ -305,9 +318,12 @@ impl Slave {
             return;
         };
         let Some(update) = task.updates.iter_mut().find(|update| update.write == Some(write)) else {
-            task.adding = false;
             let executor = task.executor;
-            return self.hand_over_one(executor, id, out);
+            return match core::mem::replace(&mut task.writing, Writing::Nothing) {
+                Writing::Launch => self.hand_over_one(executor, id, out),
+                Writing::End => self.end_is_durable(id, out),
+                Writing::Nothing => {}
+            };
         };
         update.write = None;
         let number = update.number;
@@ -325,6 +341,7 @@ impl Slave {
         task.report.state = update.news.state;
         task.report.reason = update.news.reason;
         task.report.number = number;
+        let heard = update.heard;
         let Final { update, ending } = update.to_final(id);
         if self.tells_updates()
             && let Some(session) = self.link.registered()
@@ -332,13 +349,16 @@ impl Slave {
             let message = SlaveToMaster::Update { update, ending };
             out.push(Effect::ToMaster { session, message });
         }
+        if heard > 0 {
+            self.heard_durably(id, heard, out);
+        }
     }
 
     /// Whether updates go out as such: once nothing is left, `Unregister` says everything.
     fn tells_updates(&self) -> bool {
         match self.phase {
             Phase::Serving | Phase::Leaving(Leaving::Ending { .. }) => true,
-            Phase::Leaving(Leaving::Unregistering | Leaving::Clearing(_)) => false,
+            Phase::Leaving(Leaving::Unregistering) | Phase::Clearing { .. } => false,
             Phase::New | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => false,
         }
     }
@@ -405,13 +425,14 @@ impl Task {
     fn new(report: TaskReport, executor: ExecutorId, work: Work) -> Self {
         Self {
             executor,
+            shared: false,
             stage: Stage::Waiting(work),
             kill: None,
             state: report.state,
             number: report.number,
             heard: 0,
             updates: Vec::new(),
-            adding: false,
+            writing: Writing::Nothing,
             report,
         }
     }

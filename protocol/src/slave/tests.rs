@@ -3,7 +3,6 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::mem::size_of;
 
-use super::state::Leaving;
 use super::*;
 use crate::ids::{FrameworkId, InverseOfferId};
 use crate::message::{Final, Refused};
@@ -12,6 +11,7 @@ use crate::text::Name;
 use crate::transport::CloseCode;
 
 mod drain;
+mod recovery;
 mod register;
 mod run;
 
@@ -22,6 +22,8 @@ const M2: SessionId = SessionId(2);
 /// The executor's session, and the one after.
 const X: SessionId = SessionId(11);
 const X2: SessionId = SessionId(12);
+/// So that nothing is written at the first start.
+const BOOT: BootId = BootId(0);
 
 /// A slave whose effects are looked at whole, one input at a time.
 struct Bench {
@@ -47,7 +49,7 @@ impl Bench {
     /// One that is registered as S1 by e1; its identity was write w1.
     fn registered() -> Self {
         let mut bench = Self::new();
-        bench.go(Input::Start { checkpoint: None });
+        bench.go(begin(None));
         bench.go(Input::MasterOpened { session: M });
         bench.master(registered(1, 1));
         bench.go(Input::Stored { seq: Seq(1) });
@@ -72,7 +74,7 @@ impl Bench {
     fn open(&mut self, number: u32, session: SessionId) -> Vec<Effect> {
         let executor = executor(number);
         let mut effects = self.go(Input::ExecutorOpened { session, executor });
-        let message = ExecutorToSlave::Register;
+        let message = ExecutorToSlave::Register { tasks: Vec::new() };
         effects.extend(self.go(Input::Executor { session, message }));
         effects
     }
@@ -85,17 +87,16 @@ impl Bench {
         for effect in &effects {
             if let Effect::Store { change, seq } = effect {
                 self.disk.apply(change.clone());
-                if matches!(change, CheckpointChange::TaskAdded(_)) && self.quick {
+                if matches!(change, CheckpointChange::TaskAdded { .. }) && self.quick {
                     added = Some(*seq);
                 }
             }
         }
         if let Some(seq) = added {
-            self.slave.handle(&self.config, Input::Stored { seq }, &mut out);
-            effects.extend(out.drain());
+            effects.extend(self.go(Input::Stored { seq }));
         }
         if self.slave.phase != Phase::Exited && self.slave.disk == Disk::Good {
-            self.slave.assert_valid(&self.config, &self.disk);
+            self.slave.assert_valid(&self.disk);
         }
         effects
     }
@@ -144,15 +145,20 @@ impl Bench {
 
 impl Slave {
     /// What holds after every input.
-    fn assert_valid(&self, config: &Config, disk: &Checkpoint) {
-        assert_eq!(self.check(config), Ok(()));
+    fn assert_valid(&self, disk: &Checkpoint) {
+        assert_eq!(self.check(), Ok(()));
         // What the writes say is what the slave holds.
-        let cleared = matches!(self.phase, Phase::Leaving(Leaving::Clearing(_)));
+        let cleared = matches!(self.phase, Phase::Clearing { .. });
         let forgets = matches!(self.phase, Phase::Quitting { .. } | Phase::Resetting);
         if !cleared && !forgets {
             assert_eq!(*disk, self.checkpoint());
         }
     }
+}
+
+/// The start of a slave whose earlier incarnation, if there was one, left nothing alive.
+fn begin(checkpoint: Option<Checkpoint>) -> Input {
+    Input::Start { checkpoint, boot: BOOT, alive: Vec::new() }
 }
 
 fn task(number: u32) -> TaskId {
@@ -243,7 +249,25 @@ fn stores(seq: u64, change: CheckpointChange) -> Effect {
 }
 
 fn stores_news(seq: u64, update: Update, ending: Option<Arc<Ending>>) -> Effect {
-    stores(seq, CheckpointChange::UpdateAdded { update, ending, replaces: None })
+    stores(seq, CheckpointChange::UpdateAdded { update, ending, replaces: None, heard: 0 })
+}
+
+/// The same of what its executor said, as its update of this number.
+fn stores_heard(seq: u64, update: Update, heard: u32) -> Effect {
+    stores(seq, CheckpointChange::UpdateAdded { update, ending: None, replaces: None, heard })
+}
+
+fn stores_end(seq: u64, update: Update, heard: u32) -> Effect {
+    stores(seq, CheckpointChange::Ended { update, heard })
+}
+
+fn adds(seq: u64, spec: &TaskSpec) -> Effect {
+    let report = report(spec.id.number, TaskState::Staging, Reason::Normal, 0);
+    let (executor, shared) = match &spec.run {
+        Run::Command(_) => (spec.id.number, false),
+        Run::Executor { number, .. } => (*number, true),
+    };
+    stores(seq, CheckpointChange::TaskAdded { report, executor, shared })
 }
 
 fn starts(number: u32, program: Program) -> [Effect; 2] {
@@ -303,6 +327,6 @@ fn lost(number: u32, nth: u32) -> Final {
 #[test]
 fn a_slave_is_small() {
     // With one task and one executor, that is all: a map keeps a single entry inline.
-    assert!(size_of::<Slave>() <= 432, "{} bytes", size_of::<Slave>());
+    assert!(size_of::<Slave>() <= 496, "{} bytes", size_of::<Slave>());
     assert!(size_of::<Task>() <= 288, "{} bytes", size_of::<Task>());
 }

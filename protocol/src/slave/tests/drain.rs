@@ -6,6 +6,16 @@ fn leaving() -> Effect {
     to_master(M, SlaveToMaster::Leaving)
 }
 
+/// The next incarnation is to finish it.
+fn stores_leaving(seq: u64) -> Effect {
+    stores(seq, CheckpointChange::Leaving(true))
+}
+
+/// The next incarnation is to serve.
+fn stores_left(seq: u64) -> Effect {
+    stores(seq, CheckpointChange::Leaving(false))
+}
+
 fn publishes(event: Event) -> Effect {
     Effect::Publish(event)
 }
@@ -21,7 +31,7 @@ fn r24_everything_is_ended_seen_dead_and_then_unregistered() {
     let timer = Timer::ExecutorRegister(executor(2));
     assert_eq!(
         bench.go(Input::DrainNow),
-        [leaving(), kills(1), kills(2), cancels(timer), publishes(Event::Leaving)]
+        [stores_leaving(5), leaving(), kills(1), kills(2), cancels(timer), publishes(Event::Leaving)]
     );
     bench.nothing(Input::DrainNow);
     bench.nothing(Input::Master { session: M, message: MasterToSlave::Leave });
@@ -40,12 +50,12 @@ fn r24_everything_is_ended_seen_dead_and_then_unregistered() {
     bench.nothing(Input::DrainNow);
     assert_eq!(
         bench.master(MasterToSlave::Unregistered),
-        [publishes(Event::Unregistered), cancels(Timer::Unregister), stores(5, CheckpointChange::Cleared)]
+        [publishes(Event::Unregistered), cancels(Timer::Unregister), stores(6, CheckpointChange::Cleared)]
     );
-    bench.nothing(Input::Stored { seq: Seq(4) });
-    assert_eq!(bench.go(Input::Stored { seq: Seq(5) }), [Effect::Exit { code: EXIT_DONE }]);
+    bench.nothing(Input::Stored { seq: Seq(5) });
+    assert_eq!(bench.go(Input::Stored { seq: Seq(6) }), [Effect::Exit { code: EXIT_DONE }]);
     bench.nothing(Input::DrainNow);
-    bench.nothing(Input::Start { checkpoint: None });
+    bench.nothing(begin(None));
 }
 
 #[test]
@@ -54,13 +64,14 @@ fn r25_true_ends_are_delivered_as_such() {
     bench.launch_registered(command(2), 2, X2);
     bench.go(Input::DrainNow);
     // It had ended by itself before the kill reached it.
-    assert_eq!(bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0)), [acks(X, 1, 2)]);
     let finished = news(1, 2, TaskState::Finished, Reason::Exited(0));
-    assert_eq!(bench.gone(1), [stores_news(5, finished.clone(), Some(ending()))]);
+    let said = bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(said, [stores_end(6, finished.clone(), 2)]);
+    assert_eq!(bench.gone(1), [stores_news(7, finished.clone(), Some(ending()))]);
     let finals = vec![last_word(finished, Some(ending())), lost(2, 1)];
     assert_eq!(bench.gone(2), [publishes(Event::NothingLeft), unregisters(finals), unregister_timer()]);
     // What becomes durable now has been said.
-    assert_eq!(bench.go(Input::Stored { seq: Seq(5) }), []);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(7) }), []);
 }
 
 #[test]
@@ -68,13 +79,14 @@ fn r25_what_was_killed_before_is_killed() {
     let mut bench = Bench::running();
     bench.kill(1, 5000);
     let timer = cancels(Timer::KillEscalation(task(1)));
-    assert_eq!(bench.go(Input::DrainNow), [leaving(), kills(1), timer, publishes(Event::Leaving)]);
+    let leaves = [stores_leaving(5), leaving(), kills(1), timer, publishes(Event::Leaving)];
+    assert_eq!(bench.go(Input::DrainNow), leaves);
     let killed = news(1, 3, TaskState::Killed, Reason::KilledByFramework);
     let finals = vec![last_word(killed.clone(), Some(ending()))];
     assert_eq!(
         bench.gone(1),
         [
-            stores_news(5, killed, Some(ending())),
+            stores_news(6, killed, Some(ending())),
             publishes(Event::NothingLeft),
             unregisters(finals),
             unregister_timer()
@@ -91,12 +103,12 @@ fn r24_with_a_grace_everything_is_asked_first() {
     let timer = sets(Timer::DrainGrace, 3000);
     // What no executor has heard of has nothing to end well.
     let waiting = [kills(2), cancels(Timer::ExecutorRegister(executor(2)))];
-    let mut expected = vec![leaving(), terminate];
+    let mut expected = vec![stores_leaving(5), leaving(), terminate];
     expected.extend(waiting);
     expected.extend([timer, publishes(Event::Leaving)]);
     assert_eq!(bench.master(MasterToSlave::Leave), expected);
     // A task that dies of the SIGTERM did not fail: it is lost with its slave.
-    assert_eq!(bench.says(X, 1, 2, TaskState::Failed, Reason::Signalled(15)), [acks(X, 1, 2), kills(1)]);
+    assert_eq!(bench.says(X, 1, 2, TaskState::Failed, Reason::Signalled(15)), [kills(1)]);
     assert_eq!(bench.gone(2), []);
     assert_eq!(
         bench.gone(1),
@@ -115,14 +127,15 @@ fn r24_what_a_kill_has_asked_already_is_not_asked_again() {
     bench.config.drain_now_grace = Some(Millis(3000));
     bench.kill(1, 5000);
     let timer = sets(Timer::DrainGrace, 3000);
-    assert_eq!(bench.master(MasterToSlave::Leave), [leaving(), timer, publishes(Event::Leaving)]);
+    let leaves = [stores_leaving(5), leaving(), timer, publishes(Event::Leaving)];
+    assert_eq!(bench.master(MasterToSlave::Leave), leaves);
     // Nor the other way round.
     let mut bench = Bench::running();
     bench.config.drain_now_grace = Some(Millis(3000));
     bench.go(Input::DrainNow);
     let killing = news(1, 2, TaskState::Killing, Reason::KilledByFramework);
     let escalation = sets(Timer::KillEscalation(task(1)), 5000);
-    assert_eq!(bench.kill(1, 5000), [escalation, stores_news(4, killing, None)]);
+    assert_eq!(bench.kill(1, 5000), [escalation, stores_news(5, killing, None)]);
 }
 
 #[test]
@@ -160,15 +173,18 @@ fn r24_a_task_that_waits_for_a_fresh_executor_does_not_get_one() {
     let mut bench = Bench::registered();
     bench.launch_registered(own(1, 1), 1, X);
     bench.says(X, 1, 1, TaskState::Finished, Reason::Normal);
+    bench.go(Input::Stored { seq: Seq(3) });
     bench.master(MasterToSlave::Launch(own(2, 1)));
-    assert_eq!(bench.go(Input::DrainNow), [leaving(), publishes(Event::Leaving)]);
+    assert_eq!(bench.go(Input::DrainNow), [stores_leaving(5), leaving(), publishes(Event::Leaving)]);
     let finished = news(1, 1, TaskState::Finished, Reason::Normal);
+    let told_finished = told_dead(1, 1, TaskState::Finished, Reason::Normal);
     let never = news(2, 1, TaskState::Lost, Reason::SlaveUnregistered);
     let finals = vec![last_word(finished.clone(), Some(ending())), last_word(never, None)];
     assert_eq!(
         bench.gone(1),
         [
-            stores_news(4, finished, Some(ending())),
+            stores_news(6, finished, Some(ending())),
+            told_finished,
             publishes(Event::NothingLeft),
             unregisters(finals),
             unregister_timer()
@@ -180,10 +196,11 @@ fn r24_a_task_that_waits_for_a_fresh_executor_does_not_get_one() {
 fn r26_with_no_leader_it_exits_in_time_having_said_so() {
     let mut bench = Bench::running();
     bench.go(Input::MasterClosed { session: M });
-    assert_eq!(bench.go(Input::DrainNow), [kills(1), publishes(Event::Leaving)]);
+    assert_eq!(bench.go(Input::DrainNow), [stores_leaving(4), kills(1), publishes(Event::Leaving)]);
     assert_eq!(bench.gone(1), [publishes(Event::NothingLeft), unregister_timer()]);
-    let exit = Effect::Exit { code: EXIT_DONE };
-    assert_eq!(bench.go(Input::Timer(Timer::Unregister)), [publishes(Event::NobodyAnswered), exit]);
+    let unanswered = [publishes(Event::NobodyAnswered), stores_left(5)];
+    assert_eq!(bench.go(Input::Timer(Timer::Unregister)), unanswered);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(5) }), [Effect::Exit { code: EXIT_DONE }]);
 }
 
 #[test]
@@ -230,11 +247,11 @@ fn r3_a_slave_that_was_removed_meanwhile_need_not_unregister() {
         [
             publishes(Event::Removed),
             close(M, CloseCode::Done, "removed"),
-            stores(4, CheckpointChange::Whole(whole.clone())),
+            stores(5, CheckpointChange::Whole(whole.clone())),
         ]
     );
-    let exit = Effect::Exit { code: EXIT_DONE };
-    assert_eq!(bench.gone(1), core::slice::from_ref(&exit));
+    assert_eq!(bench.gone(1), [stores_left(6)]);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(6) }), [Effect::Exit { code: EXIT_DONE }]);
     // With nothing left to end.
     let mut bench = Bench::registered();
     bench.go(Input::DrainNow);
@@ -244,8 +261,8 @@ fn r3_a_slave_that_was_removed_meanwhile_need_not_unregister() {
             publishes(Event::Removed),
             close(M, CloseCode::Done, "removed"),
             cancels(Timer::Unregister),
-            stores(2, CheckpointChange::Whole(whole)),
-            exit
+            stores(3, CheckpointChange::Whole(whole)),
+            stores_left(4),
         ]
     );
 }
@@ -253,21 +270,25 @@ fn r3_a_slave_that_was_removed_meanwhile_need_not_unregister() {
 #[test]
 fn l5_a_slave_that_was_never_admitted_just_exits() {
     let mut bench = Bench::new();
-    bench.go(Input::Start { checkpoint: None });
+    bench.go(begin(None));
     assert_eq!(
         bench.go(Input::DrainNow),
         [
+            stores_leaving(1),
             publishes(Event::Leaving),
             publishes(Event::NothingLeft),
             publishes(Event::NeverAdmitted),
-            Effect::Exit { code: EXIT_DONE }
+            stores_left(2),
         ]
     );
+    bench.nothing(Input::Stored { seq: Seq(1) });
+    assert_eq!(bench.go(Input::Stored { seq: Seq(2) }), [Effect::Exit { code: EXIT_DONE }]);
     // One that is about to register afresh exits instead, with its trees dead.
     let mut bench = Bench::running();
     bench.master(MasterToSlave::Refused(Refused::Removed));
     assert_eq!(bench.go(Input::DrainNow), [publishes(Event::Leaving)]);
-    assert_eq!(bench.gone(1), [Effect::Exit { code: EXIT_DONE }]);
+    assert_eq!(bench.gone(1), [stores_left(5)]);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(5) }), [Effect::Exit { code: EXIT_DONE }]);
 }
 
 /// A registration that is not answered yet may have been written.
@@ -275,9 +296,10 @@ fn l5_a_slave_that_was_never_admitted_just_exits() {
 fn l5_a_slave_that_asked_to_be_admitted_leaves_whoever_admits_it() {
     let asked = || {
         let mut bench = Bench::new();
-        bench.go(Input::Start { checkpoint: None });
+        bench.go(begin(None));
         bench.go(Input::MasterOpened { session: M });
-        let leaves = [publishes(Event::Leaving), publishes(Event::NothingLeft), unregister_timer()];
+        let leaving = [stores_leaving(1), publishes(Event::Leaving), publishes(Event::NothingLeft)];
+        let leaves = [&leaving[..], &[unregister_timer()]].concat();
         assert_eq!(bench.go(Input::DrainNow), leaves);
         bench
     };
@@ -298,12 +320,12 @@ fn l5_a_slave_that_asked_to_be_admitted_leaves_whoever_admits_it() {
         ),
         "{effects:?}"
     );
-    let exit = Effect::Exit { code: EXIT_DONE };
-    assert_eq!(bench.go(Input::Timer(Timer::Unregister)), [publishes(Event::NobodyAnswered), exit.clone()]);
+    let unanswered = [publishes(Event::NobodyAnswered), stores_left(2)];
+    assert_eq!(bench.go(Input::Timer(Timer::Unregister)), unanswered);
     // A standby has admitted nobody.
     let mut bench = asked();
     let effects = bench.master(MasterToSlave::Refused(Refused::NotLeading { leader: Text::EMPTY }));
-    assert_eq!(effects.last(), Some(&exit));
+    assert_eq!(effects.last(), Some(&stores_left(2)));
     assert!(effects.contains(&publishes(Event::NeverAdmitted)), "{effects:?}");
 }
 
@@ -312,9 +334,9 @@ fn l5_a_full_disk_does_not_keep_it() {
     let mut bench = Bench::registered();
     let cause = Text::new("no space left on device");
     bench.go(Input::DrainNow);
-    bench.go(Input::StoreFailed { seq: Seq(1), cause: cause.clone() });
+    bench.go(Input::StoreFailed { seq: Seq(2), cause: cause.clone() });
     let effects = bench.master(MasterToSlave::Unregistered);
-    assert_eq!(effects.last(), Some(&stores(2, CheckpointChange::Cleared)));
-    let failed = Input::StoreFailed { seq: Seq(2), cause };
+    assert_eq!(effects.last(), Some(&stores(3, CheckpointChange::Cleared)));
+    let failed = Input::StoreFailed { seq: Seq(3), cause };
     assert_eq!(bench.go(failed), [Effect::Exit { code: EXIT_DONE }]);
 }

@@ -13,6 +13,10 @@ fn register(id: Option<u32>, epoch: u64, tasks: Vec<TaskReport>, leaving: bool) 
     }
 }
 
+fn recovered(executors: u32, ended: u32, lost: u32) -> Effect {
+    Effect::Publish(Event::Recovered { executors, ended, lost })
+}
+
 fn published(id: u32, epoch: u64) -> Effect {
     Effect::Publish(Event::Registered { id: SlaveId(id), epoch: Epoch(epoch) })
 }
@@ -25,7 +29,7 @@ fn identity(seq: u64, id: u32, epoch: u64) -> Effect {
 fn r1_a_new_slave_registers_and_keeps_its_id() {
     let mut bench = Bench::new();
     bench.nothing(Input::DrainNow);
-    let start = Input::Start { checkpoint: None };
+    let start = begin(None);
     assert_eq!(bench.go(start.clone()), [Effect::Connect { leader: None }]);
     bench.nothing(start);
     let opened = bench.go(Input::MasterOpened { session: M });
@@ -119,7 +123,7 @@ fn another_id_than_its_own_is_refused() {
 #[test]
 fn r31_a_standby_says_who_leads() {
     let mut bench = Bench::new();
-    bench.go(Input::Start { checkpoint: None });
+    bench.go(begin(None));
     bench.go(Input::MasterOpened { session: M });
     let leader = Text::new("10.0.0.2:5050");
     let refused = MasterToSlave::Refused(Refused::NotLeading { leader: leader.clone() });
@@ -166,6 +170,7 @@ fn r3_a_task_that_waits_for_a_fresh_executor_is_forgotten_with_the_id() {
     let mut bench = Bench::registered();
     bench.launch_registered(own(1, 1), 1, X);
     bench.says(X, 1, 1, TaskState::Finished, Reason::Normal);
+    bench.go(Input::Stored { seq: Seq(3) });
     bench.master(MasterToSlave::Launch(own(2, 1)));
     bench.master(MasterToSlave::Refused(Refused::Removed));
     assert_eq!(bench.gone(1), [sets(Timer::Reconnect, 500)]);
@@ -183,11 +188,18 @@ fn a_slave_that_nobody_admits_ends_everything_and_says_so() {
     );
     bench.nothing(Input::DrainNow);
     // S11: not before its trees are dead.
-    assert_eq!(bench.gone(1), [Effect::Exit { code: EXIT_REFUSED }]);
+    let served = stores(4, CheckpointChange::Leaving(false));
+    assert_eq!(bench.gone(1), [served]);
     bench.nothing(Input::DrainNow);
-    let mut bench = Bench::registered();
-    let effects = bench.master(MasterToSlave::Refused(Refused::NotYours));
-    assert_eq!(effects.last(), Some(&Effect::Exit { code: EXIT_REFUSED }));
+    assert_eq!(bench.go(Input::Stored { seq: Seq(4) }), [Effect::Exit { code: EXIT_REFUSED }]);
+    bench.nothing(Input::DrainNow);
+    // R28: of what a directory of another slave keeps, nothing is lost.
+    let mut bench = Bench::running();
+    let tasks = bench.disk.tasks.clone();
+    bench.master(MasterToSlave::Refused(Refused::NotYours));
+    bench.gone(1);
+    assert_eq!(bench.disk.tasks, tasks);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(4) }), [Effect::Exit { code: EXIT_REFUSED }]);
 }
 
 /// S15: a file that no slave wrote lists a task again and again; it is lost once.
@@ -196,10 +208,10 @@ fn s15_a_task_that_a_checkpoint_lists_twice_is_lost_once() {
     let mut twice = Bench::running().disk;
     twice.tasks.push(twice.tasks[0].clone());
     let (mut bench, mut out) = (Bench::new(), Outbox::new());
-    bench.slave.handle(&bench.config, Input::Start { checkpoint: Some(twice) }, &mut out);
+    bench.slave.handle(&bench.config, begin(Some(twice)), &mut out);
     let lost = news(1, 2 + RESTART_GAP, TaskState::Lost, Reason::SlaveRestarted);
     let started: Vec<Effect> = out.drain().collect();
-    assert_eq!(started, [stores_news(1, lost, None), Effect::Connect { leader: None }]);
+    assert_eq!(started, [recovered(0, 0, 1), stores_news(1, lost, None), Effect::Connect { leader: None }]);
 }
 
 #[test]
@@ -213,8 +225,9 @@ fn r5_what_an_earlier_incarnation_ran_is_lost_and_what_it_did_not_tell_is_told()
     let mut bench = Bench::new();
     bench.disk = earlier.disk.clone();
     let lost = news(1, 2 + RESTART_GAP, TaskState::Lost, Reason::SlaveRestarted);
-    let started = bench.go(Input::Start { checkpoint: Some(earlier.disk) });
-    assert_eq!(started, [stores_news(1, lost.clone(), None), Effect::Connect { leader: None }]);
+    let started = bench.go(begin(Some(earlier.disk)));
+    let dials = Effect::Connect { leader: None };
+    assert_eq!(started, [recovered(0, 0, 1), stores_news(1, lost.clone(), None), dials]);
     // What is not durable is not told, at registration either.
     let tasks = vec![
         report(1, TaskState::Running, Reason::Normal, 1),
@@ -253,12 +266,13 @@ fn a_full_disk_stops_nothing_and_forgets_nothing() {
             Effect::Publish(Event::StoreFailed { cause: cause.clone() }),
             sets(Timer::StoreRetry, 5000),
             told_running,
+            acks(X, 1, 1),
         ]
     );
     bench.nothing(Input::StoreFailed { seq: Seq(3), cause });
     // R22: an end is told although it cannot be kept.
     let over = bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
-    assert_eq!(over, [acks(X, 1, 2), kills(1)]);
+    assert_eq!(over, [kills(1)]);
     assert_eq!(bench.gone(1), [told_dead(1, 2, TaskState::Finished, Reason::Exited(0))]);
     let whole = CheckpointChange::Whole(bench.slave.checkpoint());
     assert_eq!(bench.go(Input::Timer(Timer::StoreRetry)), [stores(4, whole)]);

@@ -5,38 +5,47 @@ use super::*;
 #[test]
 fn a_task_is_launched_run_and_finished() {
     let mut bench = Bench::registered();
-    let added = CheckpointChange::TaskAdded(report(1, TaskState::Staging, Reason::Normal, 0));
     let [launch, timer] = starts(1, Program::BuiltIn);
     let launched = bench.master(MasterToSlave::Launch(command(1)));
-    assert_eq!(launched, [stores(2, added), launch, timer]);
-    assert_eq!(*bench.slave.used(), Resources::new(1000, 1 << 20));
+    assert_eq!(launched, [adds(2, &command(1)), launch, timer]);
+    assert_eq!(bench.slave.used().capped(), Resources::new(1000, 1 << 20));
     bench.nothing(Input::Master { session: M, message: MasterToSlave::Launch(command(1)) });
     assert_eq!(bench.open(1, X), [cancels(Timer::ExecutorRegister(executor(1))), hands(X, &command(1))]);
     // Told once it is durable.
     let running = news(1, 1, TaskState::Running, Reason::Normal);
     let said = bench.says(X, 1, 1, TaskState::Running, Reason::Normal);
-    assert_eq!(said, [acks(X, 1, 1), stores_news(3, running, None)]);
+    assert_eq!(said, [stores_heard(3, running, 1)]);
     bench.nothing(Input::Stored { seq: Seq(2) });
+    // R28: nor does its executor forget it before.
+    let message = ExecutorToSlave::Update {
+        task: task(1),
+        number: 1,
+        state: TaskState::Running,
+        reason: Reason::Normal,
+        message: Text::EMPTY,
+    };
+    bench.nothing(Input::Executor { session: X, message });
     let told_running = told(1, 1, TaskState::Running, Reason::Normal);
-    assert_eq!(bench.go(Input::Stored { seq: Seq(3) }), [told_running]);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(3) }), [told_running, acks(X, 1, 1)]);
     // Said twice, it is acknowledged twice and told once.
     assert_eq!(bench.says(X, 1, 1, TaskState::Running, Reason::Normal), [acks(X, 1, 1)]);
-    // S1: the end of the last task is told when the tree is seen dead.
-    let said = bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
-    assert_eq!(said, [acks(X, 1, 2), kills(1)]);
-    bench.nothing(Input::Exited { executor: executor(1), how: Exit::Code(0) });
+    // R28: how it ended is durable before its tree is ended. S1: it is told when the tree is seen dead.
     let finished = news(1, 2, TaskState::Finished, Reason::Exited(0));
-    assert_eq!(bench.gone(1), [stores_news(4, finished, Some(ending()))]);
-    assert!(bench.slave.used().is_empty());
+    let said = bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(said, [stores_end(4, finished.clone(), 2)]);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(4) }), [kills(1)]);
+    bench.nothing(Input::Exited { executor: executor(1), how: Exit::Code(0) });
     let told_finished = told_dead(1, 2, TaskState::Finished, Reason::Exited(0));
-    assert_eq!(bench.go(Input::Stored { seq: Seq(4) }), [told_finished]);
+    assert_eq!(bench.gone(1), [stores_news(5, finished, Some(ending())), told_finished]);
+    assert!(bench.slave.used().is_empty());
+    bench.nothing(Input::Stored { seq: Seq(5) });
     bench.nothing(Input::TreeEnded { executor: executor(1), ending: ending() });
     bench.nothing(Input::ExecutorClosed { session: X });
     // Acknowledged, nothing is left but the count of writes.
     let change = CheckpointChange::TaskForgotten { task: task(1) };
-    assert_eq!(bench.acknowledge(1, 2), [stores(5, change)]);
+    assert_eq!(bench.acknowledge(1, 2), [stores(6, change)]);
     let mut fresh = Bench::registered();
-    fresh.slave.seq = Seq(5);
+    fresh.slave.seq = Seq(6);
     assert_eq!(bench.slave, fresh.slave);
 }
 
@@ -62,10 +71,10 @@ fn r12_an_acknowledgement_covers_what_was_told_and_no_more() {
     // Finished is not durable yet, so nobody can have heard of it.
     let ack = MasterToSlave::Acknowledge { task: task(1), number: 2 };
     bench.nothing(Input::Master { session: M, message: ack.clone() });
-    bench.go(Input::Stored { seq: Seq(4) });
+    bench.go(Input::Stored { seq: Seq(5) });
     // The acknowledgement of Running leaves the end in place.
     let change = CheckpointChange::Acknowledged { task: task(1), number: 1 };
-    assert_eq!(bench.acknowledge(1, 1), [stores(5, change)]);
+    assert_eq!(bench.acknowledge(1, 1), [stores(6, change)]);
     let again = bench.master(MasterToSlave::Resend { framework: F });
     assert_eq!(again, [told_dead(1, 2, TaskState::Finished, Reason::Exited(0))]);
     bench.acknowledge(1, 2);
@@ -163,10 +172,11 @@ fn the_truth_that_arrives_before_the_end_is_seen_wins() {
     let update = news(1, 2, TaskState::Killed, Reason::KilledByFramework);
     assert_eq!(killed.gone(1), [stores_news(4, update, Some(ending()))]);
     // One that had finished has finished.
-    assert_eq!(bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0)), [acks(X, 1, 2)]);
-    assert_eq!(bench.says(X, 1, 3, TaskState::Failed, Reason::Exited(1)), [acks(X, 1, 3)]);
     let update = news(1, 2, TaskState::Finished, Reason::Exited(0));
-    assert_eq!(bench.gone(1), [stores_news(4, update, Some(ending()))]);
+    let said = bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(said, [stores_end(4, update.clone(), 2)]);
+    assert_eq!(bench.says(X, 1, 3, TaskState::Failed, Reason::Exited(1)), []);
+    assert_eq!(bench.gone(1), [stores_news(5, update, Some(ending()))]);
 }
 
 #[test]
@@ -184,9 +194,11 @@ fn a_kill_has_its_grace_and_a_second_one_can_only_shorten_it() {
     assert_eq!(bench.says(X, 1, 2, TaskState::Running, Reason::Normal), [acks(X, 1, 2)]);
     // The first reason stands, and the executor knows none.
     let over = bench.says(X, 1, 3, TaskState::Killed, Reason::Revoked(InverseOfferId(9)));
-    assert_eq!(over, [acks(X, 1, 3), kills(1), cancels(timer)]);
     let killed = news(1, 3, TaskState::Killed, Reason::KilledByFramework);
-    assert_eq!(bench.gone(1), [stores_news(5, killed, Some(ending()))]);
+    assert_eq!(over, [stores_end(5, killed.clone(), 3)]);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(5) }).split_off(1), [kills(1), cancels(timer)]);
+    let told_killed = told_dead(1, 3, TaskState::Killed, Reason::KilledByFramework);
+    assert_eq!(bench.gone(1), [stores_news(6, killed, Some(ending())), told_killed]);
     bench.nothing(Input::Timer(timer));
 }
 
@@ -246,11 +258,11 @@ fn r13_a_task_killed_before_its_executor_heard_of_it_never_starts() {
     let mut bench = Bench::registered();
     bench.master(MasterToSlave::Launch(command(1)));
     let timer = Timer::ExecutorRegister(executor(1));
-    assert_eq!(bench.kill(1, 5000), [kills(1), cancels(timer)]);
+    let killed = news(1, 1, TaskState::Killed, Reason::KilledByFramework);
+    assert_eq!(bench.kill(1, 5000), [stores_end(3, killed.clone(), 0), kills(1), cancels(timer)]);
     // S10: its executor came all the same.
     assert_eq!(bench.open(1, X), []);
-    let killed = news(1, 1, TaskState::Killed, Reason::KilledByFramework);
-    assert_eq!(bench.gone(1), [stores_news(3, killed, Some(ending()))]);
+    assert_eq!(bench.gone(1), [stores_news(4, killed, Some(ending()))]);
     // One among others is simply left out.
     let mut bench = Bench::registered();
     bench.master(MasterToSlave::Launch(own(1, 1)));
@@ -314,21 +326,22 @@ fn an_executor_of_its_own_has_several_tasks_and_lives_while_it_has_any() {
     let mut bench = Bench::registered();
     bench.launch_registered(own(1, 1), 1, X);
     let second = bench.master(MasterToSlave::Launch(own(2, 1)));
-    let added = CheckpointChange::TaskAdded(report(2, TaskState::Staging, Reason::Normal, 0));
-    assert_eq!(second, [stores(3, added), hands(X, &own(2, 1))]);
+    assert_eq!(second, [adds(3, &own(2, 1)), hands(X, &own(2, 1))]);
     // One among others is over at once, the last with the tree.
     let finished = news(1, 1, TaskState::Finished, Reason::Normal);
     let said = bench.says(X, 1, 1, TaskState::Finished, Reason::Normal);
-    assert_eq!(said, [acks(X, 1, 1), stores_news(4, finished, None)]);
-    assert_eq!(bench.says(X, 2, 1, TaskState::Failed, Reason::Exited(2)), [acks(X, 2, 1), kills(1)]);
+    assert_eq!(said, [stores_heard(4, finished, 1)]);
+    let failed = news(2, 1, TaskState::Failed, Reason::Exited(2));
+    assert_eq!(bench.says(X, 2, 1, TaskState::Failed, Reason::Exited(2)), [stores_end(5, failed, 1)]);
     bench.go(Input::Stored { seq: Seq(4) });
+    assert_eq!(bench.go(Input::Stored { seq: Seq(5) }), [kills(1)]);
     // What comes meanwhile gets a fresh executor of the same number.
     let third = bench.master(MasterToSlave::Launch(own(3, 1)));
-    let added = CheckpointChange::TaskAdded(report(3, TaskState::Staging, Reason::Normal, 0));
-    assert_eq!(third, [stores(5, added)]);
-    let failed = news(2, 1, TaskState::Failed, Reason::Exited(2));
+    assert_eq!(third, [adds(6, &own(3, 1))]);
+    let failed = told_dead(2, 1, TaskState::Failed, Reason::Exited(2));
     let [launch, timer] = starts(1, Program::Custom(program()));
-    assert_eq!(bench.gone(1), [stores_news(6, failed, Some(ending())), launch, timer]);
+    let effects = bench.gone(1);
+    assert_eq!(effects[1..], [failed, launch, timer]);
     bench.nothing(Input::ExecutorClosed { session: X });
     let registered = [cancels(Timer::ExecutorRegister(executor(1))), hands(X2, &own(3, 1))];
     assert_eq!(bench.open(1, X2), registered);
@@ -339,11 +352,29 @@ fn r13_a_task_that_waits_for_a_fresh_executor_can_be_killed() {
     let mut bench = Bench::registered();
     bench.launch_registered(own(1, 1), 1, X);
     bench.says(X, 1, 1, TaskState::Finished, Reason::Normal);
+    bench.go(Input::Stored { seq: Seq(3) });
     bench.master(MasterToSlave::Launch(own(2, 1)));
     let killed = news(2, 1, TaskState::Killed, Reason::KilledByFramework);
-    assert_eq!(bench.kill(2, 5000), [stores_news(4, killed, None)]);
+    assert_eq!(bench.kill(2, 5000), [stores_news(5, killed, None)]);
     let finished = news(1, 1, TaskState::Finished, Reason::Normal);
-    assert_eq!(bench.gone(1), [stores_news(5, finished, Some(ending()))]);
+    let told_finished = told_dead(1, 1, TaskState::Finished, Reason::Normal);
+    assert_eq!(bench.gone(1), [stores_news(6, finished, Some(ending())), told_finished]);
+}
+
+/// Its executor has not been told that it may forget the last one, so that it lives.
+#[test]
+fn a_task_that_comes_before_the_end_of_the_last_is_durable_has_the_same_executor() {
+    let mut bench = Bench { quick: false, ..Bench::registered() };
+    bench.master(MasterToSlave::Launch(own(1, 1)));
+    bench.go(Input::Stored { seq: Seq(2) });
+    bench.open(1, X);
+    bench.says(X, 1, 1, TaskState::Finished, Reason::Normal);
+    bench.master(MasterToSlave::Launch(own(2, 1)));
+    let finished = news(1, 1, TaskState::Finished, Reason::Normal);
+    let durable = bench.go(Input::Stored { seq: Seq(3) });
+    let told_finished = told(1, 1, TaskState::Finished, Reason::Normal);
+    assert_eq!(durable, [stores_heard(5, finished, 1), told_finished, acks(X, 1, 1)]);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(4) }), [hands(X, &own(2, 1))]);
 }
 
 #[test]
@@ -408,7 +439,7 @@ fn a_task_is_over_when_nothing_of_it_can_write() {
     assert_eq!(bench.slave.is_over(task(1)), Some(false), "its tree is not seen dead");
     bench.gone(1);
     assert_eq!(bench.slave.is_over(task(1)), Some(true));
-    bench.go(Input::Stored { seq: Seq(4) });
+    bench.go(Input::Stored { seq: Seq(5) });
     bench.acknowledge(1, 2);
     assert_eq!(bench.slave.is_over(task(1)), None, "it is forgotten");
 }

@@ -1,0 +1,193 @@
+//! What a slave that was started anew makes of what an earlier incarnation left: its checkpoint, and its executors that
+//! live (R2, R5, R28).
+
+use alloc::vec::Vec;
+
+use super::state::{Executor, Leaving, Life, Link, Phase, Retained, Stage, Task, Writing};
+use super::{
+    Checkpoint, CheckpointChange, CheckpointTask, Config, Effect, Event, News, RESTART_GAP, Recover, Slave,
+    Timer,
+};
+use crate::ids::{BootId, ExecutorId, TaskId};
+use crate::map::Set;
+use crate::outbox::Outbox;
+use crate::task::{Reason, TaskState, Update};
+use crate::text::Text;
+use crate::time::When;
+
+impl Slave {
+    /// Of each task that was not over: if its executor lives, that is waited for; if how it ended is kept, that is told;
+    /// else it is Lost.
+    pub(super) fn start(
+        &mut self,
+        config: &Config,
+        checkpoint: Option<Checkpoint>,
+        boot: BootId,
+        alive: Vec<ExecutorId>,
+        out: &mut Outbox<Effect>,
+    ) {
+        if self.phase != Phase::New {
+            return;
+        }
+        let checkpoint = checkpoint.unwrap_or_default();
+        (self.id, self.epoch, self.boot) = (checkpoint.id, checkpoint.epoch, boot);
+        self.phase = match checkpoint.leaving {
+            true => Phase::Leaving(Leaving::Ending { grace: false }),
+            false => Phase::Serving,
+        };
+        let rebooted = ![BootId::default(), boot].contains(&checkpoint.boot);
+        if checkpoint.boot != boot {
+            self.store(CheckpointChange::Booted(boot), out);
+        }
+        for id in alive {
+            let life = Life::Ending(Reason::SlaveRestarted);
+            let left = Executor { life, session: None, shared: false, tasks: Set::new(), next: None };
+            self.executors.insert(id, left);
+        }
+        let gone: Vec<_> = checkpoint.tasks.into_iter().filter_map(|kept| self.restore(kept)).collect();
+        let lost = gone.iter().filter(|(_, ended)| ended.is_none()).count();
+        let taken_up = self.take_up(config, out);
+        let ended = self.executors.len() - taken_up;
+        if lost + taken_up + ended > 0 {
+            let [executors, ended, lost] = [taken_up, ended, lost].map(|count| count as u32);
+            out.push(Effect::Publish(Event::Recovered { executors, ended, lost }));
+        }
+        for (id, ended) in gone {
+            self.missed(id, ended, rebooted, out);
+        }
+        // R5: nobody has admitted it, so that nobody knows what runs here.
+        if self.id.is_none() && ended > 0 && self.phase == Phase::Serving {
+            return self.abandon(Phase::Resetting, out);
+        }
+        self.link = Link::Dialing;
+        out.push(Effect::Connect { leader: None });
+        if self.is_leaving() {
+            out.push(Effect::Publish(Event::Leaving));
+            self.tree_gone(config, out);
+        }
+    }
+
+    /// Takes up a task; one that was not over, and whose executor is gone, is answered with how it ended, if that is
+    /// known.
+    fn restore(&mut self, kept: CheckpointTask) -> Option<(TaskId, Option<News>)> {
+        let id = kept.report.id;
+        let over = kept.report.state.is_terminal();
+        // A task whose end is acknowledged has nothing left to say. Each is taken up once, however often a file that
+        // no slave wrote lists it (S15).
+        if self.tasks.contains_key(&id) || over && kept.updates.is_empty() {
+            return None;
+        }
+        let ended = kept.ended.clone().filter(|_| !over);
+        let mut task = restored(kept);
+        if over {
+            self.tasks.insert(id, task);
+            return None;
+        }
+        // The number that it may have been told under.
+        task.number = ended.as_ref().map_or(task.number, |ended| ended.number.saturating_sub(1));
+        let ended = ended.map(|Update { state, reason, message, .. }| News { state, reason, message });
+        let Some(executor) = self.executors.get_mut(&task.executor) else {
+            self.tasks.insert(id, task);
+            return Some((id, ended));
+        };
+        executor.shared = task.shared;
+        executor.tasks.insert(id.number, ());
+        task.stage = match ended {
+            Some(news) => Stage::Ended { news: Some(news), kept: true },
+            None => Stage::Recovered,
+        };
+        // A port is held once, whatever the file says (S8).
+        task.report.resources.ports = task.report.resources.ports.without(&self.used.ports);
+        self.used.put_in(&task.report.resources);
+        self.tasks.insert(id, task);
+        None
+    }
+
+    /// Waits for the executors that have something to go on with, and ends the others. Answers how many those are.
+    fn take_up(&mut self, config: &Config, out: &mut Outbox<Effect>) -> usize {
+        let goes_on = config.recover == Recover::Reconnect && self.phase == Phase::Serving;
+        let mut taken_up = 0;
+        let all: Vec<ExecutorId> = self.executors.keys().copied().collect();
+        for id in all {
+            let Some(executor) = self.executors.get_mut(&id) else {
+                continue;
+            };
+            let mut tasks = executor.tasks.keys().map(|&number| TaskId { framework: id.framework, number });
+            let has_task = tasks.any(|id| self.tasks.get(&id).is_some_and(|t| t.stage == Stage::Recovered));
+            if goes_on && has_task {
+                executor.life = Life::Awaited;
+                taken_up += 1;
+                let when = When::After(config.executor_register_timeout);
+                out.push(Effect::SetTimer { timer: Timer::ExecutorRegister(id), when });
+            } else {
+                out.push(Effect::Kill { executor: id });
+            }
+        }
+        taken_up
+    }
+
+    /// A task ended while nobody saw it, with its whole tree.
+    fn missed(&mut self, id: TaskId, ended: Option<News>, rebooted: bool, out: &mut Outbox<Effect>) {
+        let kept = ended.is_some();
+        if !kept && self.is_leaving() {
+            if let Some(task) = self.tasks.get_mut(&id) {
+                task.stage = Stage::Left(None);
+            }
+            return;
+        }
+        let reason = if rebooted { Reason::HostRebooted } else { Reason::SlaveRestarted };
+        let lost = News { state: TaskState::Lost, reason, message: Text::EMPTY };
+        self.report(id, ended.unwrap_or(lost), None, 0, kept, out);
+    }
+
+    /// An executor that lives says which tasks it has. Those that it never heard of it will never hear of: no session
+    /// of the earlier incarnation lives.
+    pub(super) fn executor_has(&mut self, id: ExecutorId, has: &[TaskId], out: &mut Outbox<Effect>) {
+        let Some(executor) = self.executors.get(&id) else {
+            return;
+        };
+        let numbers: Vec<u32> = executor.tasks.keys().copied().collect();
+        for number in numbers {
+            let task = TaskId { framework: id.framework, number };
+            let Some(known) = self.tasks.get_mut(&task).filter(|known| known.stage == Stage::Recovered) else {
+                continue;
+            };
+            if has.contains(&task) {
+                known.stage = Stage::Held;
+                continue;
+            }
+            let lost = News {
+                state: TaskState::Lost,
+                reason: Reason::SlaveRestarted,
+                message: Text::new("its executor had not heard of it"),
+            };
+            let killed =
+                known.kill.map(|kill| News { state: TaskState::Killed, reason: kill.reason, message: Text::EMPTY });
+            self.over_by_itself(id, task, killed.unwrap_or(lost), out);
+        }
+    }
+}
+
+fn restored(kept: CheckpointTask) -> Task {
+    let over = kept.report.state.is_terminal();
+    let updates = kept.updates.into_iter().map(|kept| Retained {
+        number: kept.update.number,
+        news: News { state: kept.update.state, reason: kept.update.reason, message: kept.update.message },
+        ending: kept.ending,
+        write: None,
+        heard: 0,
+    });
+    let gap = if over { 0 } else { RESTART_GAP };
+    Task {
+        executor: ExecutorId { framework: kept.report.id.framework, number: kept.executor },
+        shared: kept.shared,
+        stage: Stage::Settled,
+        kill: None,
+        state: kept.report.state,
+        number: kept.report.number.saturating_add(gap),
+        heard: kept.heard,
+        updates: updates.collect(),
+        writing: Writing::Nothing,
+        report: kept.report,
+    }
+}
