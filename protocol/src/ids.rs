@@ -93,7 +93,7 @@ id!(
 
 /// One start of a machine: no process that ran before it lives after it. 0 is none that is known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct BootId(pub u128);
+pub struct BootId(pub u64);
 
 /// A task: its framework, and the framework's own count of tasks. A framework never uses a number again, so that
 /// the highest number seen tells a fresh one (R11, S16) without remembering every old one.

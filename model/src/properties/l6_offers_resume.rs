@@ -19,7 +19,7 @@ fn is_good(scope: &Scope, world: &World) -> bool {
         let Some(id) = slave.id().filter(|_| slave.is_registered() && !slave.is_leaving()) else {
             return true;
         };
-        let rest = scope.resources.saturating_sub(slave.used());
+        let rest = slave.used().rest_of(&scope.resources);
         let free = scope.tasks.iter().any(|task| rest.contains(&task.resources));
         let record = world.store.registry.slaves().get(&id);
         let asked = world.store.registry.inverse_offers().values().any(|asked| asked.slave == id);

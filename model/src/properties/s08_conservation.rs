@@ -1,7 +1,7 @@
 //! S8: on every slave, used + offered + free = total: as its master counts, as it counts itself, and in truth.
 
 use neap_protocol::master::Master;
-use neap_protocol::resources::Resources;
+use neap_protocol::resources::{Resources, Sum};
 use neap_protocol::slave::Slave;
 
 use super::{Kind, Property, Seen};
@@ -42,10 +42,11 @@ fn fits(scope: &Scope, master: &Master) -> Result<(), String> {
 fn counts(scope: &Scope, slave: &Slave) -> Result<(), String> {
     let checkpoint = slave.checkpoint();
     let live = checkpoint.tasks.iter().filter(|task| slave.is_over(task.report.id) == Some(false));
-    let held = live.fold(Resources::NONE, |sum, task| sum.saturating_add(&task.report.resources));
+    let held = Sum::of(live.map(|task| &task.report.resources));
     if held != *slave.used() {
-        return Err(format!("a slave's tasks hold {held}, and it counts {}", slave.used()));
+        return Err(format!("a slave's tasks hold {held:?}, and it counts {:?}", slave.used()));
     }
+    let held = held.capped();
     match scope.resources.contains(&held) {
         true => Ok(()),
         false => Err(format!("a slave of {} has tasks that hold {held}", scope.resources)),

@@ -93,6 +93,9 @@ impl<M: Talk> Promises<M> {
             self.looked.sessions += 1;
             push(broken, SESSIONS, self.heard(&news));
         }
+        for errand in M::found(input) {
+            *self.errands.entry(errand).or_default() += 1;
+        }
         if let Some(answer) = M::answer(input) {
             self.looked.errands += 1;
             push(broken, ERRANDS, self.answered(answer));

@@ -90,6 +90,10 @@ pub trait Talk: Machine {
     fn errand(effect: &Self::Effect) -> Option<Errand>;
     /// What an input answers.
     fn answer(input: &Self::Input) -> Option<Answer>;
+    /// What an input tells that an earlier run had asked for, and will be answered in this one.
+    fn found(_input: &Self::Input) -> Vec<Errand> {
+        Vec::new()
+    }
 }
 
 impl Talk for Master {
@@ -274,6 +278,13 @@ impl Talk for Slave {
             return Some(Errand::Tree(*executor));
         }
         None
+    }
+
+    fn found(input: &slave::Input) -> Vec<Errand> {
+        match input {
+            slave::Input::Start { alive, .. } => alive.iter().map(|id| Errand::Tree(*id)).collect(),
+            _ => Vec::new(),
+        }
     }
 
     fn answer(input: &slave::Input) -> Option<Answer> {

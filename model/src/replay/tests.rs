@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use neap_protocol::executor::{self, Executor};
-use neap_protocol::ids::{Epoch, ExecutorId, FrameworkId, Seq, SessionId, SlaveId, TaskId};
+use neap_protocol::ids::{BootId, Epoch, ExecutorId, FrameworkId, Seq, SessionId, SlaveId, TaskId};
 use neap_protocol::journal::{
     Chain, Effects, End, Entry, Header, LinkId, MAGIC, Machine, Record, Recorder, Run, seal_items, seal_run,
 };
@@ -88,7 +88,7 @@ fn life() -> (Vec<u8>, Vec<u8>) {
         run: Runs::Command(Default::default()),
     };
     let registered = MasterToSlave::Registered { id: SlaveId(1), epoch: Epoch(1) };
-    slave_takes(&mut slave, 0, slave::Input::Start { checkpoint: None });
+    slave_takes(&mut slave, 0, slave::Input::Start { checkpoint: None, boot: BootId(0), alive: Vec::new() });
     slave_takes(&mut slave, 1, slave::Input::MasterOpened { session: MASTER });
     slave_takes(&mut slave, 2, slave::Input::Master { session: MASTER, message: registered });
     let launch = slave::Input::Master { session: MASTER, message: MasterToSlave::Launch(spec) };
@@ -273,7 +273,7 @@ fn what_was_not_sent_so_is_found() {
     assert!(broken(&swapped).contains(&TRANSPORT), "{:?}", swapped.findings);
     let changed = doctored(|entries| {
         let place = place(entries, 1, by_executor);
-        let message = ExecutorToSlave::Register;
+        let message = ExecutorToSlave::Register { tasks: Vec::new() };
         entries[place] = lie(120, slave::Input::Executor { session: TO_EXECUTOR, message });
     });
     let finding = changed.findings.iter().find(|finding| finding.check == TRANSPORT).unwrap();
@@ -341,7 +341,7 @@ fn answers_that_were_not_asked_for_are_found() {
         slave::Input::ConnectFailed,
         slave::Input::TreeEnded { executor: TREE, ending: Default::default() },
         slave::Input::Exited { executor: TREE, how: Exit::Code(0) },
-        slave::Input::Start { checkpoint: None },
+        slave::Input::Start { checkpoint: None, boot: BootId(0), alive: Vec::new() },
     ] {
         let report = doctored(|entries| entries.push(lie(500, input.clone())));
         assert_eq!(broken(&report), [ERRANDS], "{input:?}");

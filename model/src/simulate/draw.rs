@@ -142,6 +142,7 @@ fn budget(random: &mut Random, size: Size, steps: u32) -> Budget {
         (Event::Cut, 70, long / 4),
         (Event::MasterCrash, 60, 6),
         (Event::SlaveCrash, 60, slaves),
+        (Event::Reboot, 30, size.slaves),
         (Event::FrameworkCrash, 50, 6),
         (Event::Election, 50, 5),
         (Event::FullDisk, 40, 8),

@@ -280,6 +280,7 @@ impl Shape {
             | Action::SlaveNotStored(number)
             | Action::CrashSlave(number, _)
             | Action::StartSlave(number)
+            | Action::Reboot(number)
             | Action::Return(number)
             | Action::Signal(number) => (Who::Slave, *number),
             Action::Launch(number, _, task) => {

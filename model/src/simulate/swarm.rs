@@ -199,6 +199,7 @@ fn calm(action: &Action) -> usize {
         | Action::CrashMaster(..)
         | Action::Usurp(_)
         | Action::CrashSlave(..)
+        | Action::Reboot(_)
         | Action::Return(_)
         | Action::CrashFramework(_)
         | Action::NewFramework(_)

@@ -160,6 +160,7 @@ fn mark(scope: &Scope, world: &World, action: Action) -> Mark {
         | Action::SlaveNotStored(number)
         | Action::CrashSlave(number, _)
         | Action::StartSlave(number)
+        | Action::Reboot(number)
         | Action::Return(number)
         | Action::See(number, _)
         | Action::Signal(number) => Mark::Dot(Lane::Slave(number), words),

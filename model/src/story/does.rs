@@ -64,8 +64,11 @@ pub fn does(scope: &Scope, world: &World, action: Action) -> String {
         }
         Action::Depose(number) => format!("{} learns that another was elected", names::master(number)),
         Action::StartSlave(number) => {
-            format!("{} is started again, once all that it had left is dead", names::slave(number))
+            let lives = told.world.trees.iter().any(|tree| tree.slave == number && tree.is_alive());
+            let left = if lives { ", and what it had left lives" } else { "" };
+            format!("{} is started again{left}", names::slave(number))
         }
+        Action::Reboot(number) => format!("{}'s machine is started anew", names::slave(number)),
         Action::Return(number) => format!("{}, which had exited, is started anew", names::slave(number)),
         Action::CrashFramework(number) => format!("{} crashes", told.framework(number)),
         Action::NewFramework(number) => format!("{} comes anew, as another", told.framework(number)),

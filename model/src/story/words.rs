@@ -161,7 +161,9 @@ fn outcome(how: InverseOutcome) -> &'static str {
 
 fn executor_to_slave(message: &ExecutorToSlave) -> String {
     match message {
-        ExecutorToSlave::Register => "register me".into(),
+        ExecutorToSlave::Register { tasks } => {
+            format!("register me, with {}", listed(tasks.iter().map(ToString::to_string), "no tasks"))
+        }
         ExecutorToSlave::Update { task, number, state, reason, .. } => {
             format!("{task} is {} (update {number})", so(state, *reason))
         }
@@ -240,7 +242,13 @@ fn then(then: Then) -> &'static str {
 pub fn change(change: &CheckpointChange) -> String {
     match change {
         CheckpointChange::Identity { id, epoch } => format!("I am {id}, and have heard {epoch}"),
-        CheckpointChange::TaskAdded(report) => format!("{} is mine to run", report.id),
+        CheckpointChange::Booted(_) => "the machine was started anew".into(),
+        CheckpointChange::Leaving(true) => "I am leaving".into(),
+        CheckpointChange::Leaving(false) => "I am to serve when I am started".into(),
+        CheckpointChange::TaskAdded { report, .. } => format!("{} is mine to run", report.id),
+        CheckpointChange::Ended { update: news, .. } => {
+            format!("once its tree is dead, {}", update(news))
+        }
         CheckpointChange::UpdateAdded { update: news, .. } => update(news),
         CheckpointChange::Acknowledged { task, number } => acknowledge(task, *number),
         CheckpointChange::TaskForgotten { task } => format!("{task} is over and forgotten"),
@@ -335,6 +343,9 @@ pub fn slave_event(event: &slave::Event) -> String {
     match event {
         slave::Event::Registered { id, epoch } => format!("registered as {id} by the leader of {epoch}"),
         slave::Event::Deposed { epoch } => format!("the leader of {epoch} is deposed, and not obeyed"),
+        slave::Event::Recovered { executors, ended, lost } => {
+            format!("of what I had left, {executors} executors go on, {ended} are ended, {lost} tasks are lost")
+        }
         slave::Event::Removed => "my id was removed: I end everything and register afresh".into(),
         slave::Event::Refused { cause } => because("no master admits me: I end everything and exit", cause),
         slave::Event::LaunchRefused { task, reason } => format!("{task} is not launched: {reason}"),

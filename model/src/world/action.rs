@@ -61,8 +61,10 @@ pub enum Action {
     Depose(u8),
     /// A slave crashes, after so many more of its writes were durable.
     CrashSlave(u8, u8),
-    /// It is started again, once everything that it had left is dead (R5).
+    /// It is started again, where what it had left may live (R28).
     StartSlave(u8),
+    /// The machine of a slave that is down is started anew: nothing on it lives.
+    Reboot(u8),
     /// One that has exited is started on its host anew.
     Return(u8),
     /// A framework crashes.
@@ -129,6 +131,7 @@ impl Action {
             Self::MasterNotStored(_) | Self::SlaveNotStored(_) => Event::FullDisk,
             Self::CrashMaster(..) => Event::MasterCrash,
             Self::CrashSlave(..) => Event::SlaveCrash,
+            Self::Reboot(_) => Event::Reboot,
             Self::CrashFramework(_) => Event::FrameworkCrash,
             Self::NewFramework(_) => Event::NewFramework,
             Self::Launch(..) => Event::Launch,
@@ -212,6 +215,7 @@ impl Action {
             Self::Depose(number) => Self::Depose(of(Node::Master(number))?),
             Self::CrashSlave(number, more) => Self::CrashSlave(of(Node::Slave(number))?, more),
             Self::StartSlave(number) => Self::StartSlave(of(Node::Slave(number))?),
+            Self::Reboot(number) => Self::Reboot(of(Node::Slave(number))?),
             Self::Return(number) => Self::Return(of(Node::Slave(number))?),
             Self::CrashFramework(number) => Self::CrashFramework(of(Node::Framework(number))?),
             Self::StartFramework(number) => Self::StartFramework(of(Node::Framework(number))?),

@@ -15,6 +15,8 @@ pub enum Event {
     MasterCrash,
     /// A slave crashes; its executors live on.
     SlaveCrash,
+    /// The machine of a slave that is down is started anew.
+    Reboot,
     /// A framework crashes.
     FrameworkCrash,
     /// A master is elected while another leads.
@@ -72,6 +74,7 @@ const NAMES: [(Event, &str); EVENTS] = [
     (Event::Cut, "cut"),
     (Event::MasterCrash, "master crash"),
     (Event::SlaveCrash, "slave crash"),
+    (Event::Reboot, "reboot"),
     (Event::FrameworkCrash, "framework crash"),
     (Event::Election, "election"),
     (Event::FullDisk, "full disk"),

@@ -248,6 +248,7 @@ impl World {
                 }
                 (None, None) => {
                     actions.push(Action::StartSlave(number));
+                    actions.push(Action::Reboot(number));
                     continue;
                 }
             }

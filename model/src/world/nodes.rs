@@ -72,6 +72,8 @@ pub struct SlaveNode {
     pub disk: Checkpoint,
     /// The code that it has exited with.
     pub exited: Option<u8>,
+    /// How often its machine was started anew.
+    pub boots: u8,
     pub(super) timers: Timers<slave::Timer>,
     /// Writes that were asked for and are not durable.
     pub(super) writes: Vec<(Seq, CheckpointChange)>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Framework};
-use neap_protocol::ids::{Epoch, ExecutorId, InverseOfferId, Seq, SessionId, TaskId};
+use neap_protocol::ids::{BootId, Epoch, ExecutorId, InverseOfferId, Seq, SessionId, TaskId};
 use neap_protocol::master::{self, Master};
 use neap_protocol::message::{Command, InverseAnswer, OperatorToMaster};
 use neap_protocol::slave::{self, Slave};
@@ -158,6 +158,7 @@ impl<'a> Step<'a> {
             }
             Action::CrashSlave(number, more) => self.crash_slave(number, more),
             Action::StartSlave(number) | Action::Return(number) => self.start_slave(number),
+            Action::Reboot(number) => self.reboot(number),
             Action::CrashFramework(number) => self.crash_framework(number),
             Action::StartFramework(number) => self.start_framework(number),
             Action::NewFramework(number) => {
@@ -481,8 +482,8 @@ impl<'a> Step<'a> {
 
     pub(super) fn slave_gone(&mut self, number: u8, exited: Option<u8>) {
         let node = self.slave_node(number);
-        let (disk, dialled) = (std::mem::take(&mut node.disk), node.dialled);
-        *node = SlaveNode { disk, exited, dialled, ..SlaveNode::default() };
+        let (disk, boots, dialled) = (std::mem::take(&mut node.disk), node.boots, node.dialled);
+        *node = SlaveNode { disk, exited, boots, dialled, ..SlaveNode::default() };
         self.leave_all(|link| match link.key.0 {
             Dialer::Slave(slave) => (slave == number).then_some(End::Near),
             Dialer::Executor(slave, _) => (slave == number).then_some(End::Far),
@@ -493,20 +494,35 @@ impl<'a> Step<'a> {
     }
 
     fn start_slave(&mut self, number: u8) {
+        self.world.trees.retain(|tree| tree.slave != number || tree.is_alive());
+        let alive: Vec<ExecutorId> =
+            self.world.trees.iter().filter(|tree| tree.slave == number).map(|tree| tree.id).collect();
+        for id in &alive {
+            // They are another process's children: how the first of them ends is not told, but that all have.
+            self.tree(number, *id, |tree| tree.exit_told = true);
+        }
+        let node = self.slave_node(number);
+        let (disk, boots, dialled) = (std::mem::take(&mut node.disk), node.boots, node.dialled);
+        let checkpoint = (disk != slave::Checkpoint::default()).then(|| disk.clone());
+        // One that was killed while it left is still to go (R24).
+        if !disk.leaving {
+            self.world.ghost.edit().told_to_go.remove(&number);
+        }
+        let machine = Some(Slave::new());
+        *self.slave_node(number) = SlaveNode { machine, disk, boots, dialled, ..SlaveNode::default() };
+        let boot = BootId(boots.into());
+        self.slave(number, slave::Input::Start { checkpoint, boot, alive });
+    }
+
+    fn reboot(&mut self, number: u8) {
+        let node = self.slave_node(number);
+        node.boots = node.boots.saturating_add(1);
         let left: Vec<ExecutorId> =
             self.world.trees.iter().filter(|tree| tree.slave == number).map(|tree| tree.id).collect();
         for id in left {
             self.executor_ends(number, id);
         }
         self.world.trees.retain(|tree| tree.slave != number);
-        let node = self.slave_node(number);
-        let kept = std::mem::take(&mut node.disk);
-        let checkpoint = (kept != slave::Checkpoint::default()).then(|| kept.clone());
-        let dialled = node.dialled;
-        self.world.ghost.edit().told_to_go.remove(&number);
-        let node = self.slave_node(number);
-        *node = SlaveNode { machine: Some(Slave::new()), disk: kept, dialled, ..SlaveNode::default() };
-        self.slave(number, slave::Input::Start { checkpoint });
     }
 
     fn start_tree(&mut self, slave: u8, id: ExecutorId) {

@@ -214,7 +214,7 @@ fn masters_to_frameworks(all: &mut Vec<Example>) {
 fn executors(all: &mut Vec<Example>) {
     launches(all);
     examples!(all, ExecutorToSlave, |m| m, {
-        Register => ExecutorToSlave::Register,
+        Register => ExecutorToSlave::Register { tasks: vec![TASK] },
         Update => ExecutorToSlave::Update {
             task: TASK,
             number: 1,
@@ -607,6 +607,7 @@ fn reasons(all: &mut Vec<Example>) {
         IdUsed => Reason::IdUsed,
         InvalidSpec => Reason::InvalidSpec,
         Unknown => Reason::Unknown,
+        HostRebooted => Reason::HostRebooted,
     });
 }
 

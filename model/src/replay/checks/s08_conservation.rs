@@ -14,7 +14,9 @@ fn see(look: &mut Look<'_>) {
         }
         AnyPlayer::Slave(player) => {
             let (has, uses) = (&player.config().resources, player.machine.used());
-            look.hold(has.contains(uses), || format!("it has {has} and uses {uses}"));
+            // What an earlier start had launched may be more than it was given since.
+            let sums = player.machine.check();
+            look.hold(sums.is_ok(), || format!("it has {has} and uses {uses:?}: {sums:?}"));
         }
         AnyPlayer::Framework(_) | AnyPlayer::Executor(_) => {}
     }

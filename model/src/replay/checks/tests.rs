@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Event, Framework};
-use neap_protocol::ids::{
+use neap_protocol::ids::{BootId, 
     DrainId, Epoch, ExecutorId, FrameworkId, InverseOfferId, OfferId, Seq, SessionId, SlaveId, TaskId,
 };
 use neap_protocol::journal::{Effects, End, Entry, Header, Machine, Record, Run};
@@ -442,7 +442,7 @@ fn s8_a_slave_that_uses_more_than_it_has() {
     let mut outbox = neap_protocol::outbox::Outbox::new();
     let launch = TaskSpec { resources: has(), ..spec() };
     for input in [
-        slave::Input::Start { checkpoint: None },
+        slave::Input::Start { checkpoint: None, boot: BootId(0), alive: Vec::new() },
         slave::Input::MasterOpened { session: TO_SLAVE },
         slave::Input::Master { session: TO_SLAVE, message: MasterToSlave::Registered { id: S1, epoch: E1 } },
         slave::Input::Master { session: TO_SLAVE, message: MasterToSlave::Launch(launch) },
@@ -450,7 +450,7 @@ fn s8_a_slave_that_uses_more_than_it_has() {
         machine.handle(&config, input, &mut outbox);
         outbox.drain();
     }
-    assert_eq!(*machine.used(), has());
+    assert_eq!(machine.used().capped(), has());
     for (resources, found) in [(has(), vec![]), (Resources::new(1, 1), vec!["S8 conservation"])] {
         let mut player = Player::new(run::<Slave>(slave::Config::new(resources, Text::EMPTY), None));
         player.machine = machine.clone();
