@@ -29,4 +29,6 @@ pub struct Ghost {
     pub waited: Set<DrainId>,
     /// Slaves, by number, that got SIGUSR1 or were told to leave since they were started.
     pub told_to_go: Set<u8>,
+    /// Slaves, by number, that have waited for long enough for whoever unregisters them.
+    pub gave_up: Set<u8>,
 }

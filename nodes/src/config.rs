@@ -208,6 +208,10 @@ pub struct SlaveConfig {
     #[arg(long, env = "NEAP_SLAVE_PROCESS_TREES", value_name = "MEANS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process_trees: Option<ProcessTrees>,
+    /// What becomes of executors that live when the slave is started again [default: reconnect]
+    #[arg(long, env = "NEAP_SLAVE_RECOVER", value_name = "HOW")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recover: Option<Recover>,
     /// How long executors wait for a slave that went away before they end themselves [default: 15m]
     #[arg(long, env = "NEAP_SLAVE_RECOVERY_TIMEOUT", value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -273,6 +277,17 @@ pub enum ProcessTrees {
     Subreaper,
 }
 
+/// What a slave does with executors that it left when it was last stopped (R28).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Recover {
+    /// They and their tasks go on
+    #[default]
+    Reconnect,
+    /// They are ended, and their tasks are Lost
+    Cleanup,
+}
+
 /// What a master needs, complete and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Master {
@@ -333,6 +348,8 @@ pub struct Slave {
     pub unregister_timeout: Period,
     /// How trees are ended (R24).
     pub process_trees: ProcessTrees,
+    /// R28.
+    pub recover: Recover,
     /// R28.
     pub recovery_timeout: Period,
     /// Where its machine is recorded, if it is.
@@ -518,6 +535,7 @@ impl Loaded {
             drain_now_grace: set.drain_now_grace.filter(|grace| !grace.is_zero()),
             unregister_timeout: set.unregister_timeout.unwrap_or(Period::from_secs(10)),
             process_trees: set.process_trees.unwrap_or_default(),
+            recover: set.recover.unwrap_or_default(),
             recovery_timeout: set.recovery_timeout.unwrap_or(Period::from_secs(15 * 60)),
             journal: journal::Options::of(set.journal, set.journal_effects.unwrap_or(false)),
             journal_executors: set.journal_executors,
@@ -792,6 +810,7 @@ over!(SlaveConfig {
     drain_now_grace,
     unregister_timeout,
     process_trees,
+    recover,
     recovery_timeout,
     journal,
     journal_effects,
@@ -882,6 +901,7 @@ mod tests {
             drain_now_grace = "2s"
             unregister_timeout = "3s"
             process_trees = "pid-namespace"
+            recover = "cleanup"
             recovery_timeout = "4m"
             journal = "/j/s"
             journal_effects = true

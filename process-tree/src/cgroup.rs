@@ -187,6 +187,14 @@ impl Group {
         opened.into_iter().filter(|process| still.contains(&process.pid)).collect()
     }
 
+    /// The member that began first of those that no other began: its leader, while that lives.
+    pub(crate) fn eldest(&self) -> Option<Process> {
+        let members = self.members();
+        let pids: HashSet<i32> = members.iter().map(|process| process.pid.as_raw_pid()).collect();
+        let roots = members.into_iter().filter(|process| !pids.contains(&process.stat.parent));
+        roots.min_by_key(|process| process.stat.start)
+    }
+
     pub(crate) fn pids(&self) -> Vec<Pid> {
         let mut pids = Vec::new();
         let mut unvisited = vec![self.path.clone()];

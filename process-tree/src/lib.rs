@@ -71,7 +71,8 @@ pub use command::{Command, LaunchError, Output};
 pub use ending::{Ending, Exit, PROCESSES_MAX, Seen, Sent, Survivors};
 pub use means::Means;
 pub use tree::{Tree, TreeError};
-pub use trees::{Leftover, OpenError, Options, Trees};
+pub use proc::boot_id;
+pub use trees::{Leftover, Leftovers, OpenError, Options, Trees};
 
 /// What a panicking thread leaves behind a lock here is whole: lists are only appended to.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -97,8 +97,11 @@ pub(crate) fn stat(pid: Pid) -> Option<Stat> {
     parse_stat(&text)
 }
 
-/// The identity of this boot of the machine: a recorded pid means nothing in another.
-pub(crate) fn boot_id() -> std::io::Result<String> {
+/// The identity of this start of the machine: a recorded pid means nothing in another.
+///
+/// # Errors
+/// Where the kernel does not say.
+pub fn boot_id() -> std::io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 

@@ -55,7 +55,7 @@ struct Inner {
 enum Body {
     Grouped {
         group: Group,
-        /// `None` where an earlier incarnation launched it.
+        /// `None` where an earlier incarnation launched it, and it could not be told from its descendants.
         leader: Option<AsyncFd<Process>>,
         exit: Mutex<Option<Exit>>,
     },

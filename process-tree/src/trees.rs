@@ -70,6 +70,16 @@ pub enum OpenError {
     },
 }
 
+/// What earlier incarnations of the slave left.
+#[derive(Debug)]
+pub struct Leftovers {
+    /// The trees that live. They are watched and ended like those that were launched; of how a leader ended nothing
+    /// can be seen ([`Exit::Unknown`](crate::Exit::Unknown)), as it is no child of this process.
+    pub alive: Vec<Tree>,
+    /// Those that ended while nobody looked.
+    pub gone: Vec<Ending>,
+}
+
 /// A tree that an earlier incarnation of the slave left, and what became of it.
 #[derive(Debug)]
 pub struct Leftover {
@@ -145,27 +155,47 @@ impl Trees {
         }
     }
 
+    /// What earlier incarnations left, by whatever means they kept it (R28). To be called once, before the first launch.
+    ///
+    /// # Errors
+    /// Where the records cannot be read: leftovers may live.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
+    pub fn leftovers(&self) -> Result<Leftovers, OpenError> {
+        let unreadable = |source| OpenError::State { directory: self.state.clone(), source };
+        let mut leftovers = Leftovers { alive: Vec::new(), gone: Vec::new() };
+        for (name, group) in cgroup::leftovers(&self.group_name) {
+            if group.populated().map_err(unreadable)? {
+                let leader = group.eldest();
+                leftovers.alive.push(Tree::grouped(name, leader, group).map_err(unreadable)?);
+            } else {
+                group.remove().map_err(unreadable)?;
+                leftovers.gone.push(gone(name, Means::Cgroup, Survivors::None));
+            }
+        }
+        for (name, left) in supervised::leftovers(&self.state).map_err(unreadable)? {
+            match left {
+                Left::Alive(supervised) => leftovers.alive.push(Tree::left(name, supervised)),
+                Left::Gone(means, survivors) => leftovers.gone.push(gone(name, means, survivors)),
+                Left::Nothing => {}
+            }
+        }
+        Ok(leftovers)
+    }
+
     /// Ends, by force and all at once, every tree that an earlier incarnation left, by whatever means, and sees them
     /// dead (R5). To be called before the first launch of an incarnation that knows of no tree.
     ///
     /// # Errors
     /// Where the records cannot be read: leftovers may live.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O enabled.
     pub async fn end_leftovers(&self) -> Result<Vec<Leftover>, OpenError> {
-        let unreadable = |source| OpenError::State { directory: self.state.clone(), source };
-        let mut leftovers = Vec::new();
-        let mut alive = Vec::new();
-        for (name, group) in cgroup::leftovers(&self.group_name) {
-            alive.push(Tree::grouped(name, None, group).map_err(unreadable)?);
-        }
-        for (name, left) in supervised::leftovers(&self.state).map_err(unreadable)? {
-            match left {
-                Left::Alive(supervised) => alive.push(Tree::left(name, supervised)),
-                Left::Gone(means, survivors) => {
-                    leftovers.push(Leftover { name: name.clone(), ended: Ok(gone(name, means, survivors)) });
-                }
-                Left::Nothing => {}
-            }
-        }
+        let Leftovers { alive, gone } = self.leftovers()?;
+        let named = |ending: Ending| Leftover { name: ending.tree.clone(), ended: Ok(ending) };
+        let mut leftovers: Vec<Leftover> = gone.into_iter().map(named).collect();
         // All are killed before the first is waited for.
         let killed: Vec<_> = alive.iter().map(Tree::kill).collect();
         for (tree, killed) in alive.iter().zip(killed) {

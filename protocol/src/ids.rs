@@ -163,6 +163,19 @@ impl fmt::Debug for ExecutorId {
     }
 }
 
+impl core::str::FromStr for ExecutorId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let error = IdError { like: "F1.x7" };
+        let (framework, number) = text.split_once(".x").ok_or(error)?;
+        Ok(Self {
+            framework: framework.parse().map_err(|_| error)?,
+            number: number.parse().map_err(|_| error)?,
+        })
+    }
+}
+
 /// The text is not an id of the kind that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdError {
@@ -191,6 +204,9 @@ mod tests {
         assert_eq!("F3.17".parse(), Ok(task));
         assert_eq!("S4".parse(), Ok(SlaveId(4)));
         assert!("F3.x".parse::<TaskId>().is_err());
+        let executor = ExecutorId { framework: FrameworkId(3), number: 17 };
+        assert_eq!(executor.to_string().parse(), Ok(executor));
+        assert!("F3.17".parse::<ExecutorId>().is_err() && "probe-7".parse::<ExecutorId>().is_err());
         assert_eq!("4".parse::<SlaveId>().unwrap_err().to_string(), "expected an id like S7");
     }
 }

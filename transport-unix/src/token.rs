@@ -27,8 +27,8 @@ impl Token {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    #[cfg(feature = "tokio")]
-    pub(crate) fn from_bytes(bytes: [u8; TOKEN_SIZE]) -> Self {
+    /// The token of these bytes, which are to be as hard to guess.
+    pub fn from_bytes(bytes: [u8; TOKEN_SIZE]) -> Self {
         Self(bytes)
     }
 

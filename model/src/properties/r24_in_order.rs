@@ -2,10 +2,9 @@
 //! so, or nobody has answered in time.
 
 use neap_protocol::message::SlaveToMaster;
-use neap_protocol::slave::Timer;
 
 use super::{Kind, Property, Seen};
-use crate::world::{Action, Dialer, Happening, Message, World};
+use crate::world::{Dialer, Happening, Message, World};
 
 pub(super) const PROPERTY: Property =
     Property { name: "R24 in-order", guards: "R24", kind: Kind::Step(wrong) };
@@ -41,7 +40,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 fn exits_unregistered(seen: &Seen<'_>) -> Result<(), String> {
     for happening in seen.happenings {
         let Happening::Exited { slave, .. } = happening else { continue };
-        let waited = matches!(seen.action, Action::SlaveTimer(_, Timer::Unregister, _));
+        let waited = seen.after.ghost.gave_up.contains_key(slave);
         let id = seen.before.slave_id(*slave);
         if let Some(id) = id.filter(|id| !waited && seen.after.store.registry.slaves().contains_key(id)) {
             return Err(format!("slave {slave} exits, and {id} is in the registry"));

@@ -162,7 +162,9 @@ fn told_master(seen: &Seen<'_>) -> Result<(), String> {
         let node = &seen.after.slaves[usize::from(*number)];
         let kept = node.machine.as_ref().is_some_and(|machine| machine.is_over(update.task).is_some());
         let durable = node.disk.tasks.iter().any(|task| {
-            task.report.id == update.task && task.updates.iter().any(|kept| kept.update == *update)
+            // How an executor said that a task ended is kept before its tree is.
+            let mut kept = task.updates.iter().map(|kept| &kept.update).chain(&task.ended);
+            kept.any(|kept| kept == update)
         });
         if kept && !durable {
             return Err(format!("slave {number} says {update:?}, and it is not on its disk"));

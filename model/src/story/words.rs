@@ -353,7 +353,8 @@ pub fn slave_event(event: &slave::Event) -> String {
             because(&format!("{executor} could not be started"), cause)
         }
         slave::Event::ExecutorExited { executor, how } => {
-            format!("{executor} ended {} while it had tasks", exit(*how))
+            let how = how.map_or_else(|| "somehow".to_owned(), exit);
+            format!("{executor} ended {how} while it had tasks")
         }
         slave::Event::ExecutorSilent { executor } => format!("{executor} has been silent for too long"),
         slave::Event::ExecutorOverran { executor, task } => format!("{executor} did not end {task} in time"),

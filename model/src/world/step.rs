@@ -132,6 +132,9 @@ impl<'a> Step<'a> {
             }
             Action::SlaveTimer(number, timer, _) => {
                 self.slave_node(number).timers.cancel(timer);
+                if timer == slave::Timer::Unregister {
+                    self.world.ghost.edit().gave_up.insert(number, ());
+                }
                 self.slave(number, slave::Input::Timer(timer));
             }
             Action::FrameworkTimer(number, timer, _) => {
@@ -504,6 +507,9 @@ impl<'a> Step<'a> {
         let node = self.slave_node(number);
         let (disk, boots, dialled) = (std::mem::take(&mut node.disk), node.boots, node.dialled);
         let checkpoint = (disk != slave::Checkpoint::default()).then(|| disk.clone());
+        if self.world.ghost.gave_up.contains_key(&number) {
+            self.world.ghost.edit().gave_up.remove(&number);
+        }
         // One that was killed while it left is still to go (R24).
         if !disk.leaving {
             self.world.ghost.edit().told_to_go.remove(&number);
@@ -549,7 +555,7 @@ impl<'a> Step<'a> {
         let Some(tree) = self.world.tree(slave, executor) else { return };
         if !tree.exit_told {
             self.tree(slave, executor, |tree| tree.exit_told = true);
-            self.slave(slave, slave::Input::Exited { executor, how: Exit::Signal(9) });
+            self.slave(slave, slave::Input::Exited { executor, how: Some(Exit::Signal(9)) });
         } else if !tree.is_alive() {
             self.world.trees.retain(|tree| tree.slave != slave || tree.id != executor);
             let ending = Arc::new(Ending { seen_dead: Some(Moment(0)), ..Ending::default() });

@@ -164,7 +164,7 @@ pub(crate) fn be_an_executor() -> Result<(), String> {
         let frame = codec::encode(message).map_err(|error| error.to_string())?;
         client.send(&frame).map_err(|error| error.to_string())
     };
-    say(&mut client, &ExecutorToSlave::Register)?;
+    say(&mut client, &ExecutorToSlave::Register { tasks: Vec::new() })?;
     loop {
         let frame = client.receive().map_err(|error| error.to_string())?;
         let message: SlaveToExecutor = codec::decode(&frame).map_err(|error| error.to_string())?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::{Duration, Instant};
 
+use neap_process_tree::Tree;
 use neap_protocol::ids::{ExecutorId, Seq, SessionId, TaskId};
 use neap_protocol::message::SlaveToExecutor;
 use neap_protocol::outbox::Outbox;
@@ -116,6 +117,11 @@ impl Dispatcher {
             };
         }
         exit
+    }
+
+    /// Takes up an executor that an earlier incarnation left.
+    pub(super) fn take_up(&mut self, executor: ExecutorId, tree: Tree) {
+        self.nursery.take_up(executor, tree, &self.events);
     }
 
     /// Ends what is left of the slave in order: sessions, and the endpoint.

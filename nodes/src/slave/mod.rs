@@ -1,7 +1,7 @@
 //! `neap slave`: the daemon of one host. [`neap_protocol::slave`] decides; what is here dials masters, runs process
 //! trees, keeps the checkpoint and hears signals.
 //!
-//! In the data directory are `checkpoint`, `executor.sock`, `template.stderr` (of what executors are copied from), `trees/` (records of process trees) and
+//! In the data directory are `checkpoint`, `secret` (from which those of executors follow), `executor.sock`, `template.stderr` (of what executors are copied from), `trees/` (records of process trees) and
 //! `sandboxes/FRAMEWORK/EXECUTOR/`, where an executor runs and its streams and its task's are files, which operators
 //! may read over sessions of their own (`logs`).
 
@@ -10,10 +10,10 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
-use neap_process_tree::{Means, Options, Survivors, Trees};
-use neap_protocol::ids::Seq;
+use neap_process_tree::{Means, Options, Survivors, Tree, Trees};
+use neap_protocol::ids::{BootId, ExecutorId, Seq};
 use neap_protocol::resources::{self, Resources};
-use neap_protocol::slave::{Config, EXIT_DONE, Event as Told, Input, Slave as Machine};
+use neap_protocol::slave::{Config, EXIT_DONE, Event as Told, Input, Recover, Slave as Machine};
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
 use neap_protocol::transport::{CloseCode, Role};
@@ -22,7 +22,7 @@ use neap_transport_unix::listener::Listener;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::config::{ProcessTrees, Slave as Settings};
+use crate::config::{self, ProcessTrees, Slave as Settings};
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::output::{Failure, Printer};
@@ -31,6 +31,7 @@ use crate::shutdown::Signals;
 mod dispatch;
 mod logs;
 mod sandboxes;
+mod secret;
 mod store;
 mod tail;
 mod trees;
@@ -38,6 +39,7 @@ mod trees;
 use dispatch::{Dispatcher, Event, State};
 use logs::Logs;
 use sandboxes::Sandboxes;
+use secret::Secret;
 use store::{Store, StoreError};
 use trees::{Admitted, Nursery};
 
@@ -45,7 +47,7 @@ use trees::{Admitted, Nursery};
 const EVENTS_MAX: usize = 1024;
 
 /// Runs a slave until it has left the cluster (SIGUSR1, R24) or is told to end (SIGTERM, SIGINT: executors go on,
-/// and the next incarnation ends them, R5).
+/// and the next incarnation takes them up, R28).
 ///
 /// # Errors
 /// Where it cannot begin: credentials, the data directory, process trees, leftovers that do not end.
@@ -93,10 +95,16 @@ async fn serve(settings: Settings, mut printer: Printer) -> Result<Exit, Failure
         resources: resources(&settings).to_string(),
         data: data.display().to_string(),
     })?;
-    end_leftovers(&trees).await?;
+    let boot = boot_id().map_err(|error| Failure::because("tell one start of the machine from another", &error))?;
+    let left = leftovers(&trees).await?;
     let (mut dispatcher, writer) =
         assemble(&settings, name, &data, credentials, trees, store, signals).await?;
-    let code = dispatcher.run(Input::Start { checkpoint }).await;
+    let mut alive = Vec::with_capacity(left.len());
+    for (executor, tree) in left {
+        alive.push(executor);
+        dispatcher.take_up(executor, tree);
+    }
+    let code = dispatcher.run(Input::Start { checkpoint, boot, alive }).await;
     let exit = farewell(&mut dispatcher, code).await;
     drop(dispatcher);
     // What was asked to be written is written before the process ends.
@@ -117,7 +125,7 @@ async fn farewell(dispatcher: &mut Dispatcher, code: Option<u8>) -> Exit {
             Exit::Refused
         }
         None => {
-            tracing::info!("ends; executors go on until the next start");
+            tracing::info!("ends; executors go on, and the next start takes them up");
             dispatcher.end(CloseCode::Shutdown, "the slave was told to end").await;
             Exit::Success
         }
@@ -164,6 +172,9 @@ async fn assemble(
         .map_err(|error| Failure::because("find this program, which is the built-in executor", &error))?;
     let journals = settings.journal_executors.as_deref().map(make_journals).transpose()?;
     let journals = journals.map(|directory| (directory, name.clone()));
+    let secret = Secret::open(data).map_err(|error| {
+        Failure::because(&format!("use the slave's secret in {}", data.display()), &error)
+    })?;
     let mut nursery = Nursery {
         trees,
         template: None,
@@ -173,6 +184,7 @@ async fn assemble(
         socket: path,
         recovery_timeout: Millis(settings.recovery_timeout.as_millis()),
         journals,
+        secret,
         admitted,
         living: Default::default(),
     };
@@ -181,6 +193,10 @@ async fn assemble(
     let config = Config {
         drain_now_grace: settings.drain_now_grace.map(|grace| Millis(grace.as_millis())),
         unregister_timeout: Millis(settings.unregister_timeout.as_millis()),
+        recover: match settings.recover {
+            config::Recover::Reconnect => Recover::Reconnect,
+            config::Recover::Cleanup => Recover::Cleanup,
+        },
         ..Config::new(resources(settings), Text::from(address.to_string()))
     };
     let journal = Journal::open::<Machine>(settings.journal.as_ref(), &name, &config)?;
@@ -266,22 +282,38 @@ fn unusable_store(error: StoreError) -> Failure {
     }
 }
 
-/// R5: nothing of an earlier incarnation lives when this one begins.
-async fn end_leftovers(trees: &Trees) -> Result<(), Failure> {
+/// The executors of an earlier incarnation that live (R28). What else it left is no executor's, and is ended.
+async fn leftovers(trees: &Trees) -> Result<Vec<(ExecutorId, Tree)>, Failure> {
     let cannot =
-        |error: &dyn std::error::Error| Failure::because("end what an earlier start left running", error);
-    for leftover in trees.end_leftovers().await.map_err(|error| cannot(&error))? {
-        let ending = leftover.ended.map_err(|error| cannot(&error))?;
+        |error: &dyn std::error::Error| Failure::because("look after what an earlier start left running", error);
+    let left = trees.leftovers().map_err(|error| cannot(&error))?;
+    for ending in left.gone {
         match ending.survivors {
-            Survivors::None => {
-                tracing::info!(tree = leftover.name, "ended what an earlier start left running")
-            }
+            Survivors::None => tracing::info!(tree = ending.tree, "ended since the last start"),
             Survivors::Alive(_) | Survivors::Unseen(_) => tracing::error!(
-                tree = leftover.name, survivors = ?ending.survivors, "something may live of an earlier start"
+                tree = ending.tree, survivors = ?ending.survivors, "something may live of an earlier start"
             ),
         }
     }
-    Ok(())
+    let mut executors = Vec::new();
+    for tree in left.alive {
+        match tree.name().parse() {
+            Ok(executor) => executors.push((executor, tree)),
+            Err(_) => {
+                tree.end(None).await.map_err(|error| cannot(&error))?;
+                tracing::info!(tree = tree.name(), "ended what an earlier start left running");
+            }
+        }
+    }
+    // In one order, whatever that of the records is.
+    executors.sort_by_key(|(executor, _)| *executor);
+    Ok(executors)
+}
+
+fn boot_id() -> std::io::Result<BootId> {
+    let text = neap_process_tree::boot_id()?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    u64::from_str_radix(&digits, 16).map(BootId).map_err(std::io::Error::other)
 }
 
 fn resources(settings: &Settings) -> Resources {
@@ -321,6 +353,9 @@ fn reachable(listens: SocketAddr, local: IpAddr) -> SocketAddr {
 /// Writes the slave's log.
 fn tell(event: &Told) {
     match event {
+        Told::Recovered { executors, ended, lost } => {
+            tracing::info!(executors, ended, lost, "takes up executors that it had left, ends others; tasks are lost");
+        }
         Told::Registered { id, epoch } => tracing::info!(%id, %epoch, "registered"),
         Told::Deposed { epoch } => tracing::warn!(%epoch, "a deposed leader was not obeyed"),
         Told::Removed => tracing::warn!("removed for good: ends everything and registers afresh"),

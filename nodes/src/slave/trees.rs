@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::dispatch::Event;
 use super::sandboxes::Sandboxes;
+use super::secret::Secret;
 use crate::executor::{Birth, JOURNAL_ENV, NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
 
 /// How long after a refused kill or wait it is tried again.
@@ -59,6 +60,7 @@ pub(super) struct Nursery {
     pub(super) recovery_timeout: Millis,
     /// The directory of its executors' journals, if they are recorded, and this slave's name.
     pub(super) journals: Option<(PathBuf, Name)>,
+    pub(super) secret: Secret,
     pub(super) admitted: Admitted,
     pub(super) living: BTreeMap<ExecutorId, Tree>,
 }
@@ -75,7 +77,7 @@ impl Nursery {
         events: &mpsc::Sender<Event>,
     ) -> Result<(), String> {
         let name = Name::new(&executor.to_string()).map_err(|error| error.to_string())?;
-        let token = Token::random().map_err(|error| format!("failed to make a secret: {error}"))?;
+        let token = self.secret.token(executor);
         let sandbox = self.sandboxes.of(executor);
         std::fs::create_dir_all(&sandbox)
             .map_err(|error| format!("failed to make the sandbox {}: {error}", sandbox.display()))?;
@@ -98,6 +100,15 @@ impl Nursery {
         self.living.insert(executor, tree.clone());
         tokio::spawn(watch(executor, tree, events.clone()));
         Ok(())
+    }
+
+    /// Takes up an executor that an earlier incarnation launched (R28): it may come in, and its end is told.
+    pub(super) fn take_up(&mut self, executor: ExecutorId, tree: Tree, events: &mpsc::Sender<Event>) {
+        if let Ok(name) = Name::new(&executor.to_string()) {
+            self.admitted.with(|known| known.insert(name, (executor, self.secret.token(executor))));
+        }
+        self.living.insert(executor, tree.clone());
+        tokio::spawn(watch(executor, tree, events.clone()));
     }
 
     fn start(&mut self, program: &Program, birth: Birth, sandbox: PathBuf) -> Result<Tree, String> {
@@ -222,16 +233,14 @@ fn inheriting(command: Command) -> Command {
 /// Tells of the end of a tree's first process, then of the tree's.
 async fn watch(executor: ExecutorId, tree: Tree, events: mpsc::Sender<Event>) {
     match tree.wait_leader().await {
-        Ok(Exit::Code(code)) => {
-            let how = task::Exit::Code(code);
+        Ok(exit) => {
+            let how = match exit {
+                Exit::Code(code) => Some(task::Exit::Code(code)),
+                Exit::Signal(signal) => Some(task::Exit::Signal(signal)),
+                Exit::Unknown => None,
+            };
             let _over = events.send(Event::Input(Input::Exited { executor, how })).await;
         }
-        Ok(Exit::Signal(signal)) => {
-            let how = task::Exit::Signal(signal);
-            let _over = events.send(Event::Input(Input::Exited { executor, how })).await;
-        }
-        // What is not known is not told; the end of its session or of its tree will say enough.
-        Ok(Exit::Unknown) => tracing::warn!(%executor, "how the executor ended could not be seen"),
         Err(error) => tracing::error!(%executor, %error, "the executor is not watched"),
     }
     loop {

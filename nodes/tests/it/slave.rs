@@ -373,9 +373,92 @@ async fn drain_now_waits_for_who_was_asked_to_admit_it() {
     assert_eq!(slave.exit_code().await, Some(0), "{}", master.log());
 }
 
-/// R2, R5: a slave that is started again has ended what the earlier one left, and says that it is Lost.
+/// R28: killed or told to end, a slave leaves its executors alone, and the next one takes them up.
 #[tokio::test]
-async fn a_restarted_slave_ends_what_was_left_and_reports_it() {
+async fn a_restarted_slave_takes_up_what_was_left() {
+    let mut master = Master::new();
+    let mut slave = master.slave("--unregister-timeout 1s");
+    let (mut link, _) = master.admit().await;
+    let waits = "echo $$ > pid; while [ ! -e go ]; do sleep 0.02; done; exit 7";
+    link.say(MasterToSlave::Launch(slave.task(1, waits))).await;
+    link.say(MasterToSlave::Launch(slave.task(2, "sleep 1000"))).await;
+    for number in [1, 2] {
+        link.until(task(number), TaskState::Running).await;
+    }
+    made(slave.sandbox(1).join("pid")).await;
+    let pid = fs::read_to_string(slave.sandbox(1).join("pid")).unwrap().trim().parse().unwrap();
+    for signal in [Signal::KILL, Signal::TERM] {
+        slave.signal(signal);
+        slave.exit_code().await;
+        slave = master.slave("--unregister-timeout 1s");
+        let (next, tasks) = master.admit().await;
+        link = next;
+        assert_eq!(tasks, [task(1), task(2)]);
+        master.logged("takes up executors that it had left").await;
+        assert!(slave.survivors().contains(&pid), "a task is another than before");
+    }
+    // What it does from here on is told as ever, and so is its end.
+    fs::write(slave.sandbox(1).join("go"), "").unwrap();
+    let (update, ending) = link.until(task(1), TaskState::Failed).await;
+    assert_eq!(update.reason, Reason::Exited(7));
+    assert!(ending.unwrap().seen_dead.is_some());
+    // R13, R23a: it can be killed, and the receipt says who was asked.
+    let reason = Reason::KilledByFramework;
+    link.say(MasterToSlave::Kill { task: task(2), grace: None, reason }).await;
+    let (update, ending) = link.until(task(2), TaskState::Killed).await;
+    assert_eq!(update.reason, Reason::KilledByFramework);
+    let ending = ending.unwrap();
+    assert!(ending.signals.iter().any(|sent| sent.signal == 15) && ending.seen_dead.is_some(), "{ending:?}");
+    assert_eq!(slave.survivors(), NONE);
+}
+
+/// R28: how a task ended while there was no slave is told by the executor that waited for it.
+#[tokio::test]
+async fn a_task_that_ended_without_its_slave_is_told_as_it_ended() {
+    let mut master = Master::new();
+    let mut first = master.slave("--unregister-timeout 1s");
+    let (mut link, _) = master.admit().await;
+    let waits = "while [ ! -e go ]; do sleep 0.02; done; echo > gone";
+    link.say(MasterToSlave::Launch(first.task(1, waits))).await;
+    link.until(task(1), TaskState::Running).await;
+    first.signal(Signal::KILL);
+    first.exit_code().await;
+    fs::write(first.sandbox(1).join("go"), "").unwrap();
+    made(first.sandbox(1).join("gone")).await;
+    let second = master.slave("--unregister-timeout 1s");
+    let (mut link, tasks) = master.admit().await;
+    assert_eq!(tasks, [task(1)]);
+    let (update, _) = link.until(task(1), TaskState::Finished).await;
+    assert_eq!(update.reason, Reason::Exited(0));
+    assert_eq!(second.survivors(), NONE);
+}
+
+/// R28: what ended with its whole tree while there was no slave is Lost.
+#[tokio::test]
+async fn a_task_whose_tree_died_without_its_slave_is_lost() {
+    let mut master = Master::new();
+    let mut first = master.slave("--unregister-timeout 1s --recovery-timeout 200ms");
+    let (mut link, _) = master.admit().await;
+    link.say(MasterToSlave::Launch(first.task(1, "exec sleep 1000"))).await;
+    link.until(task(1), TaskState::Running).await;
+    first.signal(Signal::KILL);
+    first.exit_code().await;
+    // Its executor does not wait for ever.
+    let since = Instant::now();
+    while first.survivors() != NONE {
+        assert!(since.elapsed() < PATIENCE, "an executor outlives its recovery timeout");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let _second = master.slave("--unregister-timeout 1s");
+    let (mut link, tasks) = master.admit().await;
+    assert_eq!(tasks, [task(1)]);
+    let (update, _) = link.until(task(1), TaskState::Lost).await;
+    assert_eq!(update.reason, Reason::SlaveRestarted);
+}
+
+/// R5, R28: it is told when it is dead, and not before.
+#[tokio::test]
+async fn a_slave_that_cleans_up_ends_what_was_left_and_reports_it() {
     let mut master = Master::new();
     let mut first = master.slave("--unregister-timeout 1s");
     let (mut link, _) = master.admit().await;
@@ -385,10 +468,46 @@ async fn a_restarted_slave_ends_what_was_left_and_reports_it() {
     first.signal(Signal::TERM);
     assert_eq!(first.exit_code().await, Some(0));
     assert_ne!(first.survivors(), NONE, "executors outlive their slave");
-    let second = master.slave("--unregister-timeout 1s");
+    let second = master.slave("--unregister-timeout 1s --recover cleanup");
     let (mut link, tasks) = master.admit().await;
-    assert_eq!(second.survivors(), NONE, "it registered before what was left was dead");
     assert_eq!(tasks, [task(1)]);
-    let (update, _) = link.until(task(1), TaskState::Lost).await;
+    let (update, ending) = link.until(task(1), TaskState::Lost).await;
+    assert_eq!(second.survivors(), NONE, "it was Lost before it was dead");
     assert_eq!(update.reason, Reason::SlaveRestarted);
+    assert!(ending.unwrap().seen_dead.is_some());
+}
+
+/// R24: who kills a slave while it leaves has the next one finish that.
+#[tokio::test]
+async fn a_slave_that_was_killed_while_it_left_leaves_when_it_is_started_again() {
+    let mut master = Master::new();
+    let mut first = master.slave("--unregister-timeout 5s --drain-now-grace 1h");
+    let (mut link, _) = master.admit().await;
+    link.say(MasterToSlave::Launch(first.task(1, HOSTILE))).await;
+    link.until(task(1), TaskState::Running).await;
+    made(first.sandbox(1).join("ready")).await;
+    first.signal(Signal::USR1);
+    assert_eq!(link.hear().await, SlaveToMaster::Leaving);
+    // That it leaves is on its disk before its store has answered anything that came after.
+    link.say(MasterToSlave::Ping).await;
+    master.logged("leaves: no launches any more").await;
+    first.signal(Signal::KILL);
+    first.exit_code().await;
+    assert_ne!(first.survivors(), NONE);
+    let mut second = master.slave("--unregister-timeout 5s --drain-now-grace 1h");
+    let mut link = master.accept().await;
+    let SlaveToMaster::Register { leaving, .. } = link.hear().await else {
+        panic!("the first word is a registration");
+    };
+    assert!(leaving, "it had forgotten that it leaves");
+    link.say(MasterToSlave::Registered { id: SlaveId(1), epoch: Epoch(1) }).await;
+    let finals = loop {
+        if let SlaveToMaster::Unregister { finals } = link.hear().await {
+            break finals;
+        }
+    };
+    assert_eq!(second.survivors(), NONE, "S1: it unregistered before all were dead");
+    assert_eq!(finals[0].update.state, TaskState::Lost);
+    link.say(MasterToSlave::Unregistered).await;
+    assert_eq!(second.exit_code().await, Some(0));
 }

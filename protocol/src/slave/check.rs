@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::state::{Executor, Life, Phase, Stage, Writing};
+use super::state::{Executor, Life, Phase, Stage};
 use super::{Slave, UPDATES_MAX};
 use crate::ids::{ExecutorId, Seq, TaskId};
 use crate::resources::Sum;
@@ -47,19 +47,19 @@ impl Slave {
         self.check_writes()
     }
 
-    /// A write that is awaited is an update's, or a launch's.
+    /// A write that is awaited is an update's, an end's, or a launch's.
     fn check_writes(&self) -> Result<(), String> {
         let updates = self.tasks.values().flat_map(|task| &task.updates).filter_map(|update| update.write);
-        let updates: Vec<Seq> = updates.collect();
+        let ends = self.tasks.values().filter_map(|task| task.ending);
+        let updates: Vec<Seq> = updates.chain(ends).collect();
         let launches = self.writes.iter().filter(|(write, _)| !updates.contains(write));
         let mut launches: Vec<TaskId> = launches.map(|(_, task)| *task).collect();
         launches.sort_unstable();
-        let adding = self.tasks.iter().filter(|(_, task)| task.writing != Writing::Nothing);
-        let adding = adding.map(|(id, _)| *id);
+        let adding = self.tasks.iter().filter(|(_, task)| task.adding).map(|(id, _)| *id);
         let all = updates.iter().all(|write| self.writes.contains_key(write));
         hold(all, || format!("{updates:?} wait, and not all are in {:?}", self.writes))?;
         let adding: Vec<TaskId> = adding.collect();
-        hold(launches == adding, || format!("{adding:?} are added or end, and {launches:?} are written"))
+        hold(launches == adding, || format!("{adding:?} are being added, and {launches:?} written"))
     }
 
     fn check_executor(&self, id: ExecutorId, executor: &Executor) -> Result<(), String> {

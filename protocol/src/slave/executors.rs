@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::state::{Executor, Life, Phase, Stage, Task, Writing};
+use super::state::{Executor, Life, Phase, Stage, Task};
 use super::{CheckpointChange, Config, Effect, Event, News, Program, Slave, Timer, close};
 use crate::ids::{ExecutorId, SessionId, TaskId};
 use crate::message::{ExecutorToSlave, SlaveToExecutor};
@@ -166,7 +166,7 @@ impl Slave {
 
     fn hand(&mut self, session: SessionId, task: TaskId, out: &mut Outbox<Effect>) {
         if let Some(known) = self.tasks.get_mut(&task)
-            && let (Stage::Waiting(work), Writing::Nothing | Writing::End) = (&known.stage, known.writing)
+            && let (Stage::Waiting(work), false) = (&known.stage, known.adding)
         {
             let message =
                 SlaveToExecutor::Launch { task, command: work.command.clone(), data: work.data.clone() };
@@ -339,7 +339,7 @@ impl Slave {
             return false;
         };
         if let Some(known) = self.tasks.get_mut(&task) {
-            known.writing = Writing::End;
+            known.ending = Some(seq);
             self.writes.insert(seq, task);
         }
         true
@@ -422,7 +422,7 @@ impl Slave {
         }
     }
 
-    pub(super) fn exited(&mut self, executor: ExecutorId, how: Exit, out: &mut Outbox<Effect>) {
+    pub(super) fn exited(&mut self, executor: ExecutorId, how: Option<Exit>, out: &mut Outbox<Effect>) {
         if self.executors.get(&executor).is_some_and(|e| !e.life.is_ending()) {
             out.push(Effect::Publish(Event::ExecutorExited { executor, how }));
             self.end_executor(executor, Reason::ExecutorEnded, out);
@@ -542,7 +542,7 @@ impl Task {
     /// Whether an update of its executor's waits to be durable.
     fn is_writing(&self, number: u32) -> bool {
         let mut waiting = self.updates.iter().filter(|update| update.write.is_some());
-        waiting.any(|update| update.heard >= number) || self.writing == Writing::End
+        waiting.any(|update| update.heard >= number) || self.ending.is_some()
     }
 }
 

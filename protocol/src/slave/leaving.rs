@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::state::{Executor, Leaving, Life, Link, Phase, Stage, Task, Writing};
+use super::state::{Executor, Leaving, Life, Link, Phase, Stage, Task};
 use super::{CheckpointChange, Config, EXIT_DONE, Effect, Event, Slave, Timer};
 use crate::ids::{ExecutorId, TaskId};
 use crate::message::{Final, SlaveToMaster};
@@ -93,13 +93,14 @@ impl Slave {
         self.writes = Default::default();
         self.tasks.retain(|_, task| {
             task.updates.clear();
-            task.writing = Writing::Nothing;
+            (task.adding, task.ending) = (false, None);
             !task.stage.is_over()
         });
     }
 
     /// What is to be done once no tree is left. Called after each end, and when an end is decided.
     pub(super) fn tree_gone(&mut self, config: &Config, out: &mut Outbox<Effect>) {
+        self.dial_first(out);
         if !self.executors.is_empty() {
             return;
         }
@@ -246,7 +247,7 @@ impl Slave {
 
     pub(super) fn drop_task(&mut self, id: TaskId) {
         let Some(task) = self.tasks.remove(&id) else { return };
-        for write in task.updates.iter().filter_map(|update| update.write) {
+        for write in task.updates.iter().filter_map(|update| update.write).chain(task.ending) {
             self.writes.remove(&write);
         }
         if !task.stage.is_over() {

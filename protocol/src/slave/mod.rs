@@ -181,8 +181,8 @@ pub enum Input {
     Exited {
         /// Which.
         executor: ExecutorId,
-        /// How.
-        how: Exit,
+        /// How, where that can be seen: one that an earlier incarnation launched is no child of this one.
+        how: Option<Exit>,
     },
     /// The driver has *seen* that nothing of an executor's tree is left. Nothing of the executor comes after it.
     TreeEnded {
@@ -366,8 +366,8 @@ pub enum Event {
     ExecutorExited {
         /// Which.
         executor: ExecutorId,
-        /// How.
-        how: Exit,
+        /// How, where that could be seen.
+        how: Option<Exit>,
     },
     /// An executor had no registered session for too long.
     ExecutorSilent {

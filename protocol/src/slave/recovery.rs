@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::state::{Executor, Leaving, Life, Link, Phase, Retained, Stage, Task, Writing};
+use super::state::{Executor, Leaving, Life, Link, Phase, Retained, Stage, Task};
 use super::{
     Checkpoint, CheckpointChange, CheckpointTask, Config, Effect, Event, News, RESTART_GAP, Recover, Slave,
     Timer,
@@ -55,15 +55,23 @@ impl Slave {
         for (id, ended) in gone {
             self.missed(id, ended, rebooted, out);
         }
-        // R5: nobody has admitted it, so that nobody knows what runs here.
-        if self.id.is_none() && ended > 0 && self.phase == Phase::Serving {
-            return self.abandon(Phase::Resetting, out);
-        }
-        self.link = Link::Dialing;
-        out.push(Effect::Connect { leader: None });
         if self.is_leaving() {
             out.push(Effect::Publish(Event::Leaving));
-            self.tree_gone(config, out);
+        }
+        self.tree_gone(config, out);
+    }
+
+    /// R5: whoever hears the slave's tasks must know by them all that runs here, or might call it empty. What no task
+    /// tells of is therefore dead before it dials.
+    pub(super) fn dial_first(&mut self, out: &mut Outbox<Effect>) {
+        let begins = match self.phase {
+            Phase::Serving | Phase::Leaving(Leaving::Ending { .. }) => self.link == Link::Down,
+            Phase::New | Phase::Leaving(Leaving::Unregistering) | Phase::Resetting => false,
+            Phase::Quitting { .. } | Phase::Clearing { .. } | Phase::Exited => false,
+        };
+        if begins && self.executors.values().all(|executor| !executor.tasks.is_empty()) {
+            self.link = Link::Dialing;
+            out.push(Effect::Connect { leader: None });
         }
     }
 
@@ -187,7 +195,8 @@ fn restored(kept: CheckpointTask) -> Task {
         number: kept.report.number.saturating_add(gap),
         heard: kept.heard,
         updates: updates.collect(),
-        writing: Writing::Nothing,
+        adding: false,
+        ending: None,
         report: kept.report,
     }
 }

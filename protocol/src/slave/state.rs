@@ -111,19 +111,12 @@ pub(super) struct Task {
     pub(super) heard: u32,
     /// The updates that are not acknowledged, in order.
     pub(super) updates: Vec<Retained>,
-    /// What of it is being written, besides its updates.
-    pub(super) writing: Writing,
-}
-
-/// What of a task is being written, besides its updates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Writing {
-    Nothing,
-    /// Its launch. Before it is durable no executor hears of it: of a task that a slave forgot, the master says that it
-    /// never started (R2, S10).
-    Launch,
-    /// How its executor said that it ended. Before it is durable its tree is not ended: nobody else knows (R28).
-    End,
+    /// Whether its launch is still being written. Before it is durable no executor hears of it: of a task that a slave
+    /// forgot, the master says that it never started (R2, S10).
+    pub(super) adding: bool,
+    /// The write that makes durable how its executor said that it ended. Before it is, its tree is not ended: nobody
+    /// else knows (R28).
+    pub(super) ending: Option<Seq>,
 }
 
 /// Where a task is between its launch and its end.

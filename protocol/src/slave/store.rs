@@ -1,6 +1,6 @@
 //! Durability: what is written, when it may be told, and what happens when it cannot be written.
 
-use super::state::{Disk, Phase};
+use super::state::{Disk, Link, Phase};
 use super::{Checkpoint, CheckpointChange, CheckpointTask, Config, Effect, Event, Slave, Timer};
 use crate::ids::Seq;
 use crate::outbox::Outbox;
@@ -84,8 +84,14 @@ impl Slave {
         }
     }
 
-    /// Exits once its checkpoint says `change`: the next incarnation is not to leave again.
+    /// Exits once its checkpoint says `change`: the next incarnation is not to leave again. Nobody is heard any more, or
+    /// a master might admit it now.
     pub(super) fn clear(&mut self, code: u8, change: CheckpointChange, out: &mut Outbox<Effect>) {
+        match self.link {
+            Link::Waiting { .. } => out.push(Effect::CancelTimer { timer: Timer::Reconnect }),
+            Link::Down | Link::Dialing | Link::Registering(_) | Link::Registered(_) => {}
+        }
+        self.link = Link::Down;
         let write = self.write(change, out);
         self.phase = Phase::Clearing { code, write };
     }

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::state::{Executor, Kill, Leaving, Life, Next, Phase, Retained, Stage, Task, Writing};
+use super::state::{Executor, Kill, Leaving, Life, Next, Phase, Retained, Stage, Task};
 use super::{CheckpointChange, Config, Effect, Event, News, Program, Slave, Timer, UPDATES_MAX, Work};
 use crate::ids::{ExecutorId, FrameworkId, TaskId};
 use crate::map::Set;
@@ -42,14 +42,12 @@ impl Slave {
         };
         self.used.put_in(&report.resources);
         let added = CheckpointChange::TaskAdded { report: report.clone(), executor: executor.number, shared };
-        let writing = match self.store(added, out) {
-            Some(seq) => {
-                self.writes.insert(seq, id);
-                Writing::Launch
-            }
-            None => Writing::Nothing,
-        };
-        self.tasks.insert(id, Task { shared, writing, ..Task::new(report, executor, work) });
+        let adding = self.store(added, out);
+        if let Some(seq) = adding {
+            self.writes.insert(seq, id);
+        }
+        let adding = adding.is_some();
+        self.tasks.insert(id, Task { shared, adding, ..Task::new(report, executor, work) });
         self.place(config, executor, id.number, program, out);
     }
 
@@ -318,12 +316,13 @@ impl Slave {
             return;
         };
         let Some(update) = task.updates.iter_mut().find(|update| update.write == Some(write)) else {
+            if task.ending == Some(write) {
+                task.ending = None;
+                return self.end_is_durable(id, out);
+            }
+            task.adding = false;
             let executor = task.executor;
-            return match core::mem::replace(&mut task.writing, Writing::Nothing) {
-                Writing::Launch => self.hand_over_one(executor, id, out),
-                Writing::End => self.end_is_durable(id, out),
-                Writing::Nothing => {}
-            };
+            return self.hand_over_one(executor, id, out);
         };
         update.write = None;
         let number = update.number;
@@ -432,7 +431,8 @@ impl Task {
             number: report.number,
             heard: 0,
             updates: Vec::new(),
-            writing: Writing::Nothing,
+            adding: false,
+            ending: None,
             report,
         }
     }

@@ -34,7 +34,7 @@ fn a_task_is_launched_run_and_finished() {
     let said = bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
     assert_eq!(said, [stores_end(4, finished.clone(), 2)]);
     assert_eq!(bench.go(Input::Stored { seq: Seq(4) }), [kills(1)]);
-    bench.nothing(Input::Exited { executor: executor(1), how: Exit::Code(0) });
+    bench.nothing(Input::Exited { executor: executor(1), how: Some(Exit::Code(0)) });
     let told_finished = told_dead(1, 2, TaskState::Finished, Reason::Exited(0));
     assert_eq!(bench.gone(1), [stores_news(5, finished, Some(ending())), told_finished]);
     assert!(bench.slave.used().is_empty());
@@ -150,7 +150,7 @@ fn an_executor_that_does_not_register_is_ended() {
 #[test]
 fn an_executor_that_ends_without_a_word_fails_its_task_once_its_tree_is_dead() {
     let mut bench = Bench::running();
-    let (executor, how) = (executor(1), Exit::Signal(11));
+    let (executor, how) = (executor(1), Some(Exit::Signal(11)));
     let exited = Effect::Publish(Event::ExecutorExited { executor, how });
     assert_eq!(bench.go(Input::Exited { executor, how }), [exited, kills(1)]);
     let failed = news(1, 2, TaskState::Failed, Reason::ExecutorEnded);
