@@ -29,6 +29,9 @@ pub struct Ghost {
     pub waited: Set<DrainId>,
     /// Slaves, by number, that got SIGUSR1 or were told to leave since they were started.
     pub told_to_go: Set<u8>,
+    /// Tasks of which a slave has heard from their executor how they ended, until their scheduler is told, or nobody is
+    /// left who could say it again.
+    pub ended: Set<TaskId>,
     /// Slaves, by number, that have waited for long enough for whoever unregisters them.
     pub gave_up: Set<u8>,
 }

@@ -70,8 +70,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub use command::{Command, LaunchError, Output};
 pub use ending::{Ending, Exit, PROCESSES_MAX, Seen, Sent, Survivors};
 pub use means::Means;
-pub use tree::{Tree, TreeError};
 pub use proc::boot_id;
+pub use tree::{Tree, TreeError};
 pub use trees::{Leftover, Leftovers, OpenError, Options, Trees};
 
 /// What a panicking thread leaves behind a lock here is whole: lists are only appended to.

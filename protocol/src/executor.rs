@@ -201,6 +201,11 @@ impl Executor {
         }
     }
 
+    /// Whether it has a task, or something of it that its slave has not acknowledged.
+    pub fn has(&self, task: TaskId) -> bool {
+        self.tasks.contains_key(&task)
+    }
+
     fn wait_for_slave(&mut self, config: &Config, out: &mut Outbox<Effect>) {
         if self.session.is_none() {
             out.push(Effect::SetTimer { timer: Timer::Recovery, when: When::After(config.recovery_timeout) });

@@ -30,6 +30,7 @@ mod r22_drain_seen;
 mod r23_plan_still_true;
 mod r23a_receipts;
 mod r24_in_order;
+mod r28_nothing_lost;
 mod r29_elected_first;
 mod s01_dead_before_lost;
 mod s02_one_change_at_a_time;
@@ -186,6 +187,7 @@ pub const ALL: &[Property] = &[
     r23_plan_still_true::PROPERTY,
     r23a_receipts::PROPERTY,
     r24_in_order::PROPERTY,
+    r28_nothing_lost::PROPERTY,
     r29_elected_first::PROPERTY,
     l1_drain_ends::PROPERTY,
     l2_slave_resolved::PROPERTY,
@@ -285,6 +287,11 @@ pub const ALL: &[Property] = &[
     sometimes::faults::ZOMBIE_KILLED,
     sometimes::faults::LOST_RESTARTED,
     sometimes::faults::SURVIVORS_ENDED,
+    sometimes::faults::TAKEN_UP,
+    sometimes::faults::LEAVES_AGAIN,
+    sometimes::faults::ENDED_ALONE,
+    sometimes::faults::ABANDONED,
+    sometimes::faults::LOST_REBOOTED,
     sometimes::faults::RESET,
     sometimes::faults::HALTED,
     sometimes::faults::RESUMED,

@@ -47,7 +47,10 @@ fn slave_obeys(seen: &Seen<'_>, number: u8, said: Epoch) -> Result<(), String> {
     let acted = |happening: &Happening| {
         matches!(
             happening,
-            Happening::Terminated { .. } | Happening::Killed { .. } | Happening::Exited { .. }
+            Happening::Terminated { .. }
+                | Happening::Killed { .. }
+                | Happening::Exited { .. }
+                | Happening::Abandoned { .. }
         )
     };
     let trees = |world: &World| world.trees.iter().filter(|tree| tree.slave == number).count();

@@ -39,6 +39,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             | Happening::Terminated { .. }
             | Happening::Killed { .. }
             | Happening::Exited { .. }
+            | Happening::Abandoned { .. }
             | Happening::SlaveEvent { .. }
             | Happening::Recorded { .. }
             | Happening::MasterEvent { .. }

@@ -340,7 +340,7 @@ fn answers_that_were_not_asked_for_are_found() {
         slave::Input::Stored { seq: Seq(999) },
         slave::Input::ConnectFailed,
         slave::Input::TreeEnded { executor: TREE, ending: Default::default() },
-        slave::Input::Exited { executor: TREE, how: Exit::Code(0) },
+        slave::Input::Exited { executor: TREE, how: Some(Exit::Code(0)) },
         slave::Input::Start { checkpoint: None, boot: BootId(0), alive: Vec::new() },
     ] {
         let report = doctored(|entries| entries.push(lie(500, input.clone())));

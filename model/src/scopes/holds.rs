@@ -8,7 +8,7 @@ use neap_protocol::master;
 use neap_protocol::message::Command;
 use neap_protocol::time::Millis;
 
-use super::{TASK, TWO, activate, deactivate, small, task};
+use super::{TASK, TWO, activate, deactivate, shared_task, small, task};
 use crate::scope::Scope;
 use crate::world::{Budget, Event};
 
@@ -131,11 +131,4 @@ fn first_task() -> TaskId {
 /// One that no slave could start.
 fn programless() -> NewTask {
     NewTask { run: NewRun::Command(Arc::default()), ..task(TASK) }
-}
-
-/// One for the executor that the framework's first task brings. The built-in executor plays that part too: it does
-/// what any correct one does.
-fn shared_task() -> NewTask {
-    let NewTask { run: NewRun::Command(command), .. } = task(TASK) else { unreachable!("it is a command") };
-    NewTask { run: NewRun::Executor { number: Some(1), command, data: Arc::default() }, ..task(TASK) }
 }

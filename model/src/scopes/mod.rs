@@ -6,6 +6,7 @@
 //! | `holds` | offers, holds, kills, executors |
 //! | `drains` | inverse offers and drains |
 //! | `faults` | silence, crashes, full disks, frameworks that stay away, refusals |
+//! | `recovery` | slaves that are started anew where their executors live |
 //! | `several` | more than one master, slave or framework |
 //!
 //! A scope is a bounded world (see [`Scope`]): the numbers of machines, the operator's commands in their order, and a
@@ -15,6 +16,7 @@ mod drains;
 mod faults;
 mod holds;
 mod leaving;
+mod recovery;
 mod several;
 #[cfg(test)]
 mod tests;
@@ -41,7 +43,8 @@ const DEADLINE: Millis = Millis::from_secs(40);
 
 /// Every scope.
 pub fn all() -> Vec<Scope> {
-    let scopes = [leaving::all(), holds::all(), drains::all(), faults::all(), several::all()];
+    let scopes =
+        [leaving::all(), holds::all(), drains::all(), faults::all(), recovery::all(), several::all()];
     let sized = |scope: Scope| Scope {
         slave: slave::Config { resources: scope.resources.clone(), ..scope.slave.clone() },
         alike: Alike::of(&scope),
@@ -90,6 +93,13 @@ fn task(resources: Resources) -> NewTask {
     let program = task::Command { program: "x".to_owned(), ..task::Command::default() };
     let run = NewRun::Command(Arc::new(program));
     NewTask { name: name("t"), resources, kill_grace: Millis::from_secs(5), run }
+}
+
+/// One for the executor that the framework's first task brings. The built-in executor plays that part too: it does
+/// what any correct one does.
+fn shared_task() -> NewTask {
+    let NewTask { run: NewRun::Command(command), .. } = task(TASK) else { unreachable!("it is a command") };
+    NewTask { run: NewRun::Executor { number: Some(1), command, data: Arc::default() }, ..task(TASK) }
 }
 
 fn name(text: &str) -> Name {

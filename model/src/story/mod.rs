@@ -132,6 +132,9 @@ impl Telling<'_> {
                 format!("SIGKILL to everything of {}", names::executor(*slave, *executor))
             }
             Happening::Panicked { words } => format!("a machine panics: {words}"),
+            Happening::Abandoned { slave, executor } => {
+                format!("{executor}@{} gives up on its slave, and exits", names::slave(*slave))
+            }
             Happening::Exited { slave, code } => format!("{} exits with {code}", names::slave(*slave)),
             Happening::SlaveEvent { slave, event } => {
                 format!("{} logs: {}", names::slave(*slave), words::slave_event(event))

@@ -344,7 +344,9 @@ pub fn slave_event(event: &slave::Event) -> String {
         slave::Event::Registered { id, epoch } => format!("registered as {id} by the leader of {epoch}"),
         slave::Event::Deposed { epoch } => format!("the leader of {epoch} is deposed, and not obeyed"),
         slave::Event::Recovered { executors, ended, lost } => {
-            format!("of what I had left, {executors} executors go on, {ended} are ended, {lost} tasks are lost")
+            format!(
+                "of what I had left, {executors} executors go on, {ended} are ended, {lost} tasks are lost"
+            )
         }
         slave::Event::Removed => "my id was removed: I end everything and register afresh".into(),
         slave::Event::Refused { cause } => because("no master admits me: I end everything and exit", cause),

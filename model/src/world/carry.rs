@@ -84,6 +84,13 @@ pub enum Happening {
         /// Whose.
         executor: ExecutorId,
     },
+    /// An executor gives up on its slave, and exits.
+    Abandoned {
+        /// On whose host.
+        slave: u8,
+        /// Which.
+        executor: ExecutorId,
+    },
     /// A slave exits.
     Exited {
         /// Which.
@@ -438,7 +445,13 @@ impl Step<'_> {
                 self.tree(slave, id, |tree| tree.timers.shorten(timer, when));
             }
             executor::Effect::CancelTimer { timer } => self.tree(slave, id, |tree| tree.timers.cancel(timer)),
-            executor::Effect::Exit { .. } => self.executor_ends(slave, id),
+            executor::Effect::Exit { code } => {
+                if code == executor::EXIT_ABANDONED {
+                    self.forget_ends(slave, id);
+                    self.happenings.push(Happening::Abandoned { slave, executor: id });
+                }
+                self.executor_ends(slave, id);
+            }
         }
     }
 
@@ -501,7 +514,10 @@ impl Step<'_> {
             let ghost = self.world.ghost.edit();
             ghost.told.insert(task, state);
             match state.is_terminal() {
-                true => ghost.heard.remove(&task),
+                true => {
+                    ghost.ended.remove(&task);
+                    ghost.heard.remove(&task)
+                }
                 false => ghost.heard.insert(task, number_of_update),
             };
             let input = framework::Input::Handled { task, number: number_of_update };

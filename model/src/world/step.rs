@@ -7,7 +7,7 @@ use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Framework};
 use neap_protocol::ids::{BootId, Epoch, ExecutorId, InverseOfferId, Seq, SessionId, TaskId};
 use neap_protocol::master::{self, Master};
-use neap_protocol::message::{Command, InverseAnswer, OperatorToMaster};
+use neap_protocol::message::{Command, ExecutorToSlave, InverseAnswer, OperatorToMaster};
 use neap_protocol::slave::{self, Slave};
 use neap_protocol::task::{Ending, Exit};
 use neap_protocol::text::{Name, Text};
@@ -211,7 +211,10 @@ impl<'a> Step<'a> {
                 self.tree(slave, id, |tree| tree.processes.retain(|process| process.task != task));
                 self.executor(slave, id, executor::Input::Exited { task, how: Exit::Signal(9) });
             }
-            Action::CrashExecutor(slave, id) => self.executor_ends(slave, id),
+            Action::CrashExecutor(slave, id) => {
+                self.forget_ends(slave, id);
+                self.executor_ends(slave, id);
+            }
             Action::TreeDies(slave, id) => {
                 self.executor_ends(slave, id);
                 self.tree(slave, id, Tree::die);
@@ -352,7 +355,8 @@ impl<'a> Step<'a> {
             (Dialer::Framework(framework), Some(Message::MasterToFramework(message))) => {
                 self.framework(framework, framework::Input::Master { session: near, message });
             }
-            (Dialer::Executor(slave, _), Some(Message::ExecutorToSlave(message))) => {
+            (Dialer::Executor(slave, id), Some(Message::ExecutorToSlave(message))) => {
+                self.remember_end(slave, id, &message);
                 self.slave(slave, slave::Input::Executor { session: far, message });
             }
             (Dialer::Executor(slave, id), Some(Message::SlaveToExecutor(message))) => {
@@ -365,6 +369,32 @@ impl<'a> Step<'a> {
                 | Some(Message::MasterToSlave(_) | Message::MasterToFramework(_))
                 | Some(Message::ExecutorToSlave(_) | Message::SlaveToExecutor(_)),
             ) => {}
+        }
+    }
+
+    /// An executor tells its slave of an end that is not the slave's own doing.
+    fn remember_end(&mut self, slave: u8, id: ExecutorId, message: &ExecutorToSlave) {
+        let killed = self.world.tree(slave, id).is_none_or(Tree::is_being_killed);
+        if let ExecutorToSlave::Update { task, state, .. } = message
+            && state.is_terminal()
+            && !killed
+            && !self.world.ghost.ended.contains_key(task)
+        {
+            self.world.ghost.edit().ended.insert(*task, ());
+        }
+    }
+
+    /// An executor is gone, and with it whoever could say again how its tasks ended.
+    pub(super) fn forget_ends(&mut self, slave: u8, id: ExecutorId) {
+        let disk = &self.world.slaves[usize::from(slave)].disk;
+        let theirs = disk.tasks.iter().filter(|kept| {
+            kept.report.id.framework == id.framework
+                && kept.executor == id.number
+                && self.world.ghost.ended.contains_key(&kept.report.id)
+        });
+        let theirs: Vec<TaskId> = theirs.map(|kept| kept.report.id).collect();
+        for task in theirs {
+            self.world.ghost.edit().ended.remove(&task);
         }
     }
 
@@ -526,6 +556,7 @@ impl<'a> Step<'a> {
         let left: Vec<ExecutorId> =
             self.world.trees.iter().filter(|tree| tree.slave == number).map(|tree| tree.id).collect();
         for id in left {
+            self.forget_ends(number, id);
             self.executor_ends(number, id);
         }
         self.world.trees.retain(|tree| tree.slave != number);

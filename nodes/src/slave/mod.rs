@@ -95,7 +95,8 @@ async fn serve(settings: Settings, mut printer: Printer) -> Result<Exit, Failure
         resources: resources(&settings).to_string(),
         data: data.display().to_string(),
     })?;
-    let boot = boot_id().map_err(|error| Failure::because("tell one start of the machine from another", &error))?;
+    let boot =
+        boot_id().map_err(|error| Failure::because("tell one start of the machine from another", &error))?;
     let left = leftovers(&trees).await?;
     let (mut dispatcher, writer) =
         assemble(&settings, name, &data, credentials, trees, store, signals).await?;
@@ -284,8 +285,9 @@ fn unusable_store(error: StoreError) -> Failure {
 
 /// The executors of an earlier incarnation that live (R28). What else it left is no executor's, and is ended.
 async fn leftovers(trees: &Trees) -> Result<Vec<(ExecutorId, Tree)>, Failure> {
-    let cannot =
-        |error: &dyn std::error::Error| Failure::because("look after what an earlier start left running", error);
+    let cannot = |error: &dyn std::error::Error| {
+        Failure::because("look after what an earlier start left running", error)
+    };
     let left = trees.leftovers().map_err(|error| cannot(&error))?;
     for ending in left.gone {
         match ending.survivors {
@@ -354,7 +356,12 @@ fn reachable(listens: SocketAddr, local: IpAddr) -> SocketAddr {
 fn tell(event: &Told) {
     match event {
         Told::Recovered { executors, ended, lost } => {
-            tracing::info!(executors, ended, lost, "takes up executors that it had left, ends others; tasks are lost");
+            tracing::info!(
+                executors,
+                ended,
+                lost,
+                "takes up executors that it had left, ends others; tasks are lost"
+            );
         }
         Told::Registered { id, epoch } => tracing::info!(%id, %epoch, "registered"),
         Told::Deposed { epoch } => tracing::warn!(%epoch, "a deposed leader was not obeyed"),

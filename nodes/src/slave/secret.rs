@@ -30,7 +30,9 @@ impl Secret {
             SIZE => Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))),
             other => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("it has {other} bytes and not {SIZE}: remove it, and executors that live will be ended"),
+                format!(
+                    "it has {other} bytes and not {SIZE}: remove it, and executors that live will be ended"
+                ),
             )),
         }
     }

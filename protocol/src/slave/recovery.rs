@@ -157,7 +157,8 @@ impl Slave {
         let numbers: Vec<u32> = executor.tasks.keys().copied().collect();
         for number in numbers {
             let task = TaskId { framework: id.framework, number };
-            let Some(known) = self.tasks.get_mut(&task).filter(|known| known.stage == Stage::Recovered) else {
+            let Some(known) = self.tasks.get_mut(&task).filter(|known| known.stage == Stage::Recovered)
+            else {
                 continue;
             };
             if has.contains(&task) {
@@ -169,8 +170,11 @@ impl Slave {
                 reason: Reason::SlaveRestarted,
                 message: Text::new("its executor had not heard of it"),
             };
-            let killed =
-                known.kill.map(|kill| News { state: TaskState::Killed, reason: kill.reason, message: Text::EMPTY });
+            let killed = known.kill.map(|kill| News {
+                state: TaskState::Killed,
+                reason: kill.reason,
+                message: Text::EMPTY,
+            });
             self.over_by_itself(id, task, killed.unwrap_or(lost), out);
         }
     }

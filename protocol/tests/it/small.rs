@@ -4,8 +4,8 @@
 
 use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Framework, NewRun, NewTask};
-use neap_protocol::ids::{BootId, 
-    Epoch, ExecutorId, FrameworkId, InverseOfferId, OfferId, Seq, SessionId, SlaveId, TaskId,
+use neap_protocol::ids::{
+    BootId, Epoch, ExecutorId, FrameworkId, InverseOfferId, OfferId, Seq, SessionId, SlaveId, TaskId,
 };
 use neap_protocol::master::{self, Master};
 use neap_protocol::message::{

@@ -28,9 +28,30 @@ pub(in crate::properties) const LOST_RESTARTED: Property =
         told(seen, TaskState::Lost, |reason| reason == Reason::SlaveRestarted)
     });
 pub(in crate::properties) const SURVIVORS_ENDED: Property =
-    sometimes("a slave is started where an earlier one's processes live", "R5", |seen| {
+    sometimes("a slave ends what an earlier one had left", "R5 R28", |seen| {
+        slave_says(seen, |event| matches!(event, slave::Event::Recovered { ended: 1.., .. }))
+    });
+pub(in crate::properties) const TAKEN_UP: Property =
+    sometimes("a slave takes up an executor that an earlier one had left", "R28", |seen| {
+        slave_says(seen, |event| matches!(event, slave::Event::Recovered { executors: 1.., .. }))
+    });
+pub(in crate::properties) const LEAVES_AGAIN: Property =
+    sometimes("a slave that crashed while it left goes on leaving", "R24 R28", |seen| {
         let Action::StartSlave(number) = seen.action else { return false };
-        seen.before.trees.iter().any(|tree| tree.slave == number && tree.is_alive())
+        seen.before.slaves[usize::from(number)].disk.leaving
+    });
+pub(in crate::properties) const ENDED_ALONE: Property =
+    sometimes("a task ends while its slave is down", "R28", |seen| {
+        let Action::Finish(number, ..) = seen.action else { return false };
+        seen.before.slaves[usize::from(number)].machine.is_none()
+    });
+pub(in crate::properties) const ABANDONED: Property =
+    sometimes("an executor gives up on its slave", "R28", |seen| {
+        seen.happenings.iter().any(|happening| matches!(happening, Happening::Abandoned { .. }))
+    });
+pub(in crate::properties) const LOST_REBOOTED: Property =
+    sometimes("a task is Lost as its slave's machine was started anew", "R28", |seen| {
+        told(seen, TaskState::Lost, |reason| reason == Reason::HostRebooted)
     });
 pub(in crate::properties) const RESET: Property =
     sometimes("a removed slave ends what runs, and registers as new", "R3", |seen| {

@@ -148,18 +148,17 @@ pub(in crate::properties) const UNREGISTERED: Property = sometimes("a slave unre
 });
 pub(in crate::properties) const EXITED: Property =
     sometimes("a slave exits, as a leader has acknowledged", "R24", |seen| {
-        matches!(seen.action, Action::SlaveStored(_)) && exited(seen)
+        matches!(seen.action, Action::SlaveStored(_)) && exited(seen) && seen.after.ghost.gave_up.is_empty()
     });
 pub(in crate::properties) const EXITED_UNACKNOWLEDGED: Property =
     sometimes("a slave exits with no leader's word", "R26", |seen| {
-        matches!(seen.action, Action::SlaveTimer(_, slave::Timer::Unregister, _)) && exited(seen)
+        exited(seen) && !seen.after.ghost.gave_up.is_empty()
     });
 pub(in crate::properties) const NEVER_CAME: Property =
-    sometimes("a slave exits that no master has admitted", "R24", |seen| {
-        exited(seen)
-            && seen.happenings.iter().any(|happening| {
-                matches!(happening, Happening::SlaveEvent { event: slave::Event::NeverAdmitted, .. })
-            })
+    sometimes("a slave leaves that no master has admitted", "R24", |seen| {
+        seen.happenings.iter().any(|happening| {
+            matches!(happening, Happening::SlaveEvent { event: slave::Event::NeverAdmitted, .. })
+        })
     });
 pub(in crate::properties) const NEW_ID: Property =
     sometimes("a host that has left registers as new", "R27", |seen| {

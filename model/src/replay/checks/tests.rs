@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Event, Framework};
-use neap_protocol::ids::{BootId, 
-    DrainId, Epoch, ExecutorId, FrameworkId, InverseOfferId, OfferId, Seq, SessionId, SlaveId, TaskId,
+use neap_protocol::ids::{
+    BootId, DrainId, Epoch, ExecutorId, FrameworkId, InverseOfferId, OfferId, Seq, SessionId, SlaveId, TaskId,
 };
 use neap_protocol::journal::{Effects, End, Entry, Header, Machine, Record, Run};
 use neap_protocol::master::{self, Master};
