@@ -6,12 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use neap_protocol::codec;
-use neap_protocol::ids::{Epoch, ExecutorId, FrameworkId, InverseOfferId, Seq, SessionId, SlaveId, TaskId};
+use neap_protocol::ids::{
+    BootId, Epoch, ExecutorId, FrameworkId, InverseOfferId, Seq, SessionId, SlaveId, TaskId,
+};
 use neap_protocol::message::{ExecutorToSlave, MasterToSlave, Refused, SlaveToExecutor, SlaveToMaster};
 use neap_protocol::outbox::Outbox;
 use neap_protocol::resources::Resources;
 use neap_protocol::slave::{
-    Checkpoint, CheckpointChange, Config, Effect, Event, Input, Slave, Timer, UPDATES_MAX,
+    Checkpoint, CheckpointChange, Config, Effect, Event, Input, RESTART_GAP, Recover, Slave, Timer,
+    UPDATES_MAX,
 };
 use neap_protocol::task::{self, Ending, Exit, Reason, Run, TaskSpec, TaskState, Update};
 use neap_protocol::text::{Name, Text};
@@ -32,6 +35,7 @@ pub(crate) const GOALS: &[&str] = &[
     "disk failing",
     "restarted",
     "torn checkpoint",
+    "started where executors live",
 ];
 
 /// The most tasks of a slave.
@@ -140,9 +144,16 @@ impl<'c, 'b> Life<'c, 'b> {
         }
     }
 
+    /// Of what it had left all lives that is in `alive`, in a start of its machine that is the last one or another.
     fn start(&mut self) {
         let checkpoint = Some(self.disk.clone()).filter(|disk| *disk != Checkpoint::default());
-        self.feed(Input::Start { checkpoint });
+        let alive: Vec<ExecutorId> = self.alive.iter().copied().collect();
+        if !alive.is_empty() {
+            self.choices.reach("started where executors live");
+        }
+        let boot = BootId(self.choices.below(2).into());
+        self.config.recover = self.choices.one(&[Recover::Reconnect, Recover::Reconnect, Recover::Cleanup]);
+        self.feed(Input::Start { checkpoint, boot, alive });
     }
 
     fn step(&mut self) {
@@ -167,15 +178,16 @@ impl<'c, 'b> Life<'c, 'b> {
         }
     }
 
-    /// Its host goes on: it is started again with what was durable, and everything that it ran is dead (R5).
+    /// Its host goes on: it is started again with what was durable, and of what it ran some has died meanwhile.
     fn crash(&mut self) {
         self.choices.tell(|| "-- crash".to_owned());
         self.choices.reach("restarted");
         self.writes.clear();
         self.timers.clear();
         self.executors.clear();
-        self.seen.executors.clear();
-        self.alive.clear();
+        let ran = std::mem::take(&mut self.alive);
+        self.alive = ran.into_iter().filter(|_| !self.choices.one_in(3)).collect();
+        self.seen.executors.retain(|_, executor| self.alive.contains(executor));
         (self.session, self.registered) = (None, false);
         self.slave = Slave::new();
         if !self.sound || self.forgets {
@@ -305,11 +317,19 @@ impl<'c, 'b> Life<'c, 'b> {
         };
         let message = match self.choices.below(24) {
             0 => return self.feed(Input::ExecutorClosed { session }),
-            1..6 => ExecutorToSlave::Register,
+            1..6 => self.registration(executor),
             6 => self.choices.any(),
             _ => self.executor_update(executor),
         };
         self.feed(Input::Executor { session, message });
+    }
+
+    /// It has most of the tasks that it can have, or none.
+    fn registration(&mut self, executor: ExecutorId) -> ExecutorToSlave {
+        let most = executor.number..executor.number + 9;
+        let tasks = most.filter(|_| !self.choices.one_in(4));
+        let framework = executor.framework;
+        ExecutorToSlave::Register { tasks: tasks.map(|number| TaskId { framework, number }).collect() }
     }
 
     fn executor_update(&mut self, executor: ExecutorId) -> ExecutorToSlave {
@@ -347,7 +367,7 @@ impl<'c, 'b> Life<'c, 'b> {
     fn process(&mut self) {
         let executor = self.some_executor();
         match self.choices.below(10) {
-            0 => self.feed(Input::Exited { executor, how: Exit::Code(1) }),
+            0 => self.feed(Input::Exited { executor, how: Some(Exit::Code(1)) }),
             end if self.alive.remove(&executor) => {
                 // Another tree may have the number after it.
                 self.seen.executors.retain(|_, theirs| *theirs != executor);
@@ -478,6 +498,7 @@ impl<'c, 'b> Life<'c, 'b> {
             Event::Refused { .. } => self.forgets = true,
             // Admitted under a fresh id, once nothing of the last runs; one that has left is admitted to nothing.
             Event::Registered { .. } => self.forgets &= self.slave.is_leaving(),
+            Event::Recovered { .. } => {}
             Event::Deposed { .. } | Event::LaunchRefused { .. } | Event::ExecutorNotStarted { .. } => {}
             Event::ExecutorExited { .. } | Event::ExecutorSilent { .. } | Event::ExecutorOverran { .. } => {}
             Event::ExecutorMisbehaved { .. } | Event::StoreFailed { .. } | Event::Leaving => {}
@@ -552,7 +573,7 @@ impl<'c, 'b> Life<'c, 'b> {
     }
 
     fn holds(&self, input: &Input) {
-        if let Err(broken) = self.slave.check(&self.config) {
+        if let Err(broken) = self.slave.check() {
             self.choices.broken(format!("{broken}\nafter {input:?}"));
         }
         let checkpoint = self.slave.checkpoint();
@@ -568,6 +589,12 @@ impl<'c, 'b> Life<'c, 'b> {
         if self.sound && !self.forgets && !self.exited {
             let mut durable = self.disk.clone();
             self.writes.iter().for_each(|(_, change)| durable.apply(change.clone()));
+            // How far the numbers of a task have jumped is durable with its next update.
+            for (kept, known) in durable.tasks.iter_mut().zip(&checkpoint.tasks) {
+                if known.report.number == kept.report.number.saturating_add(RESTART_GAP) {
+                    kept.report.number = known.report.number;
+                }
+            }
             let same = durable == checkpoint;
             self.choices.hold(same, || format!("S6: {checkpoint:?} is in memory, {durable:?} written"));
         }
