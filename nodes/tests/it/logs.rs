@@ -338,7 +338,7 @@ async fn a_slave_that_has_gone_is_named_and_gives_everything_when_it_is_back() {
     cluster.framework.run(1, "echo kept; sleep 1000").await;
     becomes("written", || fs::read(cluster.sandbox(1).join("stdout")).is_ok_and(|text| !text.is_empty()))
         .await;
-    // Its tree goes on, and is ended by the next start.
+    // Its tree goes on, and the next start takes it up.
     cluster.slave.end(Signal::KILL);
     let unreached = cluster.ended("F1.1 --timeout 1s");
     assert_eq!(unreached.code, Some(1), "{}", unreached.stdout);
@@ -350,8 +350,8 @@ async fn a_slave_that_has_gone_is_named_and_gives_everything_when_it_is_back() {
     assert!(unreached.stderr.contains("start it again"), "{}", unreached.stderr);
 
     cluster.slave = Slave::start(&cluster.place, &cluster.master);
-    cluster.framework.until(1, TaskState::Lost).await;
-    let back = cluster.ended("F1.1 --follow");
+    becomes("back", || cluster.ended("F1.1").code == Some(0)).await;
+    let back = cluster.ended("F1.1");
     assert_eq!((back.code, back.stdout.as_str()), (Some(0), "kept\n"), "{}", back.stderr);
 
     assert_eq!(cluster.slave.end(Signal::USR1), Some(0));
@@ -391,11 +391,9 @@ async fn a_slave_that_ends_tells_its_followers() {
         "{text}"
     );
 
-    cluster.framework.offers.clear();
     cluster.slave = Slave::start(&cluster.place, &cluster.master);
-    cluster.framework.until(1, TaskState::Lost).await;
-    cluster.framework.run(2, "echo begun; sleep 1000").await;
-    let mut follower = cluster.follow("F1.2");
+    becomes("back", || cluster.ended("F1.1").code == Some(0)).await;
+    let mut follower = cluster.follow("F1.1");
     begun(&mut follower);
     assert_eq!(cluster.slave.end(Signal::USR1), Some(0));
     let ended = follower.wait_with_output().unwrap();
