@@ -326,7 +326,7 @@ impl<'c, 'b> Life<'c, 'b> {
 
     /// It has most of the tasks that it can have, or none.
     fn registration(&mut self, executor: ExecutorId) -> ExecutorToSlave {
-        let most = executor.number..executor.number + 9;
+        let most = executor.number..executor.number.saturating_add(9);
         let tasks = most.filter(|_| !self.choices.one_in(4));
         let framework = executor.framework;
         ExecutorToSlave::Register { tasks: tasks.map(|number| TaskId { framework, number }).collect() }

@@ -84,8 +84,8 @@ fn one_end(seen: &Seen<'_>, message: &SlaveToMaster) -> Result<(), String> {
         let before = seen.before.ghost.over.get(&update.task);
         // Of a task that is acknowledged a slave knows nothing more; one that crashes as it leaves, only what is on its disk.
         let parted = seen.before.ghost.parting.contains_key(&update.task);
-        let knows =
-            update.reason != Reason::SlaveForgot && !(parted && update.reason == Reason::SlaveRestarted);
+        let anew = matches!(update.reason, Reason::SlaveRestarted | Reason::SlaveUnregistered);
+        let knows = update.reason != Reason::SlaveForgot && !(parted && anew);
         let other = before.filter(|before| **before != update.state && knows);
         if let Some(before) = other {
             return Err(format!(
