@@ -3,13 +3,14 @@
 use std::fs;
 use std::process::{Child, Stdio};
 
-use neap_process_tree::{Means, Survivors, Trees};
+use neap_process_tree::{Exit, Means, Survivors, Trees};
 
 use crate::over_all_means;
 use crate::sandbox::{HOSTILE, HOSTILE_PROCESSES, Sandbox, groups_of, options, shell, within};
 
 over_all_means!(
     the_trees_of_a_killed_incarnation_are_found_and_ended,
+    the_trees_of_a_killed_incarnation_can_be_taken_up,
     nobody_else_is_taken_for_a_leftover,
     an_incarnation_killed_while_it_tried_its_means_hinders_nobody,
 );
@@ -50,6 +51,36 @@ async fn the_trees_of_a_killed_incarnation_are_found_and_ended(mut sandbox: Sand
     }
     let again = within("nothing", trees.end_leftovers()).await.expect("listed");
     assert!(again.is_empty(), "{again:?}");
+}
+
+/// R28: they go on, and are watched and ended like any other; that they ended before is told at the next start.
+async fn the_trees_of_a_killed_incarnation_can_be_taken_up(mut sandbox: Sandbox) {
+    drop(sandbox.trees.take());
+    let earlier = Incarnation::start(&sandbox);
+    sandbox.ready.times(2 * HOSTILE_PROCESSES).await;
+    drop(earlier);
+    let living = sandbox.alive();
+
+    let trees = Trees::open(options(sandbox.path(), None)).expect("opened");
+    let left = trees.leftovers().expect("listed");
+    assert!(left.gone.is_empty(), "{:?}", left.gone);
+    let mut alive = left.alive;
+    alive.sort_by(|one, other| one.name().cmp(other.name()));
+    let names: Vec<&str> = alive.iter().map(neap_process_tree::Tree::name).collect();
+    assert_eq!(names, ["one", "two"]);
+    assert_eq!(sandbox.alive(), living, "to look is not to touch");
+    let one = within("the end", alive[0].end(None)).await.expect("ended");
+    assert_eq!(one.survivors, Survivors::None);
+    assert!(one.leader.is_none_or(|exit| exit == Exit::Unknown), "it is no child: {:?}", one.leader);
+    assert!(one.processes.len() >= HOSTILE_PROCESSES, "{:?}", one.processes);
+    assert!(!sandbox.alive().is_empty(), "the other is left alone");
+    alive[1].kill().expect("killed");
+    let told = within("the leader's end", alive[1].wait_leader()).await.expect("watched");
+    assert_eq!(told, Exit::Unknown);
+    within("the end", alive[1].seen_dead()).await.expect("seen");
+    sandbox.assert_all_dead();
+    let again = trees.leftovers().expect("listed");
+    assert!(again.alive.is_empty() && again.gone.is_empty(), "{again:?}");
 }
 
 /// Numbers are used again: a record's is believed only with the start time and the boot that belong to it.
