@@ -252,7 +252,10 @@ mod tests {
         let steps = lines[0].split(' ').next().unwrap().to_owned();
         assert_eq!(lines[0], format!("{steps} steps; 0 findings; `help` lists commands"));
         assert_eq!(lines[1], "        slave s starts");
-        assert_eq!(lines[2], "     1  22:13:20.000  slave s  takes Start { checkpoint: None }");
+        assert_eq!(
+            lines[2],
+            "     1  22:13:20.000  slave s  takes Start { checkpoint: None, boot: BootId(0), alive: [] }"
+        );
         assert_eq!(lines[3], "        asks Connect { leader: None }");
         assert!(lines[4].starts_with("     2  22:13:20.001  slave s  takes MasterOpened"), "{}", lines[4]);
         let last: Vec<_> = lines.iter().rev().take(2).collect();
