@@ -443,6 +443,8 @@ impl<'c, 'b> Life<'c, 'b> {
         if let Input::Master { message: MasterToSlave::Launch(spec), .. } = input
             && self.slave.is_over(spec.id) == Some(false)
             && let Run::Command(_) = spec.run
+            // A second launch of the same task, of another kind, changes nothing.
+            && self.slave.own_executor(spec.id).is_none()
         {
             let executor = ExecutorId { framework: spec.id.framework, number: spec.id.number };
             self.seen.executors.entry(spec.id).or_insert(executor);

@@ -6,6 +6,7 @@ use neap_protocol::framework::{NewRun, NewTask};
 use neap_protocol::ids::{FrameworkId, TaskId};
 use neap_protocol::master;
 use neap_protocol::message::Command;
+use neap_protocol::slave::{self, Recover};
 use neap_protocol::time::Millis;
 
 use super::{TASK, TWO, activate, deactivate, shared_task, small, task};
@@ -106,10 +107,11 @@ pub(super) fn all() -> Vec<Scope> {
         },
         Scope {
             name: "own-executor-crash",
-            about: "the same, and the executor or the slave dies",
+            about: "the same, and the executor or the slave dies, which ends what it finds",
             long: true,
             resources: TWO,
             tasks: vec![shared_task()],
+            slave: slave::Config { recover: Recover::Cleanup, ..small().slave },
             budget: Budget::of(&[(Event::Launch, 2), (Event::ExecutorCrash, 1), (Event::SlaveCrash, 1)]),
             ..small()
         },
