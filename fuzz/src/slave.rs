@@ -345,9 +345,10 @@ impl<'c, 'b> Life<'c, 'b> {
         ]);
         let task = match self.choices.below(3) {
             0 => self.task(),
-            _ => {
-                TaskId { framework: executor.framework, number: executor.number + self.choices.below(3) / 2 }
-            }
+            _ => TaskId {
+                framework: executor.framework,
+                number: executor.number.saturating_add(self.choices.below(3) / 2),
+            },
         };
         ExecutorToSlave::Update {
             task,

@@ -51,7 +51,7 @@ pub(super) fn all() -> Vec<Scope> {
             long: true,
             resources: TWO,
             tasks: vec![shared_task()],
-            budget: Budget::of(&[(Event::Launch, 2), (Event::Finish, 1), (Event::SlaveCrash, 1)]),
+            budget: Budget::of(&[(Event::Launch, 2), (Event::SlaveCrash, 1)]),
             ..small()
         },
         Scope {
