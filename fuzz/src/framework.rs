@@ -93,7 +93,7 @@ impl<'c, 'b> Life<'c, 'b> {
     }
 
     fn live(&mut self) {
-        self.feed(Input::Start { id: None, highest_task: 0 }, false);
+        self.feed(Input::Start { id: None, highest_task: 0, tasks: vec![] }, false);
         while !self.framework.is_over() && !self.choices.is_over() {
             let (input, ignored) = self.input();
             self.feed(input, ignored);
@@ -239,7 +239,10 @@ impl<'c, 'b> Life<'c, 'b> {
                 Some((task, number)) => (Input::Handled { task, number }, over),
                 None => (Input::Handled { task: task(0), number: 1 }, true),
             },
-            _ => (Input::Start { id: Some(FrameworkId(9)), highest_task: 77 }, true),
+            _ => (
+                Input::Start { id: Some(FrameworkId(9)), highest_task: 77, tasks: vec![(78, SlaveId(1))] },
+                true,
+            ),
         }
     }
 

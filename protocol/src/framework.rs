@@ -4,10 +4,10 @@
 //! subscription alive over sessions and leaders (R14, R30, R31), numbers tasks (R11, S16), delivers each update once
 //! (R12, S9), and brings both sides back to one view after every reconnection (R15).
 //!
-//! What must outlive the process is the driver's to keep: the id from [`Event::Subscribed`] and the highest number
-//! from [`Event::Launching`], each **before** the effects after it are taken. They are the next [`Input::Start`].
+//! What must outlive the process is the driver's to keep, for the next [`Input::Start`]: the id from
+//! [`Event::Subscribed`], and the highest number and the tasks from [`Event::Launching`], each **before** the effects
+//! after it are taken; and that a task is over, **before** its end is [handled](Input::Handled).
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SessionId, SlaveId, TaskId};
-use crate::map::{Map, Set};
+use crate::map::Map;
 use crate::message::{
     FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
 };
@@ -83,6 +83,9 @@ pub enum Input {
         id: Option<FrameworkId>,
         /// The highest task number that it has ever used; 0 if none.
         highest_task: u32,
+        /// Numbers of its tasks whose end was not handled yet, and the slaves that they were launched on. What has
+        /// become of them is asked on the first session (R15).
+        tasks: Vec<(u32, SlaveId)>,
     },
     /// The session that [`Effect::Connect`] asked for is there.
     Opened {
@@ -312,8 +315,6 @@ pub struct Framework {
     id: Option<FrameworkId>,
     epoch: Epoch,
     highest_task: u32,
-    /// Tasks of earlier processes of the scheduler, if there were any.
-    inherited: Option<Box<Inherited>>,
     appetite: Appetite,
     tearing_down: bool,
     tasks: Map<u32, Task>,
@@ -357,15 +358,6 @@ struct Task {
     kill: Kill,
 }
 
-/// What an earlier process of the scheduler had launched, and this one knows of only as it hears of it (R14).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Inherited {
-    /// The highest number that was used.
-    highest_task: u32,
-    /// Those that are over and handled.
-    over: Set<u32>,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kill {
     Unasked,
@@ -396,7 +388,6 @@ impl Framework {
             id: None,
             epoch: Epoch(0),
             highest_task: 0,
-            inherited: None,
             appetite: Appetite::Unsaid,
             tearing_down: false,
             tasks: Map::new(),
@@ -408,7 +399,7 @@ impl Framework {
     /// Takes one input, and adds what is to be done to `out`.
     pub fn handle(&mut self, config: &Config, input: Input, out: &mut Outbox<Effect>) {
         match input {
-            Input::Start { id, highest_task } => self.start(id, highest_task, out),
+            Input::Start { id, highest_task, tasks } => self.start(id, highest_task, &tasks, out),
             Input::Opened { session } => self.opened(config, session, out),
             Input::Closed { session } if self.session() == Some(session) => {
                 self.lost(config, Text::EMPTY, out);
@@ -465,6 +456,12 @@ impl Framework {
         })
     }
 
+    /// The slave of a task that is not over and handled.
+    pub fn slave_of(&self, task: TaskId) -> Option<SlaveId> {
+        let own = self.id == Some(task.framework);
+        self.tasks.get(&task.number).filter(|_| own).map(|task| task.slave)
+    }
+
     /// The tasks whose kill was asked for, and of whose end it has not heard (R13).
     pub fn kills(&self) -> impl Iterator<Item = TaskId> {
         self.live().filter(|(.., kill)| *kill != Kill::Unasked).map(|(task, ..)| task)
@@ -506,13 +503,21 @@ impl Framework {
 
 /// Sessions (R14, R30, R31).
 impl Framework {
-    fn start(&mut self, id: Option<FrameworkId>, highest_task: u32, out: &mut Outbox<Effect>) {
+    fn start(
+        &mut self,
+        id: Option<FrameworkId>,
+        highest_task: u32,
+        tasks: &[(u32, SlaveId)],
+        out: &mut Outbox<Effect>,
+    ) {
         if self.link != Link::Idle {
             return;
         }
         self.id = id;
-        self.highest_task = highest_task;
-        self.inherited = (highest_task > 0).then(|| Box::new(Inherited { highest_task, over: Set::new() }));
+        // Without an id there is nothing that they could be tasks of.
+        let tasks = tasks.iter().filter(|(number, _)| id.is_some() && *number > 0);
+        self.tasks = tasks.map(|&(number, slave)| (number, Task::staging(slave))).collect();
+        self.highest_task = self.tasks.keys().fold(highest_task, |highest, number| highest.max(*number));
         self.link = Link::Connecting;
         out.push(Effect::Connect { leader: None });
     }
@@ -934,9 +939,6 @@ impl Framework {
         task.handled = number;
         if over {
             self.tasks.remove(&id.number);
-            if let Some(inherited) = self.inherited.as_mut().filter(|tasks| id.number <= tasks.highest_task) {
-                inherited.over.insert(id.number, ());
-            }
         }
         self.tell(FrameworkToMaster::Acknowledge { task: id, number }, out);
     }
@@ -992,11 +994,6 @@ impl Framework {
             return;
         }
         let ends = update.state.is_terminal();
-        let inherited = self.inherited.as_ref().is_some_and(|tasks| tasks.may_have(id.number));
-        if inherited && (number > 0 || ends) && !self.tasks.contains_key(&id.number) {
-            // An earlier process launched it, and this one has not heard of it (R14).
-            self.tasks.insert(id.number, Task::staging(slave));
-        }
         let Some(task) = self.tasks.get_mut(&id.number) else {
             // It is over and handled, but the acknowledgement was lost.
             return self.tell(FrameworkToMaster::Acknowledge { task: id, number }, out);
@@ -1075,13 +1072,6 @@ impl Framework {
         if self.is_subscribed() && self.inverse_offers.values().any(|inverse| !inverse.confirmed) {
             out.push(Effect::CancelTimer(Timer::Reannounce));
         }
-    }
-}
-
-impl Inherited {
-    /// Whether a task of this number may live.
-    fn may_have(&self, number: u32) -> bool {
-        number <= self.highest_task && !self.over.contains_key(&number)
     }
 }
 

@@ -27,11 +27,10 @@ fn schedulers_agree(scope: &Scope, world: &World) -> bool {
     let known = |task| believed.iter().any(|(believed, _)| *believed == task);
     let mut running = world.trees.iter().flat_map(|tree| tree.processes.iter());
     let no_orphan = running.all(|process| {
-        // A scheduler that was started anew hears of its tasks as they have news (R14).
         let up = world.frameworks.iter().any(|node| {
             node.machine.as_ref().is_some_and(|machine| machine.id() == Some(process.task.framework))
         });
-        !up || known(process.task) || world.ghost.told.contains_key(&process.task)
+        !up || known(process.task)
     });
     no_orphan
         && believed.iter().all(|(task, slave)| {

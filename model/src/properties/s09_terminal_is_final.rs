@@ -29,8 +29,11 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), String> {
     // A scheduler that crashed may not have got around to acknowledging what it was told: it hears it again, from the
     // first update on that it did not acknowledge, and to the same end.
-    // And without a disk a slave that is started anew has forgotten what it said.
-    let forgotten = seen.scope.budget.has(world::Event::FullDisk) && update.reason == Reason::SlaveRestarted;
+    // And without a disk a slave that is started anew has forgotten what it said: that the task is Lost, or what its
+    // executor, which lives, says once more.
+    let no_disk = seen.scope.budget.has(world::Event::FullDisk);
+    let forgotten = no_disk && update.reason == Reason::SlaveRestarted;
+    let said_again = no_disk && last == update.state && !last.is_terminal();
     // Nor has it that a task was Lost, whose slave came back, ended it, and has not heard that this was acknowledged.
     let launched = seen.before.ghost.launched.get(&update.task);
     let came_back = last == TaskState::Lost
@@ -41,7 +44,7 @@ fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), Str
             || !update.state.is_terminal()
             || forgotten
             || came_back);
-    match again || !last.is_terminal() && update.state > last {
+    match again || said_again || !last.is_terminal() && update.state > last {
         true => Ok(()),
         false => Err(format!("{} was {last}, and is {} now", update.task, update.state)),
     }

@@ -4,6 +4,7 @@ use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId, TaskId};
 use neap_protocol::master;
 use neap_protocol::message::{Command, InverseAsk, SlaveRef, Then};
 use neap_protocol::resources::Resources;
+use neap_protocol::slave::{self, Recover};
 
 use super::{activate, deactivate, drain, inverse, name, slave_a, small};
 use crate::scope::Scope;
@@ -99,8 +100,9 @@ pub(super) fn all() -> Vec<Scope> {
         },
         Scope {
             name: "silence-everything",
-            about: "a slave crashes or is cut off, is given up, and returns",
+            about: "a slave crashes, and ends what it finds, or is cut off, is given up, and returns",
             long: true,
+            slave: slave::Config { recover: Recover::Cleanup, ..small().slave },
             budget: Budget::of(&[
                 (Event::Launch, 1),
                 (Event::SlaveCrash, 1),

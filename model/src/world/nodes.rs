@@ -2,7 +2,7 @@
 
 use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Framework};
-use neap_protocol::ids::{Epoch, ExecutorId, FrameworkId, Seq, TaskId};
+use neap_protocol::ids::{Epoch, ExecutorId, FrameworkId, Seq, SlaveId, TaskId};
 use neap_protocol::master::{self, Master};
 use neap_protocol::registry::{Operation, Registry};
 use neap_protocol::slave::{self, Checkpoint, CheckpointChange, Slave};
@@ -98,6 +98,8 @@ pub struct FrameworkNode {
     pub id: Option<FrameworkId>,
     /// The highest number that it has used, durable.
     pub highest_task: u32,
+    /// While it is down: its tasks whose end was not handled, durable. While it is up, they are its machine's.
+    pub tasks: Vec<(u32, SlaveId)>,
     /// Whether it is over: torn down, or refused.
     pub over: bool,
     /// Whether its scheduler wants no offers.

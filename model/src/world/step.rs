@@ -610,16 +610,18 @@ impl<'a> Step<'a> {
 
     fn crash_framework(&mut self, number: u8) {
         let node = self.framework_node(number);
+        let kept = node.machine.iter().flat_map(Framework::tasks);
+        let tasks = kept.map(|(task, slave, _)| (task.number, slave)).collect();
         let (id, highest_task, dialled) = (node.id, node.highest_task, node.dialled);
-        *node = FrameworkNode { id, highest_task, dialled, ..FrameworkNode::default() };
+        *node = FrameworkNode { id, highest_task, tasks, dialled, ..FrameworkNode::default() };
         self.leave_all(|link| (link.key.0 == Dialer::Framework(number)).then_some(End::Near));
     }
 
     fn start_framework(&mut self, number: u8) {
         let node = self.framework_node(number);
         node.machine = Some(Framework::new());
-        let (id, highest_task) = (node.id, node.highest_task);
-        self.framework(number, framework::Input::Start { id, highest_task });
+        let (id, highest_task, tasks) = (node.id, node.highest_task, std::mem::take(&mut node.tasks));
+        self.framework(number, framework::Input::Start { id, highest_task, tasks });
     }
 }
 

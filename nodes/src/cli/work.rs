@@ -1,5 +1,6 @@
 //! Commands about tasks.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -34,6 +35,16 @@ pub struct Run {
     /// Time between SIGTERM and SIGKILL when a task is killed
     #[arg(long, value_name = "D", default_value = "5s")]
     pub kill_grace: Period,
+    /// Outlive this process: the next `neap run` with this ID, and the same command, takes up what one left that was
+    /// killed or ended by SIGTERM
+    #[arg(long, value_name = "ID", value_parser = Name::new)]
+    pub id: Option<Name>,
+    /// Where what is to be taken up is kept [default: neap/ in $XDG_STATE_HOME or ~/.local/state]
+    #[arg(long, env = "NEAP_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// How long the tasks go on while no process has them
+    #[arg(long, value_name = "D", default_value = "1m")]
+    pub failover_timeout: Period,
     /// Set a variable in the tasks' environment; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<Variable>,
@@ -58,6 +69,8 @@ pub(super) const RUN_EXAMPLES: &str = examples! {
     "neap run --name web --instances 3 --service -- python3 -m http.server";
     "A shell where one is wanted; one JSON line for each update",
     "neap run --name hi --output json -- sh -c 'echo $WHO' --";
+    "A service that this process's end does not end: the same line takes it up within five minutes",
+    "neap run --name web --id web --failover-timeout 5m --instances 3 --service -- ./server";
     "With an environment and half a minute to end",
     "neap run --name job --env MODE=fast --kill-grace 30s -- ./job";
 };
@@ -69,6 +82,12 @@ pub struct Variable {
     pub name: String,
     /// Anything, nothing included.
     pub value: String,
+}
+
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.name, self.value)
+    }
 }
 
 impl FromStr for Variable {

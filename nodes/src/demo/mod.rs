@@ -18,7 +18,7 @@ use tokio::process::Child;
 use crate::cli::nodes::Demo;
 use crate::config::{Connection, Loaded};
 use crate::exit::Exit;
-use crate::framework::{self, Settings};
+use crate::framework::{self, Settings, State};
 use crate::journal;
 use crate::operator::Client;
 use crate::output::{Failure, Printer, counted};
@@ -196,7 +196,7 @@ fn ignore_inverse_offers(connection: Connection, journal: Option<journal::Option
         .map_err(|error| Failure::because("start the runtime", &error))?;
     let name = Name::new(story::STUBBORN).map_err(|error| Failure::because("name a framework", &error))?;
     let config = neap_protocol::framework::Config::new(name.clone());
-    let settings = Settings { connection, config, state: None, journal };
+    let settings = Settings { connection, config, state: State::none(), journal };
     runtime.block_on(framework::run(&mut Stubborn::new(name), settings)).map(drop)
 }
 

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ use neap_protocol::text::Name;
 use neap_protocol::time::{Millis, Moment};
 use serde::Serialize;
 
-use super::{Asked, Driver, End, NewRun, NewTask, Scheduler, Settings};
+use super::{Asked, Driver, End, NewRun, NewTask, Scheduler, Settings, State};
 use crate::cli::work::Run;
 use crate::config::Connection;
 use crate::driver;
@@ -30,6 +31,7 @@ use crate::exit::Exit;
 use crate::journal;
 use crate::output::{Failure, Printer, clock, counted};
 use crate::shutdown::Signal;
+use crate::units::Period;
 
 /// How often an instance of a batch may fail.
 pub const TRIES_MAX: u32 = 3;
@@ -58,11 +60,28 @@ pub fn run(run: Run, connection: Connection, printer: Printer) -> Result<Exit, F
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::because("start the runtime", &error))?;
     let journal = journal::Options::of(run.journal.clone(), run.journal_effects);
-    let settings = Settings { config: Config::new(run.name.clone()), connection, state: None, journal };
-    let timeout = settings.connection.timeout.as_duration();
+    let state = match &run.id {
+        Some(id) => State::open(&state_directory(&run)?.join(format!("{id}.redb")))?,
+        None => State::none(),
+    };
+    let timeout = connection.timeout.as_duration();
     let mut scheduler = Instances::new(&run, timeout, Box::new(PrintUpdates(printer)));
+    scheduler.resume(&run, &state)?;
+    let failover_timeout = Millis(run.failover_timeout.as_millis());
+    let config = Config { failover_timeout, ..Config::new(run.name.clone()) };
+    let settings = Settings { config, connection, state, journal };
     let end = runtime.block_on(super::run(&mut scheduler, settings))?;
     scheduler.verdict(end)
+}
+
+fn state_directory(run: &Run) -> Result<PathBuf, Failure> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let usual = || set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")));
+    let directory = run.state_dir.clone().or_else(|| Some(usual()?.join("neap")));
+    directory.ok_or_else(|| {
+        Failure::new(Exit::Usage, "no directory is known to keep the run's state in")
+            .help("name one: --state-dir DIR")
+    })
 }
 
 /// What takes each update: a printer, or a test.
@@ -143,7 +162,24 @@ struct Instances {
     timeout: Duration,
     subscribed: bool,
     stopping: bool,
+    /// Of a run with an id.
+    lasting: Option<Lasting>,
 }
+
+/// What a run has that outlives its process.
+struct Lasting {
+    /// What was asked for, for a later process to compare.
+    terms: String,
+    file: PathBuf,
+    failover_timeout: Period,
+    /// It was told to end, and its tasks are not.
+    left: bool,
+}
+
+/// Keys of what is noted.
+const TERMS: &str = "terms";
+const TASK: &str = "task-";
+const INSTANCE: &str = "instance-";
 
 #[derive(Clone, Debug)]
 struct Instance {
@@ -205,7 +241,40 @@ impl Instances {
             timeout,
             subscribed: false,
             stopping: false,
+            lasting: None,
         }
+    }
+
+    /// Goes on from what an earlier process of the same run noted.
+    ///
+    /// # Errors
+    /// That one was to do something else.
+    fn resume(&mut self, run: &Run, state: &State) -> Result<(), Failure> {
+        let Some(file) = state.file() else { return Ok(()) };
+        let terms = terms(run);
+        let text = |note: &[u8]| String::from_utf8_lossy(note).into_owned();
+        if let Some(earlier) = state.note(TERMS).map(text).filter(|earlier| *earlier != terms) {
+            let message = format!("this id is in use by another run: neap run {earlier}");
+            let help = format!("give it the same arguments, or another --id; or remove {}", file.display());
+            return Err(Failure::new(Exit::Usage, message).help(help));
+        }
+        for (at, note) in state.notes(INSTANCE) {
+            let known = at.parse().ok().and_then(|at: usize| self.instances.get_mut(at));
+            if let Some(instance) = known {
+                instance.read(&text(note));
+            }
+        }
+        for (number, slave) in state.tasks() {
+            let noted = state.note(&format!("{TASK}{number}")).and_then(|note| text(note).parse().ok());
+            let Some(instance) = noted.filter(|at| *at < self.instances.len()) else { continue };
+            if let Some(framework) = state.id() {
+                let placed = Placed { instance, slave, killed: false };
+                self.tasks.insert(TaskId { framework, number }, placed);
+            }
+        }
+        let failover_timeout = run.failover_timeout;
+        self.lasting = Some(Lasting { terms, file: file.to_owned(), failover_timeout, left: false });
+        Ok(())
     }
 
     /// The task of an instance: its name, and its command's environment, say which of them it is.
@@ -226,7 +295,18 @@ impl Instances {
         }
         let count = |stage| self.instances.iter().filter(|instance| instance.stage == stage).count();
         match end {
-            End::Refused(cause) => Err(Failure::new(Exit::Refused, cause.as_str())),
+            End::Refused(cause) => {
+                let failure = Failure::new(Exit::Refused, cause.as_str());
+                Err(match &self.lasting {
+                    Some(lasting) => {
+                        let file = lasting.file.display();
+                        failure
+                            .help(format!("if its time is over, remove {file} to begin as a new framework"))
+                    }
+                    None => failure,
+                })
+            }
+            End::Left if self.lasting.as_ref().is_some_and(|lasting| lasting.left) => Ok(Exit::Success),
             End::Left if !self.subscribed && !self.stopping => {
                 Err(Failure::new(Exit::Unreachable, "no leader was reached in time")
                     .help("check that a master runs at the addresses of `masters`"))
@@ -316,7 +396,11 @@ impl Instances {
         let text = format!(
             "still waiting for an offer for {count}: each needs {needs} on one slave; `neap slaves` lists what there is"
         );
-        if let Err(error) = self.report.note(&text) {
+        self.note(&text);
+    }
+
+    fn note(&mut self, text: &str) {
+        if let Err(error) = self.report.note(text) {
             tracing::debug!(%error, "nobody reads notes");
         }
     }
@@ -419,19 +503,60 @@ impl Instances {
     }
 }
 
+impl Instance {
+    /// As a later process [reads](Self::read) it; what it waits for is not worth a note.
+    fn noted(&self) -> String {
+        match self.stage {
+            Stage::Wanted => format!("failed {}", self.failures),
+            Stage::Succeeded => "succeeded".to_owned(),
+            Stage::GivenUp => "given up".to_owned(),
+        }
+    }
+
+    fn read(&mut self, noted: &str) {
+        match noted {
+            "succeeded" => self.stage = Stage::Succeeded,
+            "given up" => self.stage = Stage::GivenUp,
+            failed => {
+                let failures = failed.strip_prefix("failed ").and_then(|failures| failures.parse().ok());
+                self.failures = failures.unwrap_or(0);
+            }
+        }
+    }
+}
+
+/// What a run does, as the arguments that ask for it.
+fn terms(run: &Run) -> String {
+    let Run { name, instances, cpus, mem, service, kill_grace, env, command, .. } = run;
+    let mut terms =
+        format!("--name {name} --instances {instances} --cpus {cpus} --mem {mem} --kill-grace {kill_grace}");
+    if *service {
+        terms.push_str(" --service");
+    }
+    env.iter().for_each(|variable| terms.push_str(&format!(" --env {variable}")));
+    terms.push_str(" --");
+    command.iter().for_each(|word| terms.push_str(&format!(" {word}")));
+    terms
+}
+
 impl Scheduler for Instances {
     fn started(&mut self, driver: &mut Driver) {
+        if let Some(lasting) = &self.lasting {
+            driver.note(TERMS, lasting.terms.clone());
+        }
         let limit = Instant::now() + self.timeout;
         self.limit = Some(limit);
         driver.wake_at(limit);
     }
 
-    fn subscribed(&mut self, _driver: &mut Driver, id: FrameworkId) {
+    fn subscribed(&mut self, driver: &mut Driver, id: FrameworkId) {
         tracing::info!(%id, "subscribed");
         self.subscribed = true;
         if !self.stopping {
             self.limit = None;
         }
+        // One that was taken up may have all that it needs.
+        self.settle(driver);
     }
 
     fn offers(&mut self, driver: &mut Driver, offers: Vec<Offered>) {
@@ -484,6 +609,7 @@ impl Scheduler for Instances {
             return;
         };
         for (task, instance) in tasks.into_iter().zip(instances) {
+            driver.note(format!("{TASK}{}", task.number), instance.to_string());
             self.tasks.insert(task, Placed { instance, slave, killed: false });
         }
         self.settle(driver);
@@ -494,7 +620,13 @@ impl Scheduler for Instances {
         let task = update.task;
         if update.state.is_terminal() {
             if let Some(placed) = self.tasks.remove(&task) {
+                driver.erase(format!("{TASK}{}", task.number));
+                let before = self.instances[placed.instance].noted();
                 self.over(update, &placed);
+                let now = self.instances[placed.instance].noted();
+                if now != before {
+                    driver.note(format!("{INSTANCE}{}", placed.instance), now);
+                }
             }
         } else if let Some(placed) = self.tasks.get_mut(&task) {
             placed.slave = slave;
@@ -536,10 +668,18 @@ impl Scheduler for Instances {
         self.settle(driver);
     }
 
-    fn signalled(&mut self, driver: &mut Driver, _signal: Signal) {
-        match self.stopping {
-            true => driver.leave(),
-            false => self.stop(driver),
+    /// SIGTERM ends the process of a run with an id, and not its tasks: a service manager may start it anew.
+    fn signalled(&mut self, driver: &mut Driver, signal: Signal) {
+        match &mut self.lasting {
+            _ if self.stopping => driver.leave(),
+            Some(lasting) if signal == Signal::Terminate => {
+                lasting.left = true;
+                let Lasting { failover_timeout, .. } = lasting;
+                let text = format!("its tasks go on for {failover_timeout}; the same command takes them up");
+                self.note(&text);
+                driver.leave();
+            }
+            Some(_) | None => self.stop(driver),
         }
     }
 }

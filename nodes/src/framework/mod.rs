@@ -5,10 +5,7 @@
 //! update is acknowledged only after that (R12).
 
 use std::collections::VecDeque;
-use std::fs;
-use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use neap_protocol::framework::{Command, Config, Effect, Event, Framework, Input, Timer};
@@ -20,7 +17,6 @@ use neap_protocol::text::Text;
 use neap_protocol::time::Millis;
 use neap_protocol::transport::{CloseCode, CloseReason, Role};
 use neap_transport_quic::{Credentials, Endpoint, Expect, QuicSession};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::config::Connection;
@@ -32,7 +28,12 @@ use crate::shutdown::{Signal, Signals};
 
 pub use neap_protocol::framework::{Asked, NewRun, NewTask};
 
+pub use state::State;
+
 pub mod command;
+mod state;
+
+use state::Change;
 
 /// How many events wait for the scheduler before reading waits.
 const EVENTS_MAX: usize = 1024;
@@ -100,6 +101,7 @@ pub trait Scheduler {
 #[derive(Debug, Default)]
 pub struct Driver {
     commands: VecDeque<Command>,
+    notes: Vec<Change>,
     wake: Option<Instant>,
     leave: bool,
 }
@@ -145,6 +147,18 @@ impl Driver {
         self.commands.push_back(Command::Teardown);
     }
 
+    /// Notes something for a later process of the same framework ([`State::note`]), in place of what was noted
+    /// under this key before. It is durable before anything that the callback asks for happens, and before its update
+    /// is acknowledged.
+    pub fn note(&mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) {
+        self.notes.push(Change::Note { key: key.into(), value: Some(value.into()) });
+    }
+
+    /// Takes a note back.
+    pub fn erase(&mut self, key: impl Into<String>) {
+        self.notes.push(Change::Note { key: key.into(), value: None });
+    }
+
     /// Makes [`run`] return [`End::Left`] at once; tasks go on for the failover timeout (R14).
     pub fn leave(&mut self) {
         self.leave = true;
@@ -157,15 +171,14 @@ impl Driver {
 }
 
 /// What [`run`] needs.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Settings {
     /// The masters, and this framework's certificate.
     pub connection: Connection,
     /// Its name, weight and times.
     pub config: Config,
-    /// A file for its id and task numbers, so that a later process is the same framework (R14); `None` for a
-    /// framework that does not outlive its process.
-    pub state: Option<PathBuf>,
+    /// What an earlier process of it left, and where this one leaves the same (R14).
+    pub state: State,
     /// Where its machine is recorded, if it is.
     pub journal: Option<journal::Options>,
 }
@@ -194,7 +207,6 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
     let local = SocketAddr::new(crate::slave::local(settings.connection.masters[0]), 0);
     let endpoint = Endpoint::bind(local, &credentials, &Default::default())
         .map_err(|error| Failure::because("open the framework's network", &error))?;
-    let kept = Kept::load(settings.state.as_deref())?;
     let journal =
         Journal::open::<Framework>(settings.journal.as_ref(), &settings.config.name, &settings.config)?;
     let (events, mut happened) = mpsc::channel(EVENTS_MAX);
@@ -211,10 +223,11 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
         session: 0,
         next_master: 0,
         driver: Driver::default(),
-        kept,
         end: None,
     };
-    let start = Input::Start { id: runner.kept.id.map(FrameworkId), highest_task: runner.kept.highest_task };
+    let state = &runner.settings.state;
+    let (id, highest_task, tasks) = (state.id(), state.highest_task(), state.tasks().collect());
+    let start = Input::Start { id, highest_task, tasks };
     runner.call(|scheduler, driver| scheduler.started(driver))?;
     runner.input(start)?;
     while runner.end.is_none() {
@@ -257,7 +270,6 @@ struct Runner<'s, S> {
     session: u32,
     next_master: usize,
     driver: Driver,
-    kept: Kept,
     end: Option<End>,
 }
 
@@ -304,19 +316,26 @@ impl<S: Scheduler> Runner<'_, S> {
 
     /// Calls the scheduler, then does what it asked for.
     fn call(&mut self, callback: impl FnOnce(&mut S, &mut Driver)) -> Result<(), Failure> {
-        let inputs = self.asked(callback);
+        let inputs = self.asked(Vec::new(), callback)?;
         self.inputs(inputs)
     }
 
-    fn asked(&mut self, callback: impl FnOnce(&mut S, &mut Driver)) -> VecDeque<Input> {
+    /// Calls the scheduler. What it notes is durable, together with `changes`, before it is answered.
+    fn asked(
+        &mut self,
+        mut changes: Vec<Change>,
+        callback: impl FnOnce(&mut S, &mut Driver),
+    ) -> Result<VecDeque<Input>, Failure> {
         callback(self.scheduler, &mut self.driver);
+        changes.append(&mut self.driver.notes);
+        self.settings.state.write(changes)?;
         if let Some(at) = self.driver.wake {
             self.timers.set_at(Alarm::Wake, at);
         }
         if self.driver.leave {
             self.end.get_or_insert(End::Left);
         }
-        self.driver.commands.drain(..).map(Input::Scheduler).collect()
+        Ok(self.driver.commands.drain(..).map(Input::Scheduler).collect())
     }
 
     fn input(&mut self, input: Input) -> Result<(), Failure> {
@@ -359,51 +378,54 @@ impl<S: Scheduler> Runner<'_, S> {
     }
 
     fn notify(&mut self, event: Event) -> Result<VecDeque<Input>, Failure> {
-        Ok(match event {
+        match event {
             Event::Subscribed { id, epoch: _ } => {
-                // Durable before anything else is done under it.
-                self.kept.id = Some(id.0);
-                self.keep()?;
-                self.asked(|scheduler, driver| scheduler.subscribed(driver, id))
+                let changes = match self.settings.state.id() {
+                    None => vec![Change::Subscribed(id)],
+                    Some(_) => Vec::new(),
+                };
+                self.asked(changes, |scheduler, driver| scheduler.subscribed(driver, id))
             }
-            Event::Disconnected => self.asked(|scheduler, driver| scheduler.disconnected(driver)),
-            Event::Offers(offers) => self.asked(|scheduler, driver| scheduler.offers(driver, offers)),
-            Event::Rescinded(offers) => self.asked(|scheduler, driver| scheduler.rescinded(driver, offers)),
+            Event::Disconnected => self.tell(|scheduler, driver| scheduler.disconnected(driver)),
+            Event::Offers(offers) => self.tell(|scheduler, driver| scheduler.offers(driver, offers)),
+            Event::Rescinded(offers) => self.tell(|scheduler, driver| scheduler.rescinded(driver, offers)),
             Event::Launching { offer, tasks } => {
-                self.kept.highest_task = self.machine.highest_task();
-                self.keep()?;
-                self.asked(|scheduler, driver| scheduler.launching(driver, offer, tasks))
+                // Those that are not to be launched after all are no tasks of the machine's, and dropped at once.
+                let of = |task: &TaskId| self.machine.slave_of(*task).map(|slave| (task.number, slave));
+                let launched = tasks.iter().filter_map(of).collect();
+                let highest_task = self.machine.highest_task();
+                let changes = vec![Change::Launching { highest_task, tasks: launched }];
+                self.asked(changes, |scheduler, driver| scheduler.launching(driver, offer, tasks))
             }
             Event::Update { update, slave } => {
-                let mut inputs = self.asked(|scheduler, driver| scheduler.update(driver, &update, slave));
+                let over = update.state.is_terminal().then_some(Change::Over(update.task.number));
+                let changes = over.into_iter().collect();
+                let asked = self.asked(changes, |scheduler, driver| scheduler.update(driver, &update, slave));
+                let mut inputs = asked?;
                 // Before what the callback asked for: after a teardown nothing is acknowledged any more.
                 inputs.push_front(Input::Handled { task: update.task, number: update.number });
-                inputs
+                Ok(inputs)
             }
             Event::InverseOffer { id, asked } => {
-                self.asked(|scheduler, driver| scheduler.inverse_offer(driver, id, asked))
+                self.tell(|scheduler, driver| scheduler.inverse_offer(driver, id, asked))
             }
             Event::InverseOfferClosed { id, outcome } => {
-                self.asked(|scheduler, driver| scheduler.inverse_offer_closed(driver, id, outcome))
+                self.tell(|scheduler, driver| scheduler.inverse_offer_closed(driver, id, outcome))
             }
             Event::Refused(cause) => {
                 self.end = Some(End::Refused(cause));
-                VecDeque::new()
+                Ok(VecDeque::new())
             }
             Event::Finished => {
-                self.kept.forget(self.settings.state.as_deref());
+                self.settings.state.forget();
                 self.end.get_or_insert(End::TornDown);
-                VecDeque::new()
+                Ok(VecDeque::new())
             }
-        })
+        }
     }
 
-    fn keep(&self) -> Result<(), Failure> {
-        let Some(path) = &self.settings.state else {
-            return Ok(());
-        };
-        let what = format!("keep the framework's id in {}", path.display());
-        self.kept.save(path).map_err(|error| Failure::because(&what, &error))
+    fn tell(&mut self, callback: impl FnOnce(&mut S, &mut Driver)) -> Result<VecDeque<Input>, Failure> {
+        self.asked(Vec::new(), callback)
     }
 
     fn connect(&mut self, leader: Option<Text>) {
@@ -422,67 +444,5 @@ impl<S: Scheduler> Runner<'_, S> {
             };
             let _over = events.send(event).await;
         });
-    }
-}
-
-/// What must outlive the process of a framework that is to outlive it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Kept {
-    id: Option<u32>,
-    highest_task: u32,
-}
-
-impl Kept {
-    fn load(path: Option<&Path>) -> Result<Self, Failure> {
-        let Some(path) = path else {
-            return Ok(Self::default());
-        };
-        let what = format!("read the framework's id in {}", path.display());
-        match fs::read(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(Failure::because(&what, &error)),
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
-                Failure::because(&what, &error).help("move the file away to begin as a new framework")
-            }),
-        }
-    }
-
-    fn save(&self, path: &Path) -> io::Result<()> {
-        let beside = path.with_extension("new");
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            Some(parent) => fs::File::open(parent)?.sync_all(),
-            None => fs::File::open(".")?.sync_all(),
-        }
-    }
-
-    /// It is torn down: its id is worth nothing any more, and a file that stays is refused at the next start.
-    fn forget(&mut self, path: Option<&Path>) {
-        *self = Self::default();
-        if let Some(Err(error)) = path.map(fs::remove_file) {
-            tracing::warn!(%error, "the file of a framework that was torn down stays; remove it");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_kept_is_there_again_and_broken_files_are_not_read() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("framework.json");
-        assert_eq!(Kept::load(Some(&path)), Ok(Kept::default()));
-        let mut kept = Kept { id: Some(3), highest_task: 17 };
-        kept.save(&path).unwrap();
-        assert_eq!(Kept::load(Some(&path)), Ok(kept.clone()));
-        fs::write(&path, "{").unwrap();
-        assert!(Kept::load(Some(&path)).unwrap_err().to_text(false).contains("move the file away"));
-        kept.forget(Some(&path));
-        assert_eq!((path.exists(), kept), (false, Kept::default()));
     }
 }

@@ -288,6 +288,10 @@ impl Attached {
         signal(&self.child, Signal::INT);
     }
 
+    pub(crate) fn terminate(&self) {
+        signal(&self.child, Signal::TERM);
+    }
+
     /// Waits for its end: its code, the lines that were not read yet, and what it said on stderr.
     pub(crate) fn end(mut self) -> Ended {
         let mut stdout = String::new();

@@ -15,7 +15,7 @@ use neap_protocol::text::{Name, Text};
 use neap_protocol::time::{Millis, Moment};
 use neap_protocol::transport::{ReceiveHalf, Role, SendHalf, Session};
 use neap_transport_quic::certificates::{Authority, VALIDITY};
-use neap_transport_quic::{Credentials, Endpoint, QuicReceive, QuicSend};
+use neap_transport_quic::{Credentials, Endpoint, Listener, QuicReceive, QuicSend};
 use rustix::process::Signal;
 
 use crate::deployed::Live;
@@ -27,9 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// `neap run`, subscribed to the test's master.
 struct Running {
     place: Place,
+    line: String,
     child: Child,
     send: QuicSend,
     receive: QuicReceive,
+    listener: Listener,
     _endpoint: Endpoint,
 }
 
@@ -54,20 +56,24 @@ impl Running {
         let line = format!(
             "run --output json --masters {master} --ca ca.pem --cert {cert} --key {key} --name f {flags}"
         );
-        let mut command = place.command(&line);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
-        let Ok(Some(Ok(session))) = accepted else {
-            let _ = child.kill();
-            panic!("the framework did not come");
-        };
-        let (send, receive) = session.split();
-        let mut running = Self { place, child, send, receive, _endpoint: endpoint };
+        let (child, send, receive) = spawn(&place, &line, &mut listener).await;
+        let mut running = Self { place, line, child, send, receive, listener, _endpoint: endpoint };
         assert!(matches!(running.hear().await, FrameworkToMaster::Subscribe { id: None, .. }));
+        running.welcome().await;
         running
-            .say(MasterToFramework::Subscribed { id: FrameworkId(1), epoch: Epoch(1), highest_task: 0 })
+    }
+
+    async fn welcome(&mut self) {
+        self.say(MasterToFramework::Subscribed { id: FrameworkId(1), epoch: Epoch(1), highest_task: 0 })
             .await;
-        running
+    }
+
+    /// kill -9, and the same command again, up to its subscription.
+    async fn kill_and_start_again(&mut self) -> FrameworkToMaster {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        (self.child, self.send, self.receive) = spawn(&self.place, &self.line, &mut self.listener).await;
+        self.hear().await
     }
 
     async fn say(&mut self, message: MasterToFramework) {
@@ -122,6 +128,17 @@ impl Running {
         let code = self.child.wait().unwrap().code();
         (code, stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
     }
+}
+
+async fn spawn(place: &Place, line: &str, listener: &mut Listener) -> (Child, QuicSend, QuicReceive) {
+    let mut child = place.command(line).stdout(Stdio::piped()).spawn().unwrap();
+    let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
+    let Ok(Some(Ok(session))) = accepted else {
+        let _ = child.kill();
+        panic!("the framework did not come");
+    };
+    let (send, receive) = session.split();
+    (child, send, receive)
 }
 
 impl Drop for Running {
@@ -208,6 +225,73 @@ async fn a_service_moves_off_a_slave_that_is_asked_back() {
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     let (code, _) = run.torn_down().await;
     assert_eq!(code, Some(0));
+}
+
+/// R14, R15: what an earlier process had launched is asked about, and neither launched again nor forgotten.
+#[tokio::test]
+async fn a_killed_batch_with_an_id_goes_on_where_it_was() {
+    let mut run = Running::start("--id nightly --state-dir state --instances 3 --cpus 1 -- true").await;
+    assert_eq!(run.offer(1, 1, 2).await.len(), 2);
+    run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
+    run.update(task(1), 2, 1, TaskState::Finished, Reason::Exited(0)).await;
+    let again = run.kill_and_start_again().await;
+    let FrameworkToMaster::Subscribe { id, highest_task, .. } = again else { panic!("{again:?}") };
+    assert_eq!((id, highest_task), (Some(FrameworkId(1)), 2));
+    run.welcome().await;
+    let asked = run.hear_of(|message| match message {
+        FrameworkToMaster::Reconcile { tasks } => Some(tasks),
+        _ => None,
+    });
+    assert_eq!(asked.await, [(task(2), SlaveId(1))]);
+    // One has succeeded, one is launched: the third is left, under a number that none had (S16).
+    let launched = run.offer(1, 2, 8).await;
+    assert_eq!(launched.iter().map(|spec| spec.id).collect::<Vec<_>>(), [task(3)]);
+    // What an earlier process had heard the end of is acknowledged again, and not told.
+    run.update(task(1), 2, 1, TaskState::Finished, Reason::Exited(0)).await;
+    run.update(task(2), 1, 1, TaskState::Finished, Reason::Exited(0)).await;
+    run.update(task(3), 1, 2, TaskState::Finished, Reason::Exited(0)).await;
+    let state = run.place.path().join("state/nightly.redb");
+    assert!(state.exists());
+    let (code, lines) = run.torn_down().await;
+    let told: Vec<_> = lines.iter().map(|line| line["task"].as_str().unwrap()).collect();
+    assert_eq!((code, told), (Some(0), vec!["F1.2", "F1.3"]));
+    assert!(!state.exists(), "a framework that is over leaves nothing");
+}
+
+/// R14, on real nodes: the tasks go on without their scheduler, and the next one ends them.
+#[test]
+fn a_service_with_an_id_outlives_its_processes() {
+    let mut live = Live::start(1);
+    let line = "run --name web --id web --state-dir state --service --instances 2 -- sleep 1000";
+    let first = live.attach(line);
+    let mut tasks = [live.task_is("Running"), live.task_is("Running")];
+    tasks.sort_unstable();
+    let second = live.neap(line);
+    assert_eq!(second.code, Some(1), "{}", second.stderr);
+    assert!(second.stderr.contains("is in use by another process"), "{}", second.stderr);
+    // The master believes in the session of the one that was killed for some time to come.
+    drop(first);
+    let mut other = live.attach(line);
+    let mut known = [other.until("Running"), other.until("Running")];
+    known.sort_unstable();
+    assert!(known.iter().zip(&tasks).all(|(line, task)| line.contains(task.as_str())), "{known:?} {tasks:?}");
+    other.terminate();
+    let left = other.end();
+    assert_eq!(
+        (left.code, left.stderr.as_str()),
+        (Some(0), "its tasks go on for 1m; the same command takes them up\n")
+    );
+    let mut running: Vec<String> = live.tasks().into_iter().map(|(task, _)| task).collect();
+    running.sort_unstable();
+    assert_eq!(running, tasks);
+    let changed = live.neap(&line.replace("1000", "999"));
+    assert_eq!(changed.code, Some(2), "{}", changed.stderr);
+    assert!(changed.stderr.contains("-- sleep 1000\nhelp: give it the same arguments"), "{}", changed.stderr);
+    let last = live.attach(line);
+    live.happened(3, |event| event["event"] == "framework-subscribed");
+    last.interrupt();
+    assert_eq!(last.end().code, Some(0));
+    assert_eq!(live.tasks(), []);
 }
 
 /// What no slave has room for waits for ever: that is said, with what it needs.

@@ -266,7 +266,7 @@ pub(crate) fn a_framework() -> SmallFramework {
         let (slave, name) = (SlaveId(slave), name(&format!("slave-{slave}")));
         master(MasterToFramework::Offers(vec![Offered { id: OfferId(id), slave, name, resources: part() }]))
     };
-    feed(framework::Input::Start { id: None, highest_task: 0 });
+    feed(framework::Input::Start { id: None, highest_task: 0, tasks: vec![] });
     feed(framework::Input::Opened { session: SessionId(1) });
     let (id, epoch) = (FrameworkId(1), Epoch(1));
     feed(master(MasterToFramework::Subscribed { id, epoch, highest_task: 0 }));

@@ -337,7 +337,7 @@ fn believing() -> Player<Framework> {
     let subscribed = MasterToFramework::Subscribed { id: F1, epoch: E1, highest_task: 0 };
     let accept = framework::Command::Accept { offer: OfferId(1), tasks: vec![task], filter: Millis(0) };
     for input in [
-        framework::Input::Start { id: None, highest_task: 0 },
+        framework::Input::Start { id: None, highest_task: 0, tasks: vec![] },
         framework::Input::Opened { session },
         framework::Input::Master { session, message: subscribed },
         framework::Input::Master { session, message: MasterToFramework::Offers(vec![offer]) },

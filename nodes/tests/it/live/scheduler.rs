@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use neap_nodes::config::Connection;
-use neap_nodes::framework::{self, Driver, End, NewRun, NewTask, Scheduler, Settings};
+use neap_nodes::framework::{self, Driver, End, NewRun, NewTask, Scheduler, Settings, State};
 use neap_nodes::output::Failure;
 use neap_nodes::shutdown::Signal;
 use neap_protocol::framework::Config;
@@ -62,7 +62,7 @@ impl Framework {
         let stop = Arc::<AtomicBool>::default();
         let mut relay = Relay { act, tell, stop: Arc::clone(&stop), stopping: false };
         let config = Config::new(Name::new("live").expect("a name"));
-        let settings = Settings { connection, config, state: None, journal: None };
+        let settings = Settings { connection, config, state: State::none(), journal: None };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(framework::run(&mut relay, settings))
