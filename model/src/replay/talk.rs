@@ -281,10 +281,8 @@ impl Talk for Slave {
     }
 
     fn found(input: &slave::Input) -> Vec<Errand> {
-        match input {
-            slave::Input::Start { alive, .. } => alive.iter().map(|id| Errand::Tree(*id)).collect(),
-            _ => Vec::new(),
-        }
+        let slave::Input::Start { alive, .. } = input else { return Vec::new() };
+        alive.iter().map(|id| Errand::Tree(*id)).collect()
     }
 
     fn answer(input: &slave::Input) -> Option<Answer> {

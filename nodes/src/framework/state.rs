@@ -197,14 +197,12 @@ fn unopened(file: &Path, error: DatabaseError) -> Failure {
         let message = format!("the state {} is in use by another process", file.display());
         return Failure::new(Exit::Failed, message).help("end that one, or run as another framework");
     }
-    match error {
-        DatabaseError::Storage(StorageError::Io(source))
-            if ![io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&source.kind()) =>
-        {
-            Failure::because(&format!("use the framework's state in {}", file.display()), &source)
-        }
-        error => damaged(file, &error.to_string()),
+    if let DatabaseError::Storage(StorageError::Io(source)) = &error
+        && ![io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&source.kind())
+    {
+        return Failure::because(&format!("use the framework's state in {}", file.display()), source);
     }
+    damaged(file, &error.to_string())
 }
 
 fn damaged(file: &Path, cause: &str) -> Failure {

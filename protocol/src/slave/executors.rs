@@ -242,10 +242,10 @@ impl Slave {
         let own = kill.is_some() && news.state == TaskState::Killed || !self.is_our_doing(life, &news);
         if !own {
             self.end_task(task, None, out);
-            return match self.is_alone(task) {
-                true => self.end_executor(id, Reason::ExecutorEnded, out),
-                false => {}
-            };
+            if self.is_alone(task) {
+                self.end_executor(id, Reason::ExecutorEnded, out);
+            }
+            return;
         }
         if let Some(known) = self.tasks.get_mut(&task) {
             known.heard = number;
@@ -506,9 +506,9 @@ impl Slave {
                 task.stage = Stage::Left(ending);
             }
             (Phase::New | Phase::Serving | Phase::Exited, None) => {
-                let state = match reason {
-                    Reason::SlaveRestarted => TaskState::Lost,
-                    _ => TaskState::Failed,
+                let state = match reason == Reason::SlaveRestarted {
+                    true => TaskState::Lost,
+                    false => TaskState::Failed,
                 };
                 self.settle(id, News { state, reason, message }, ending, 0, out);
             }
