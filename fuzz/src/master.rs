@@ -541,6 +541,7 @@ impl<'c, 'b> Life<'c, 'b> {
                 name: Name::new("f").expect("it is a name"),
                 weight: self.below(3),
                 failover_timeout: Millis(self.below(3).into()),
+                partition_aware: self.below(2) == 0,
                 epoch: Epoch(0),
                 highest_task: 0,
             },

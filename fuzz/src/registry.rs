@@ -206,7 +206,12 @@ fn hold(choices: &mut Choices<'_>) -> Hold {
 
 fn framework_record(choices: &mut Choices<'_>) -> FrameworkRecord {
     let name = name(choices, &["f", "g"]);
-    FrameworkRecord { principal: name.clone(), name, failover_timeout: Millis(choices.below(3).into()) }
+    FrameworkRecord {
+        principal: name.clone(),
+        name,
+        failover_timeout: Millis(choices.below(3).into()),
+        partition_aware: choices.below(2) == 0,
+    }
 }
 
 fn inverse_record(

@@ -44,7 +44,8 @@ fn elected(slaves: u32, frameworks: u32) -> Cluster {
     }
     for n in 1..=frameworks {
         let (name, principal) = (name("framework", n), name("principal", n));
-        let record = FrameworkRecord { name, principal, failover_timeout: Millis::ZERO };
+        let record =
+            FrameworkRecord { name, principal, failover_timeout: Millis::ZERO, partition_aware: false };
         registry.apply(&Operation::AddFramework(record)).expect("added");
     }
     let mut cluster = Cluster { config: Config::default(), master: Master::new(), out: Outbox::new() };
@@ -83,6 +84,7 @@ impl Cluster {
             name: name("framework", n),
             weight: 1 + n % 3,
             failover_timeout: Millis::ZERO,
+            partition_aware: false,
             epoch: Epoch(0),
             highest_task: 0,
         };

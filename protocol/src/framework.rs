@@ -37,6 +37,9 @@ pub struct Config {
     pub weight: u32,
     /// How long it may be away before its tasks are killed (R14).
     pub failover_timeout: Millis,
+    /// Whether a task whose slave does not answer is Unreachable, and may come back, instead of Lost (R6, R8); for as
+    /// long as the framework has its id.
+    pub partition_aware: bool,
     /// The delay before the first new attempt to connect; it doubles with each failure in a row.
     pub retry_min: Millis,
     /// The longest such delay.
@@ -62,6 +65,7 @@ impl Config {
             name,
             weight: 1,
             failover_timeout: Millis::from_secs(60),
+            partition_aware: false,
             retry_min: Millis(100),
             retry_max: Millis::from_secs(5),
             subscribe_timeout: Millis::from_secs(10),
@@ -266,7 +270,7 @@ pub enum Event {
     /// News of a task. The driver answers with [`Input::Handled`] once the scheduler has dealt with it.
     Update {
         /// The news. Numbers of one task grow from one to the next, but for an end that a master reports of a task
-        /// that it does not know: that may have any.
+        /// that it does not know, and for how a task is that was unreachable: these may have any.
         update: Update,
         /// Where the task is or was.
         slave: SlaveId,
@@ -545,6 +549,7 @@ impl Framework {
                 name: config.name.clone(),
                 weight: config.weight,
                 failover_timeout: config.failover_timeout,
+                partition_aware: config.partition_aware,
                 epoch: self.epoch,
                 highest_task: self.highest_task,
             },
@@ -999,9 +1004,12 @@ impl Framework {
             return self.tell(FrameworkToMaster::Acknowledge { task: id, number }, out);
         };
         // A master that does not know a task cannot know the numbers of its updates either: an end that is news
-        // counts whatever its number (R15).
-        if !task.state.is_terminal() && (number > task.told || ends) {
-            task.told = number;
+        // counts whatever its number (R15). So does that a task is out of reach, and how it is when it is back (R8).
+        let was_away = task.state == TaskState::Unreachable;
+        let is_away = update.state == TaskState::Unreachable;
+        if !task.state.is_terminal() && (number > task.told || ends || was_away != is_away) {
+            // An end is handled under its own number.
+            task.told = if ends { number } else { number.max(task.told) };
             task.state = update.state;
             task.slave = slave;
             if ends {

@@ -81,6 +81,8 @@ pub struct FrameworkRecord {
     pub principal: Name,
     /// How long it may be away (R14).
     pub failover_timeout: Millis,
+    /// Whether a task of its whose slave does not answer is Unreachable, and may come back, instead of Lost (R6, R8).
+    pub partition_aware: bool,
 }
 
 /// An inverse offer that is not over (R17).
@@ -194,7 +196,8 @@ pub enum Operation {
     ChangeFramework {
         /// Which.
         framework: FrameworkId,
-        /// What it is now; the principal stays.
+        /// What it is now; the principal stays, and so does what it makes of partitions: of what was Lost to it nothing
+        /// may come back (R8, S9).
         record: FrameworkRecord,
     },
     /// A framework is gone for good (R14).
@@ -335,6 +338,7 @@ impl Registry {
                     .frameworks
                     .get_mut(framework)
                     .filter(|old| old.principal == record.principal)
+                    .filter(|old| old.partition_aware == record.partition_aware)
                     .ok_or(Refusal::UnknownFramework(*framework))?;
                 let changed = *old != *record;
                 *old = record.clone();
@@ -801,7 +805,12 @@ mod tests {
     }
 
     fn framework(principal: &str) -> FrameworkRecord {
-        FrameworkRecord { name: name("f"), principal: name(principal), failover_timeout: Millis(1) }
+        FrameworkRecord {
+            name: name("f"),
+            principal: name(principal),
+            failover_timeout: Millis(1),
+            partition_aware: false,
+        }
     }
 
     #[test]
@@ -814,8 +823,10 @@ mod tests {
         let renamed = FrameworkRecord { name: name("g"), ..framework("ann") };
         assert_eq!(registry.apply(&change(renamed.clone())), Ok(Applied::Done { changed: true }));
         assert_eq!(registry.apply(&change(renamed.clone())), Ok(Applied::Done { changed: false }));
-        let taken = registry.apply(&change(framework("bob")));
-        assert_eq!(taken, Err(Refusal::UnknownFramework(framework_id)));
+        let other = FrameworkRecord { partition_aware: true, ..renamed.clone() };
+        for taken in [framework("bob"), other] {
+            assert_eq!(registry.apply(&change(taken)), Err(Refusal::UnknownFramework(framework_id)));
+        }
         assert_eq!(registry.frameworks().get(&framework_id), Some(&renamed));
     }
 

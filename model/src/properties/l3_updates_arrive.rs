@@ -1,6 +1,7 @@
 //! L3: every update is acknowledged, and every scheduler knows the end of each of its tasks.
 
-use neap_protocol::ids::TaskId;
+use neap_protocol::ids::{SlaveId, TaskId};
+use neap_protocol::task::TaskState;
 
 use super::{Kind, Property};
 use crate::scope::Scope;
@@ -16,9 +17,11 @@ fn acknowledged(scope: &Scope, world: &World) -> bool {
 }
 
 fn heard(scope: &Scope, world: &World) -> bool {
-    let mut launched = world.ghost.launched.keys();
-    let is_heard = |task: &TaskId| {
-        let ended = world.ghost.told.get(task).is_some_and(|told| told.is_terminal());
+    let mut launched = world.ghost.launched.iter();
+    let is_heard = |(task, (slave, _)): (&TaskId, &(SlaveId, _))| {
+        let told = world.ghost.told.get(task);
+        let out_of_reach = told == Some(&TaskState::Unreachable) && world.is_out_of_reach(*slave);
+        let ended = out_of_reach || told.is_some_and(|told| told.is_terminal());
         ended || world.is_alive(*task) || !has_scheduler(world, *task)
     };
     world.is_headless(scope) || launched.all(is_heard)

@@ -1,5 +1,7 @@
 //! L4: no inverse offer stays open for ever.
 
+use neap_protocol::registry::InverseOfferRecord;
+
 use super::{Kind, Property};
 use crate::scope::Scope;
 use crate::world::World;
@@ -11,5 +13,11 @@ pub(super) const PROPERTY: Property = Property {
 };
 
 fn is_good(scope: &Scope, world: &World) -> bool {
-    world.is_headless(scope) || world.store.registry.inverse_offers().is_empty()
+    let registry = &world.store.registry;
+    // What may come back is revoked then (R19).
+    let waits = |record: &InverseOfferRecord| {
+        let framework = registry.frameworks().get(&record.framework);
+        framework.is_some_and(|framework| framework.partition_aware) && world.is_out_of_reach(record.slave)
+    };
+    world.is_headless(scope) || registry.inverse_offers().values().all(waits)
 }

@@ -4,6 +4,7 @@
 use neap_protocol::ids::{SlaveId, TaskId};
 use neap_protocol::master::Master;
 use neap_protocol::slave::Slave;
+use neap_protocol::task::TaskState;
 
 use super::{Kind, Property};
 use crate::scope::Scope;
@@ -20,11 +21,10 @@ fn schedulers_agree(scope: &Scope, world: &World) -> bool {
         return true;
     }
     let machines = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
-    let believed: Vec<(TaskId, SlaveId)> = machines
+    let believed: Vec<(TaskId, SlaveId, TaskState)> = machines
         .flat_map(|machine| machine.tasks().filter(|(.., state)| !state.is_terminal()).collect::<Vec<_>>())
-        .map(|(task, slave, _)| (task, slave))
         .collect();
-    let known = |task| believed.iter().any(|(believed, _)| *believed == task);
+    let known = |task| believed.iter().any(|(believed, ..)| *believed == task);
     let mut running = world.trees.iter().flat_map(|tree| tree.processes.iter());
     let no_orphan = running.all(|process| {
         let up = world.frameworks.iter().any(|node| {
@@ -33,10 +33,11 @@ fn schedulers_agree(scope: &Scope, world: &World) -> bool {
         !up || known(process.task)
     });
     no_orphan
-        && believed.iter().all(|(task, slave)| {
-            world.trees.iter().any(|tree| {
+        && believed.iter().all(|(task, slave, state)| match *state == TaskState::Unreachable {
+            true => world.is_out_of_reach(*slave),
+            false => world.trees.iter().any(|tree| {
                 world.slave_id(tree.slave) == Some(*slave) && tree.is_alive() && tree.hosted.contains(task)
-            })
+            }),
         })
 }
 

@@ -20,6 +20,7 @@ mod l4_inverse_offer_answered_or_revoked;
 mod l5_slave_exits;
 mod l6_offers_resume;
 mod l7_views_agree;
+mod r06_partitions;
 mod r08_lost_ends;
 mod r12_acknowledged_when_heard;
 mod r13_kills_end;
@@ -177,6 +178,7 @@ pub const ALL: &[Property] = &[
     s14_asked_and_no_more::PROPERTY,
     s15_bounded_queues::PROPERTY,
     s16_task_id_unique::PROPERTY,
+    r06_partitions::PROPERTY,
     r08_lost_ends::PROPERTY,
     r12_acknowledged_when_heard::PROPERTY,
     r13_kills_end::PROPERTY,
@@ -284,6 +286,9 @@ pub const ALL: &[Property] = &[
     sometimes::refusals::FRAMEWORK_REFUSED,
     sometimes::faults::UNREACHABLE,
     sometimes::faults::LOST_UNREACHABLE,
+    sometimes::faults::OUT_OF_REACH,
+    sometimes::faults::BACK_IN_REACH,
+    sometimes::faults::REVOKED_WHEN_BACK,
     sometimes::faults::ZOMBIE_KILLED,
     sometimes::faults::LOST_RESTARTED,
     sometimes::faults::SURVIVORS_ENDED,

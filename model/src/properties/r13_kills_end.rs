@@ -1,6 +1,7 @@
 //! R13: a kill ends its task, as master and scheduler see it, whatever sessions and machines are lost on the way (R2).
 
 use neap_protocol::master::Master;
+use neap_protocol::task::TaskState;
 
 use super::{Kind, Property};
 use crate::scope::Scope;
@@ -14,12 +15,15 @@ pub(super) const PROPERTY: Property = Property {
 
 fn asked_are_ended(scope: &Scope, world: &World) -> bool {
     let schedulers = world.frameworks.iter().filter_map(|node| node.machine.as_ref());
-    world.is_headless(scope) || schedulers.flat_map(|machine| machine.kills()).next().is_none()
+    let mut kills = schedulers.flat_map(|machine| machine.kills());
+    let out_of_reach = |task| world.ghost.told.get(&task) == Some(&TaskState::Unreachable);
+    world.is_headless(scope) || kills.all(out_of_reach)
 }
 
 fn ordered_are_ended(scope: &Scope, world: &World) -> bool {
     let leader = world.leader().and_then(|node| node.machine.as_ref());
-    let under_way =
-        |master: &Master| master.tasks().any(|task| task.kill.is_some() && !task.state.is_terminal());
+    // What is out of reach is killed when it is back.
+    let pending = |state: TaskState| !state.is_terminal() && state != TaskState::Unreachable;
+    let under_way = |master: &Master| master.tasks().any(|task| task.kill.is_some() && pending(task.state));
     world.is_headless(scope) || !leader.is_some_and(under_way)
 }

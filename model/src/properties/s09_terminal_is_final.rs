@@ -27,6 +27,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 }
 
 fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), String> {
+    // What was out of reach is as it is, once it is back (R8).
     // A scheduler that crashed may not have got around to acknowledging what it was told: it hears it again, from the
     // first update on that it did not acknowledge, and to the same end.
     // And without a disk a slave that is started anew has forgotten what it said: that the task is Lost, or what its
@@ -44,7 +45,8 @@ fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), Str
             || !update.state.is_terminal()
             || forgotten
             || came_back);
-    match again || said_again || !last.is_terminal() && update.state > last {
+    let back = last == TaskState::Unreachable;
+    match again || said_again || back || !last.is_terminal() && update.state > last {
         true => Ok(()),
         false => Err(format!("{} was {last}, and is {} now", update.task, update.state)),
     }

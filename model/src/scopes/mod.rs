@@ -7,6 +7,7 @@
 //! | `drains` | inverse offers and drains |
 //! | `faults` | silence, crashes, full disks, frameworks that stay away, refusals |
 //! | `recovery` | slaves that are started anew where their executors live |
+//! | `partitions` | frameworks that wait for what is out of reach |
 //! | `several` | more than one master, slave or framework |
 //!
 //! A scope is a bounded world (see [`Scope`]): the numbers of machines, the operator's commands in their order, and a
@@ -16,6 +17,7 @@ mod drains;
 mod faults;
 mod holds;
 mod leaving;
+mod partitions;
 mod recovery;
 mod several;
 #[cfg(test)]
@@ -43,8 +45,15 @@ const DEADLINE: Millis = Millis::from_secs(40);
 
 /// Every scope.
 pub fn all() -> Vec<Scope> {
-    let scopes =
-        [leaving::all(), holds::all(), drains::all(), faults::all(), recovery::all(), several::all()];
+    let scopes = [
+        leaving::all(),
+        holds::all(),
+        drains::all(),
+        faults::all(),
+        partitions::all(),
+        recovery::all(),
+        several::all(),
+    ];
     let sized = |scope: Scope| Scope {
         slave: slave::Config { resources: scope.resources.clone(), ..scope.slave.clone() },
         alike: Alike::of(&scope),
@@ -64,6 +73,7 @@ fn small() -> Scope {
         retry_min: Millis(100),
         retry_max: Millis(100),
         failover_timeout: Millis::from_secs(60),
+        partition_aware: false,
         ..framework::Config::new(name(at))
     };
     Scope {

@@ -128,6 +128,7 @@ fn framework(random: &mut Random, number: u8) -> framework::Config {
         retry_min: Millis(100),
         retry_max: Millis(100),
         failover_timeout: Millis::from_secs(random.pick(&[0, 60, 60, 60, 600, 600, 600, 600])),
+        partition_aware: random.pick(&[false, true]),
         tasks_max: random.pick(&[2, usual.tasks_max, usual.tasks_max]),
         inverse_offers_max: random.pick(&[1, usual.inverse_offers_max, usual.inverse_offers_max]),
         ..usual

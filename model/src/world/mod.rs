@@ -121,6 +121,11 @@ impl World {
         self.trees.iter().any(|tree| tree.hosted.contains(&task) && tree.is_alive())
     }
 
+    /// Whether a slave is given up, durably, and not back.
+    pub fn is_out_of_reach(&self, slave: SlaveId) -> bool {
+        self.store.registry.slaves().get(&slave).is_some_and(|record| record.unreachable)
+    }
+
     /// The master that was elected last, if it is up and leads.
     pub fn leader(&self) -> Option<&MasterNode> {
         let leads = |node: &&Shared<MasterNode>| {

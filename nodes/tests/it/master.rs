@@ -23,6 +23,7 @@ pub(crate) fn subscribe(name: &str) -> FrameworkToMaster {
         name: Name::new(name).unwrap(),
         weight: 1,
         failover_timeout: Millis::from_secs(60),
+        partition_aware: false,
         epoch: Epoch(0),
         highest_task: 0,
     }

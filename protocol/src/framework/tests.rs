@@ -196,6 +196,7 @@ fn it_subscribes_and_is_subscribed() {
         name: name("batch"),
         weight: 1,
         failover_timeout: Millis::from_secs(60),
+        partition_aware: false,
         epoch: Epoch(0),
         highest_task: 0,
     };
@@ -224,6 +225,7 @@ fn r14_a_restarted_framework_subscribes_under_its_id_and_its_own_high_water() {
         name: name("batch"),
         weight: 1,
         failover_timeout: Millis::from_secs(60),
+        partition_aware: false,
         epoch: Epoch(0),
         highest_task: 40,
     };

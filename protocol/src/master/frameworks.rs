@@ -13,7 +13,7 @@ use crate::time::{Millis, When};
 use crate::transport::{CloseCode, Role};
 
 use super::leader::{Cx, Leader, Offer, Owner, Then};
-use super::tasks::{Kill, Obituary, Task, ended};
+use super::tasks::{Kill, Obituary, Task, ended, unreachable};
 use super::{Effect, Timer};
 
 /// What a leader knows of a framework beside its record in the registry.
@@ -113,8 +113,15 @@ impl Leader {
         principal: Name,
         message: FrameworkToMaster,
     ) {
-        let FrameworkToMaster::Subscribe { id, name, weight, failover_timeout, epoch, highest_task } =
-            message
+        let FrameworkToMaster::Subscribe {
+            id,
+            name,
+            weight,
+            failover_timeout,
+            partition_aware,
+            epoch,
+            highest_task,
+        } = message
         else {
             return;
         };
@@ -122,11 +129,11 @@ impl Leader {
             let message = MasterToFramework::NotLeading { leader: Text::EMPTY };
             return cx.tell_framework(session, message);
         }
-        if let Some(refusal) = self.unfit(id, &principal, weight) {
+        if let Some(refusal) = self.unfit(id, &principal, weight, partition_aware) {
             return cx.tell_framework(session, MasterToFramework::Refused(Text::new(refusal)));
         }
         let failover_timeout = failover_timeout.min(cx.config.failover_timeout_max);
-        let record = FrameworkRecord { name, principal, failover_timeout };
+        let record = FrameworkRecord { name, principal, failover_timeout, partition_aware };
         let subscription = Subscription { session, id, weight, highest_task };
         let operation = match id {
             Some(id) if self.registry.frameworks().get(&id) == Some(&record) => {
@@ -143,7 +150,13 @@ impl Leader {
     }
 
     /// Why a framework may not subscribe so, if it may not.
-    fn unfit(&self, id: Option<FrameworkId>, principal: &Name, weight: u32) -> Option<&'static str> {
+    fn unfit(
+        &self,
+        id: Option<FrameworkId>,
+        principal: &Name,
+        weight: u32,
+        partition_aware: bool,
+    ) -> Option<&'static str> {
         let record = id.map(|id| self.registry.frameworks().get(&id));
         match record {
             _ if weight == 0 => Some("a framework's weight is at least 1"),
@@ -151,8 +164,16 @@ impl Leader {
             Some(Some(record)) if record.principal != *principal => {
                 Some("another principal's framework: subscribe with the certificate that it began with")
             }
+            Some(Some(record)) if record.partition_aware != partition_aware => Some(
+                "whether it is partition-aware is settled when it first subscribes: begin as a new framework",
+            ),
             Some(Some(_)) | None => None,
         }
+    }
+
+    /// Whether its tasks outlive that their slave does not answer (R6).
+    pub(super) fn is_partition_aware(&self, framework: FrameworkId) -> bool {
+        self.registry.frameworks().get(&framework).is_some_and(|record| record.partition_aware)
     }
 
     pub(super) fn subscribed(
@@ -310,6 +331,14 @@ impl Leader {
             return;
         };
         cx.cancel(Timer::Failover(framework));
+        // A slave that never comes back would keep them for good (S15).
+        let asked = self.slaves.iter().filter(|(_, slave)| slave.questions.contains_key(&framework));
+        let asked: Vec<SlaveId> = asked.map(|(id, _)| *id).collect();
+        for slave in asked {
+            if let Some(state) = self.slaves.get_mut(&slave) {
+                state.questions.remove(&framework);
+            }
+        }
         let mut slaves: Vec<SlaveId> = state.tasks.values().copied().collect();
         slaves.sort_unstable();
         slaves.dedup();
@@ -347,6 +376,10 @@ impl Leader {
                 if let Some(session) = session {
                     cx.tell_slave(session, MasterToSlave::Acknowledge { task, number });
                 }
+            } else if let Some(gone) = state.tasks.get(&task).filter(|task| task.is_unreachable()) {
+                // Should it come back, it is nobody's.
+                state.used.take_out(&gone.resources);
+                state.tasks.remove(&task);
             } else if let Some(task) = state.tasks.get_mut(&task) {
                 task.kill = task.kill.or(Some(kill));
             }
@@ -530,24 +563,25 @@ impl Leader {
         }
         if let Some(&slave) = state.tasks.get(&task.number) {
             let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&task));
-            if let Some(known) = known.filter(|known| known.number > 0) {
-                let Task { number, state, reason, .. } = *known;
-                let update = Update { task, number, state, reason, message: Text::EMPTY };
-                self.tell_update(cx, framework, slave, update);
+            if let Some(known) = known.filter(|known| known.number > 0 || known.is_unreachable()) {
+                self.tell_update(cx, framework, slave, known.as_told(task));
             }
             return;
         }
         let record = self.registry.slaves().get(&slave);
         let awaited = self.slaves.get_mut(&slave).filter(|state| !state.seen);
+        let aware = self.registry.frameworks().get(&framework).is_some_and(|record| record.partition_aware);
         let reason = match (record, awaited) {
             (None, _) => Reason::SlaveRemoved,
-            (Some(record), _) if record.unreachable => Reason::SlaveUnreachable,
-            (Some(_), Some(awaited)) => {
+            (Some(record), _) if record.unreachable && !aware => Reason::SlaveUnreachable,
+            (Some(record), Some(awaited)) => {
                 let kept = awaited.ask(task, cx.config.tasks_max as usize);
                 if let Some(session) = state.session.filter(|_| !kept) {
                     // Tasks that were dropped unheard may make them more than it may have: it asks again.
                     let detail = "it asks about more tasks than a framework may have; connect again";
                     self.expel(cx, session, CloseCode::Shutdown, detail);
+                } else if record.unreachable {
+                    self.tell_update(cx, framework, slave, unreachable(task));
                 }
                 return;
             }

@@ -219,7 +219,9 @@ impl Leader {
         let Some(record) = self.registry.inverse_offers().get(&id) else {
             return;
         };
-        let unreachable = self.registry.slaves().get(&record.slave).is_some_and(|slave| slave.unreachable);
+        // What is Lost needs no revocation; what may come back is revoked then (R19).
+        let unreachable = self.registry.slaves().get(&record.slave).is_some_and(|slave| slave.unreachable)
+            && !self.is_partition_aware(record.framework);
         let seen = self.slaves.get(&record.slave).is_some_and(|state| state.seen);
         let operation = if unreachable {
             Operation::CloseInverseOffer { id, outcome: InverseOutcome::Void }

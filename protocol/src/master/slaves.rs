@@ -203,6 +203,8 @@ impl Leader {
         };
         let unchanged = record.address == registration.address && record.resources == registration.resources;
         let unreachable = record.unreachable;
+        // What was Lost is to be gone first; what may come back is not Lost.
+        let nothing_lost = registration.tasks.iter().all(|task| self.is_partition_aware(task.id.framework));
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
@@ -213,7 +215,7 @@ impl Leader {
             return;
         }
         state.waiting = None;
-        if unreachable && !registration.tasks.is_empty() {
+        if unreachable && !nothing_lost {
             let Registration { address, resources, .. } = &registration;
             state.waiting = Some(Waiting::Return { address: address.clone(), resources: resources.clone() });
             return self.registered(cx, slave, registration, false);
@@ -407,7 +409,7 @@ impl Leader {
             return;
         };
         if state.tasks.contains_key(&id) {
-            return;
+            return self.see_again(cx, slave, &report);
         }
         // A port is held once, whatever a slave says: it would be given back twice (S8).
         report.resources.ports = report.resources.ports.without(&state.used.ports);
@@ -417,7 +419,9 @@ impl Leader {
         let elsewhere = known.is_some_and(|framework| framework.tasks.contains_key(&id.number));
         // Such a kill is of one that was told Lost, whether this leader remembers it or not.
         let told = report.state.is_terminal() && report.reason == Reason::SlaveUnreachable;
-        let lives = known.is_some() && !state.lost && !buried && !elsewhere && !told;
+        let lost =
+            state.lost && !self.registry.frameworks().get(&id.framework).is_some_and(|f| f.partition_aware);
+        let lives = known.is_some() && !lost && !buried && !elsewhere && !told;
         if lives && !state.zombies.contains_key(&id) {
             let kill = state.kills.remove(&id);
             self.count_in(slave, id, Task { kill, ..Task::reported(&report) });
@@ -578,7 +582,8 @@ impl Leader {
         self.resume_if_few(cx);
     }
 
-    /// A slave is given up, durably (R6): its session is closed, its offers are rescinded, its tasks are Lost.
+    /// A slave is given up, durably (R6): its session is closed, its offers are rescinded, its tasks are Lost, or
+    /// Unreachable to frameworks that are aware of that.
     pub(super) fn unreachable(&mut self, cx: &mut Cx<'_>, slave: SlaveId, applied: Result<Applied, Refusal>) {
         if applied == Ok(Applied::Done { changed: true }) {
             self.rescind_slave(cx, slave, None);
@@ -603,7 +608,7 @@ impl Leader {
         self.lifecycle_over(cx, slave);
     }
 
-    /// Every task of a slave is Lost, but for those whose end is known.
+    /// Every task of a slave is Lost, but for those whose end is known, and those that may come back (R6).
     fn bury_all(
         &mut self,
         cx: &mut Cx<'_>,
@@ -618,6 +623,13 @@ impl Leader {
         let tasks: Vec<(TaskId, u32, TaskState, Reason)> =
             state.tasks.iter().map(|(id, task)| (*id, task.number, task.state, task.reason)).collect();
         for (id, number, state, known) in tasks {
+            if !state.is_terminal()
+                && reason == Reason::SlaveUnreachable
+                && self.is_partition_aware(id.framework)
+            {
+                self.lose_sight(cx, slave, id);
+                continue;
+            }
             let update = match state.is_terminal() {
                 true => ended(id, number, state, known),
                 false => ended(id, u32::MAX, TaskState::Lost, reason),
@@ -635,8 +647,11 @@ impl Leader {
         let Some(record) = self.registry.slaves().get(&slave) else {
             return;
         };
+        // What may come back is revoked then (R19).
         let revoking = |id: &crate::ids::InverseOfferId| {
-            self.registry.inverse_offers().get(id).is_some_and(|io| io.stage == InverseStage::Revoking)
+            self.registry.inverse_offers().get(id).is_some_and(|io| {
+                io.stage == InverseStage::Revoking && !self.is_partition_aware(io.framework)
+            })
         };
         let void: Vec<_> = record.inverse_offers.keys().copied().filter(|id| revoking(id)).collect();
         for id in void {

@@ -63,6 +63,20 @@ impl Task {
         }
     }
 
+    /// Whether its slave was given up, and its framework told that it may come back (R6).
+    pub(super) fn is_unreachable(&self) -> bool {
+        self.state == TaskState::Unreachable
+    }
+
+    /// How it is, in its framework's words.
+    pub(super) fn as_told(&self, task: TaskId) -> Update {
+        let Self { state, reason, number, .. } = *self;
+        match self.is_unreachable() {
+            true => unreachable(task),
+            false => Update { task, number, state, reason, message: Text::EMPTY },
+        }
+    }
+
     pub(super) fn reported(report: &TaskReport) -> Self {
         Self {
             name: report.name.clone(),
@@ -352,6 +366,29 @@ impl Leader {
         self.mourn(cx, id.framework, Obituary { slave, update, receipt });
     }
 
+    /// A task's slave is given up, and its framework is one that waits for it to come back (R6).
+    pub(super) fn lose_sight(&mut self, cx: &mut Cx<'_>, slave: SlaveId, id: TaskId) {
+        let known = self.slaves.get_mut(&slave).and_then(|state| state.tasks.get_mut(&id));
+        if let Some(task) = known.filter(|task| !task.is_unreachable()) {
+            (task.state, task.reason) = (TaskState::Unreachable, Reason::SlaveUnreachable);
+            self.publish_task(cx, slave, id);
+            self.tell_update(cx, id.framework, slave, unreachable(id));
+        }
+    }
+
+    /// The slave of a task that was out of reach is back, and says how it is (R8). An end is told as the slave tells it.
+    pub(super) fn see_again(&mut self, cx: &mut Cx<'_>, slave: SlaveId, report: &TaskReport) {
+        let known = self.slaves.get_mut(&slave).and_then(|state| state.tasks.get_mut(&report.id));
+        let Some(task) = known.filter(|task| task.is_unreachable() && !report.state.is_terminal()) else {
+            return;
+        };
+        (task.state, task.reason) = (report.state, report.reason);
+        task.number = task.number.max(report.number);
+        let update = task.as_told(report.id);
+        self.publish_task(cx, slave, report.id);
+        self.tell_update(cx, report.id.framework, slave, update);
+    }
+
     /// Keeps the end of a task until its framework has acknowledged it, and tells the framework.
     pub(super) fn mourn(&mut self, cx: &mut Cx<'_>, framework: FrameworkId, obituary: Obituary) {
         let Obituary { slave, update, .. } = &obituary;
@@ -466,6 +503,13 @@ impl Leader {
 
 fn ended_line(update: &Update, ending: Option<Arc<Ending>>) -> ReceiptLine {
     ReceiptLine::Ended { task: update.task, state: update.state, reason: update.reason, ending }
+}
+
+/// The news that a task is out of reach (R6).
+pub(super) fn unreachable(task: TaskId) -> Update {
+    let message = Text::new("its slave does not answer; both may come back");
+    let (state, reason) = (TaskState::Unreachable, Reason::SlaveUnreachable);
+    Update { task, number: 0, state, reason, message }
 }
 
 /// The news that a task is over, when it is the master that says so.

@@ -23,6 +23,9 @@ pub enum FrameworkToMaster {
         weight: u32,
         /// How long it may be away before its tasks are killed (R14).
         failover_timeout: Millis,
+        /// Whether a task whose slave does not answer is Unreachable, and may come back, instead of Lost (R6, R8). A
+        /// framework stays as it was when it first subscribed.
+        partition_aware: bool,
         /// The highest epoch that it has heard of (R30).
         epoch: Epoch,
         /// The highest task number that it has used; 0 if none (R11).
@@ -122,7 +125,7 @@ pub enum MasterToFramework {
     Rescind(Vec<OfferId>),
     /// News of a task, to acknowledge (R12).
     Update {
-        /// The news.
+        /// The news. That a task is Unreachable is the master's to say, under the number 0, and is not acknowledged.
         update: Update,
         /// Where the task is or was.
         slave: SlaveId,

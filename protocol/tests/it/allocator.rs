@@ -251,6 +251,7 @@ impl Cluster {
             name: name("f"),
             weight,
             failover_timeout: Millis(60_000),
+            partition_aware: false,
             epoch: Epoch(0),
             highest_task: 0,
         };

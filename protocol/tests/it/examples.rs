@@ -164,6 +164,7 @@ fn frameworks(all: &mut Vec<Example>) {
             name: name(),
             weight: 1,
             failover_timeout: Millis(60_000),
+            partition_aware: false,
             epoch: Epoch(4),
             highest_task: 300,
         },

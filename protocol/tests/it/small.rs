@@ -120,6 +120,7 @@ fn lead(slaves: u32, frameworks: u32) -> Lead {
             name: name(&format!("framework-{n}")),
             weight: 1,
             failover_timeout: Millis(1000),
+            partition_aware: false,
             epoch: Epoch(0),
             highest_task: 0,
         };

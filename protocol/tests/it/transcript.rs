@@ -283,6 +283,7 @@ impl World {
                     name: Name::new(name).unwrap(),
                     weight: words.key("weight").unwrap_or(1),
                     failover_timeout: words.span("failover").unwrap_or(Millis::from_secs(60)),
+                    partition_aware: words.key("partition-aware").unwrap_or(false),
                     epoch: Epoch(words.key("epoch").unwrap_or(0)),
                     highest_task: words.key("highest").unwrap_or(0),
                 }

@@ -1,12 +1,13 @@
 //! What goes wrong is noticed, and dealt with.
 
+use neap_protocol::framework;
 use neap_protocol::master::Timer;
 use neap_protocol::message::{Answer, DrainEnd, Event, MasterToSlave};
 use neap_protocol::registry::Operation;
 use neap_protocol::slave;
 use neap_protocol::task::{Reason, TaskState};
 
-use super::{Property, ordered, sometimes, stored, told};
+use super::{Property, heard, ordered, sometimes, stored, told};
 use crate::properties::Seen;
 use crate::world::{Action, Dialer, Happening};
 
@@ -16,6 +17,25 @@ pub(in crate::properties) const UNREACHABLE: Property = sometimes("a slave is un
 pub(in crate::properties) const LOST_UNREACHABLE: Property =
     sometimes("a task is Lost as its slave is unreachable", "R6", |seen| {
         told(seen, TaskState::Lost, |reason| reason == Reason::SlaveUnreachable)
+    });
+pub(in crate::properties) const OUT_OF_REACH: Property =
+    sometimes("a task is Unreachable as its slave is", "R6", |seen| {
+        told(seen, TaskState::Unreachable, |reason| reason == Reason::SlaveUnreachable)
+    });
+pub(in crate::properties) const BACK_IN_REACH: Property =
+    sometimes("a task that was Unreachable is Running, as its slave returns", "R8", |seen| {
+        heard(seen, |event| {
+            let framework::Event::Update { update, .. } = event else { return false };
+            let before = seen.before.ghost.told.get(&update.task);
+            before == Some(&TaskState::Unreachable) && update.state == TaskState::Running
+        })
+    });
+pub(in crate::properties) const REVOKED_WHEN_BACK: Property =
+    sometimes("what was Unreachable at its deadline is revoked as its slave returns", "R8 R19", |seen| {
+        ordered(seen, |message| {
+            let MasterToSlave::Kill { task, reason: Reason::Revoked(_), .. } = message else { return false };
+            seen.before.ghost.told.get(task) == Some(&TaskState::Unreachable)
+        })
     });
 pub(in crate::properties) const ZOMBIE_KILLED: Property =
     sometimes("a task that was reported Lost is killed as its slave returns", "R8", |seen| {

@@ -183,6 +183,7 @@ fn subscribe() -> Operation {
         name: name("f"),
         principal: name("f"),
         failover_timeout: Millis(1),
+        partition_aware: false,
     })
 }
 
