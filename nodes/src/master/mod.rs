@@ -6,7 +6,9 @@
 //! with the next epoch.
 
 pub(crate) mod audit;
+mod copies;
 mod history;
+pub(crate) mod registry;
 mod sessions;
 mod store;
 
@@ -201,6 +203,7 @@ pub async fn run(
     let (news, news_receiver) = mpsc::channel(NEWS_MAX);
     let (replies, reply_receiver) = mpsc::unbounded_channel();
     let (work, thread) = store.spawn(replies).map_err(system("start the store's thread"))?;
+    let copies = copies::Copies::listen(&settings.data, work.clone());
     let mut dispatcher = Dispatcher {
         master: Master::new(),
         config: settings.machine,
@@ -222,6 +225,7 @@ pub async fn run(
     let accepting = tokio::spawn(sessions::accept(endpoint.listen(&sessions::ROLES), news));
     dispatcher.dispatch(news_receiver, reply_receiver, stop).await;
     accepting.abort();
+    copies.end().await;
     let reason = CloseReason { code: CloseCode::Shutdown, detail: "the master is stopping".into() };
     dispatcher.sessions.close_all(&reason).await;
     let unwritten = dispatcher.unwritten.take();
