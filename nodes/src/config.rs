@@ -492,12 +492,11 @@ impl Loaded {
     pub fn master(&self, cluster: &ClusterConfig, flags: MasterConfig) -> Result<Master, ConfigError> {
         let set = flags.over(self.config.master.clone());
         self.consistent(set.contradiction())?;
-        let data = || self.missing("data", "master", "its data directory is not set", "--data DIR");
         Ok(Master {
             identity: self.identity(cluster, "master", &set.cert, &set.key)?,
             name: set.name,
             listen: set.listen.unwrap_or(LISTEN_DEFAULT),
-            data: set.data.ok_or_else(data)?,
+            data: self.master_data(set.data)?,
             ping_timeout: set.ping_timeout.unwrap_or(Period::from_secs(15)),
             max_ping_timeouts: set.max_ping_timeouts.unwrap_or(5),
             offer_timeout: set.offer_timeout.unwrap_or(Period::from_secs(5 * 60)),
@@ -509,6 +508,15 @@ impl Loaded {
             revoke_ack_timeout: set.revoke_ack_timeout.unwrap_or(Period::from_secs(10)),
             journal: journal::Options::of(set.journal, set.journal_effects.unwrap_or(false)),
         })
+    }
+
+    /// A master's data directory, where its registry is: `flag` over the file.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: neither names one.
+    pub fn master_data(&self, flag: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+        let missing = || self.missing("data", "master", "its data directory is not set", "--data DIR");
+        flag.or_else(|| self.config.master.data.clone()).ok_or_else(missing)
     }
 
     /// A slave's settings: `flags` (which hold the environment's too) over the file over what the host has.

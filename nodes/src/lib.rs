@@ -2,16 +2,19 @@
 //!
 //! [`cli`] is the face. The commands are in [`master`], [`slave`] and [`executor`] (the drivers of those machines),
 //! [`framework`] (authors, and `neap run`), [`operator`] and [`pki`];
-//! what drivers share is in [`driver`], [`sessions`] and [`journal`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]),
+//! what drivers share is in [`driver`], [`sessions`] and [`journal`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]), files ([`files`]),
 //! results and errors ([`output`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
 #![forbid(unsafe_code)]
 
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod crashes;
 pub mod demo;
 pub mod driver;
 pub mod executor;
 pub mod exit;
+pub mod files;
 pub mod framework;
 pub mod host;
 pub mod journal;

@@ -34,6 +34,7 @@ macro_rules! examples {
 pub mod change;
 pub mod nodes;
 pub mod pki;
+pub mod registry;
 pub mod show;
 pub mod work;
 
@@ -135,6 +136,9 @@ pub enum Command {
     /// Make a CA, and certificates for nodes
     #[command(after_help = pki::EXAMPLES, arg_required_else_help = true, disable_help_subcommand = true)]
     Pki(pki::Pki),
+    /// Show, check and back up what a master keeps on its disk
+    #[command(after_help = registry::EXAMPLES, arg_required_else_help = true, disable_help_subcommand = true)]
+    Registry(registry::Registry),
 }
 
 /// Reads the command line `args` (the program's name first), carries it out, and says how it ended.
@@ -249,6 +253,9 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Index(args) => crate::demo::index(&args),
         Command::Executor(args) => executor::Birth::from_environment(args.socket).and_then(executor::run),
         Command::Pki(args) => crate::pki::main(args.command, &mut context.printer()),
+        Command::Registry(args) => {
+            crate::master::registry::main(args.command, loaded, &mut context.printer())
+        }
     }
 }
 
@@ -329,11 +336,12 @@ fn usage_failure(error: &clap::Error) -> Failure {
 }
 
 /// The commands in the groups that a person looks for them in.
-const GROUPS: [(&str, &[&str]); 4] = [
+const GROUPS: [(&str, &[&str]); 5] = [
     ("Start a cluster", &["up", "demo", "master", "slave", "pki"]),
     ("Run work on it", &["run", "logs", "kill"]),
     ("Look at it", &["status", "slaves", "tasks", "frameworks", "offers", "inverse-offers", "events"]),
     ("Take machines out, put them back", &["drain", "deactivate", "activate", "inverse-offer"]),
+    ("Look after a master's disk", &["registry"]),
 ];
 
 /// Help names variables but not what they hold here and now, so that it reads the same everywhere.

@@ -5,7 +5,10 @@
 //! the protocol is decided here. The coordinator is embedded: whoever holds the lock of the registry's file leads,
 //! with the next epoch.
 
+pub(crate) mod audit;
+mod copies;
 mod history;
+pub(crate) mod registry;
 mod sessions;
 mod store;
 
@@ -35,6 +38,7 @@ use crate::sessions::{News as Said, Sessions};
 use crate::shutdown::{Signal, Signals};
 use crate::units::Period;
 
+use audit::{Audit, Audited, Number};
 use history::History;
 use sessions::News;
 use store::{Reply, Store, Work};
@@ -199,6 +203,7 @@ pub async fn run(
     let (news, news_receiver) = mpsc::channel(NEWS_MAX);
     let (replies, reply_receiver) = mpsc::unbounded_channel();
     let (work, thread) = store.spawn(replies).map_err(system("start the store's thread"))?;
+    let copies = copies::Copies::listen(&settings.data, work.clone());
     let mut dispatcher = Dispatcher {
         master: Master::new(),
         config: settings.machine,
@@ -209,6 +214,7 @@ pub async fn run(
         last_session: SessionId(0),
         news: news.clone(),
         history: History::new(settings.history_max),
+        audit: Audit::new(epoch),
         work,
         inputs: VecDeque::new(),
         ready: Some((ready, leading)),
@@ -219,6 +225,7 @@ pub async fn run(
     let accepting = tokio::spawn(sessions::accept(endpoint.listen(&sessions::ROLES), news));
     dispatcher.dispatch(news_receiver, reply_receiver, stop).await;
     accepting.abort();
+    copies.end().await;
     let reason = CloseReason { code: CloseCode::Shutdown, detail: "the master is stopping".into() };
     dispatcher.sessions.close_all(&reason).await;
     let unwritten = dispatcher.unwritten.take();
@@ -246,6 +253,7 @@ struct Dispatcher {
     /// Where sessions bring their news.
     news: mpsc::Sender<News>,
     history: History,
+    audit: Audit,
     work: threads::Sender<Work>,
     /// Inputs that effects led to: taken after the effects before them.
     inputs: VecDeque<Input>,
@@ -300,6 +308,7 @@ impl Dispatcher {
             Said::Said(session, message) => self.take(input(session, message)),
             Said::Ended(session, cause) => {
                 tracing::debug!(%session, %cause, "session ended");
+                self.audit.closed(session);
                 if self.sessions.forget(session) {
                     self.take(Input::Closed { session });
                 }
@@ -324,6 +333,7 @@ impl Dispatcher {
             Role::Framework => self.sessions.open(id, session, news, News::Framework),
             // The listener lets no other role in.
             Role::Operator | Role::Master | Role::Executor => {
+                self.audit.opened(id, peer.name.clone());
                 self.sessions.open(id, session, news, News::Operator);
             }
         }
@@ -361,18 +371,23 @@ impl Dispatcher {
         while let Some(input) = self.inputs.pop_front() {
             tracing::trace!(?input, "input");
             let mut outbox = std::mem::take(&mut self.outbox);
+            let mut audit = None;
+            if let Input::Operator { session, at, message } = &input {
+                audit = self.audit.heard(*session, *at, message);
+            }
             self.journal.input(&input);
             self.master.handle(&self.config, input, &mut outbox);
             self.journal.effects(outbox.as_slice());
             for effect in outbox.drain() {
                 tracing::trace!(?effect, "effect");
-                self.carry_out(effect);
+                self.carry_out(effect, &mut audit);
             }
             self.outbox = outbox;
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) {
+    /// Carries an effect out. What is to be written takes `audit` with it: who asked for it, if somebody did.
+    fn carry_out(&mut self, effect: Effect, audit: &mut Option<(Number, Audited)>) {
         match effect {
             Effect::ToSlave { session, message } => {
                 let said = self.sessions.say(session, &message);
@@ -387,7 +402,10 @@ impl Dispatcher {
             Effect::SetTimer { timer, when } => self.timers.set(timer, when),
             Effect::CancelTimer { timer } => self.timers.cancel(&timer),
             Effect::Recover => self.ask(Work::Recover),
-            Effect::Store { seq, epoch, operation } => self.ask(Work::Append { epoch, seq, operation }),
+            Effect::Store { seq, epoch, operation } => {
+                let audit = audit.take().map(Box::new);
+                self.ask(Work::Append { epoch, seq, operation, audit });
+            }
             Effect::Record { receipt, line } => {
                 self.ask(Work::Record { receipt, at: driver::now(), line });
             }
@@ -412,6 +430,9 @@ impl Dispatcher {
 
     /// Answers an operator. A page that is larger than a frame is cut: what is left comes with the next one.
     fn answer(&mut self, session: SessionId, mut message: MasterToOperator) {
+        if let Some((number, audited)) = self.audit.answered(session, &message) {
+            self.ask(Work::Audit(number, audited));
+        }
         while codec::encode(&message).is_err() {
             if !cut(&mut message) {
                 break;

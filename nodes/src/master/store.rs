@@ -1,4 +1,4 @@
-//! Where the registry and the receipts are durable: one redb file, written by one thread.
+//! Where the registry, the receipts and the audit are durable: one redb file, written by one thread.
 //!
 //! The thread takes all the work that waits and writes it in **one** transaction (group commit), then answers with
 //! the last write of it. Its own copy of the registry becomes a snapshot from time to time, which replaces the log
@@ -8,8 +8,9 @@
 //! [`Work::Resume`] arrives, which the dispatcher sends when it hears. The file is then opened anew, and what may
 //! have been written of the refused is removed, so that the registry on disk is as before.
 
-use std::fs;
+use std::fs::File;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -19,16 +20,26 @@ use neap_protocol::message::{ReceiptId, ReceiptLine};
 use neap_protocol::registry::{Operation, Registry};
 use neap_protocol::text::Text;
 use neap_protocol::time::Moment;
+use redb::backends::FileBackend;
 use redb::{
-    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
+    Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, StorageBackend,
+    StorageError,
 };
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+use super::audit::{Audited, Number};
+use crate::files;
+
+mod disk;
+mod tables;
+
+use disk::{Disk, System};
+pub(crate) use tables::Contents;
+use tables::{Changes, FORMAT, Fault, Line, Read};
 
 /// The registry's file in the data directory.
 pub const FILE: &str = "registry.redb";
-
-/// The format of what is in the file. A higher one was written by a newer neap.
-const FORMAT: u64 = 1;
 
 /// How many operations are logged before a snapshot replaces them.
 const LOGGED_MAX: u64 = 10_000;
@@ -36,24 +47,16 @@ const LOGGED_MAX: u64 = 10_000;
 /// The most work that is written at once.
 const BATCH_MAX: usize = 4_096;
 
-/// The most receipts' lines that wait for a disk that cannot be written.
+/// The most lines of receipts and the audit that wait for a disk that cannot be written.
 const LINES_WAITING_MAX: usize = 100_000;
-
-const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-const SNAPSHOT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("snapshot");
-/// By what the receipt is of, its id, and the line's number.
-const RECEIPTS: TableDefinition<'_, (u8, u32, u64), &[u8]> = TableDefinition::new("receipts");
-
-const META_FORMAT: &str = "format";
-const META_EPOCH: &str = "epoch";
-const SNAPSHOT_REGISTRY: &str = "registry";
 
 /// What the store's thread is asked for, in order.
 #[derive(Debug)]
 pub(super) enum Work {
-    /// Append an operation, unless a higher epoch has been seen (R30).
-    Append { epoch: Epoch, seq: Seq, operation: Operation },
+    /// Append an operation, unless a higher epoch has been seen (R30); with the command that asked for it, if one did.
+    Append { epoch: Epoch, seq: Seq, operation: Operation, audit: Option<Box<(Number, Audited)>> },
+    /// Write down what an operator asked for, and what became of it; in the place of an earlier line of that number.
+    Audit(Number, Audited),
     /// Add a line to a receipt (R23a).
     Record { receipt: ReceiptId, at: Moment, line: ReceiptLine },
     /// Hand the registry over.
@@ -62,6 +65,8 @@ pub(super) enum Work {
     Receipt { session: SessionId, request: u32, receipt: ReceiptId },
     /// The leader has heard that a write failed: what follows was asked for since.
     Resume,
+    /// Write a copy of everything into a file, which is empty, and say when it is there.
+    Copy { file: File, done: oneshot::Sender<Result<(), String>> },
 }
 
 /// What the store's thread answers.
@@ -85,27 +90,22 @@ pub(super) struct Store {
     registry: Registry,
     /// The highest epoch that the file has seen.
     epoch: Epoch,
+    /// The highest epoch that was asked for, stored or not.
+    asked: Epoch,
     logged: u64,
     failing: bool,
     /// From where on the log may hold writes that were refused.
     undo_from: Option<(Epoch, Seq)>,
     /// Lines that could not be written with the writes around them.
-    lines: Vec<(ReceiptId, Moment, ReceiptLine)>,
+    lines: Vec<Line>,
     logged_max: u64,
 }
 
-/// How the file is opened: tests break it.
-type Open = Box<dyn Fn(&Path) -> Result<Database, DatabaseError> + Send>;
-
+/// Where the file is, and what stands between it and the hardware.
+#[derive(Debug)]
 struct Place {
     file: PathBuf,
-    open: Open,
-}
-
-impl std::fmt::Debug for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.file.fmt(f)
-    }
+    disk: Box<dyn Disk>,
 }
 
 /// Why there is no registry. Each names the file and the cure.
@@ -121,12 +121,16 @@ pub enum StoreError {
         file.display())]
     InUse { file: PathBuf },
     /// The system does not let it be opened.
-    #[error("failed to open the registry {}: {source}; let this user read and write it, or name another data \
-        directory (--data)", file.display())]
+    #[error("failed to open the registry {}: {source}; {}, or name another data directory (--data)", file.display(),
+        cure(source))]
     Unreadable { file: PathBuf, source: io::Error },
+    /// There is none yet, and none can be made.
+    #[error("failed to make the registry {}: {cause}; make room on its disk, or name another data directory (--data)",
+        file.display())]
+    NotMade { file: PathBuf, cause: String },
     /// Its content is no registry.
-    #[error("the registry {} is damaged ({detail}): restore it from a copy; or move it away to begin with an empty \
-        one, which slaves register with anew", file.display())]
+    #[error("the registry {} is damaged ({detail}): restore it from a copy (`neap registry backup` makes them); or \
+        move it away to begin with an empty one, which slaves register with anew", file.display())]
     Damaged { file: PathBuf, detail: String },
     /// A newer neap wrote it.
     #[error("the registry {} has format {found}, and this neap knows formats up to {FORMAT}: start the release that \
@@ -140,10 +144,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; nothing was changed.
     pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(directory)
+        files::make_directory(directory)
             .map_err(|source| StoreError::Directory { directory: directory.to_owned(), source })?;
-        let open: Open = Box::new(|file| Database::create(file));
-        Self::open_with(Place { file: directory.join(FILE), open }, LOGGED_MAX)
+        Self::open_with(Place::new(directory.join(FILE), Box::new(System)), LOGGED_MAX)
     }
 
     /// The highest epoch that ever led with this registry.
@@ -152,18 +155,15 @@ impl Store {
     }
 
     fn open_with(place: Place, logged_max: u64) -> Result<Self, StoreError> {
-        let database = (place.open)(&place.file).map_err(|error| unopened(&place.file, error))?;
-        let damaged = |error: Fault| error.of(&place.file);
-        let found = format_of(&database).map_err(damaged)?;
-        if found > FORMAT {
-            return Err(StoreError::Newer { file: place.file, found });
-        }
-        let Read { registry, epoch, logged } = read(&database).map_err(damaged)?;
+        place.begin()?;
+        let database = place.open(&place.file)?;
+        let Read { registry, epoch, logged } = checked(&place.file, &database, tables::read)?;
         Ok(Self {
             place,
             database: Some(database),
             registry,
             epoch,
+            asked: epoch,
             logged,
             failing: false,
             undo_from: None,
@@ -195,8 +195,12 @@ impl Store {
         for work in batch {
             match work {
                 Work::Append { .. } if self.failing => {}
-                Work::Append { epoch, seq, operation } => writes.push((epoch, seq, operation)),
-                Work::Record { receipt, at, line } => self.keep(receipt, at, line),
+                Work::Append { epoch, seq, operation, audit } => {
+                    writes.push((epoch, seq, operation));
+                    audit.into_iter().for_each(|audit| self.keep(Line::Audit(audit.0, audit.1)));
+                }
+                Work::Audit(number, audited) => self.keep(Line::Audit(number, audited)),
+                Work::Record { receipt, at, line } => self.keep(Line::Receipt(receipt, at, line, None)),
                 Work::Resume => self.failing = false,
                 Work::Recover => {
                     self.write(&mut writes, reply);
@@ -204,8 +208,13 @@ impl Store {
                 }
                 Work::Receipt { session, request, receipt } => {
                     self.write(&mut writes, reply);
-                    let lines = self.lines_of(receipt).map_err(|fault| Text::from(fault.0));
+                    let lines = self.database().and_then(|database| tables::lines_of(database, receipt));
+                    let lines = lines.map_err(|fault| Text::from(fault.0));
                     reply(Reply::Receipt { session, request, receipt, lines });
+                }
+                Work::Copy { file, done } => {
+                    self.write(&mut writes, reply);
+                    self.copy(file, done);
                 }
             }
         }
@@ -217,10 +226,10 @@ impl Store {
         }
     }
 
-    fn keep(&mut self, receipt: ReceiptId, at: Moment, line: ReceiptLine) {
+    fn keep(&mut self, line: Line) {
         match self.lines.len() < LINES_WAITING_MAX {
-            true => self.lines.push((receipt, at, line)),
-            false => tracing::error!(%receipt, ?line, "a receipt's line is lost: the disk cannot be written"),
+            true => self.lines.push(line),
+            false => tracing::error!(?line, "a line is lost: the disk cannot be written"),
         }
     }
 
@@ -231,13 +240,14 @@ impl Store {
         }
         let writes = std::mem::take(writes);
         // A leader that has been followed by another writes nothing more (R30).
-        let highest = writes.iter().fold(self.epoch, |highest, (epoch, ..)| highest.max(*epoch));
+        let highest = writes.iter().fold(self.asked, |highest, (epoch, ..)| highest.max(*epoch));
         let (writes, fenced): (Vec<_>, Vec<_>) =
             writes.into_iter().partition(|(epoch, ..)| *epoch == highest);
         if let Some((epoch, seq, _)) = fenced.first() {
-            let cause = Text::from(format!("a leader with epoch {highest} has written since"));
+            let cause = Text::from(tables::fenced(highest));
             reply(Reply::Failed { epoch: *epoch, seq: *seq, cause });
         }
+        self.asked = highest;
         match self.commit(highest, &writes) {
             Ok(()) => {
                 self.lines.clear();
@@ -266,125 +276,134 @@ impl Store {
         }
     }
 
-    fn commit(&mut self, highest: Epoch, writes: &[(Epoch, Seq, Operation)]) -> Result<(), Fault> {
-        let undo_from = self.undo_from;
-        let lines = std::mem::take(&mut self.lines);
-        let database = self.database();
-        let written = database.and_then(|database| commit(database, undo_from, highest, writes, &lines));
-        self.lines = lines;
-        written
+    fn commit(&mut self, epoch: Epoch, writes: &[(Epoch, Seq, Operation)]) -> Result<(), Fault> {
+        self.database()?;
+        let changes = Changes { undo_from: self.undo_from, epoch, writes, lines: &mut self.lines };
+        self.database.as_ref().map_or(Ok(()), |database| tables::commit(database, changes))
     }
 
     fn database(&mut self) -> Result<&Database, Fault> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => (self.place.open)(&self.place.file).map_err(Fault::from)?,
+            None => self.place.open(&self.place.file)?,
         };
         Ok(self.database.insert(database))
     }
 
     /// Replaces the log by the registry that it leads to.
     fn snapshot(&mut self) -> Result<(), Fault> {
-        let registry = postcard::to_allocvec(&self.registry)?;
-        let transaction = self.database()?.begin_write()?;
-        transaction.open_table(SNAPSHOT)?.insert(SNAPSHOT_REGISTRY, registry.as_slice())?;
-        transaction.open_table(LOG)?.retain(|_, _| false)?;
-        transaction.commit().inspect_err(|_| self.database = None)?;
+        self.database()?;
+        let replaced =
+            self.database.as_ref().map_or(Ok(()), |file| tables::replace_log(file, &self.registry));
+        replaced.inspect_err(|_| self.database = None)?;
         self.logged = 0;
         Ok(())
     }
 
-    fn lines_of(&mut self, receipt: ReceiptId) -> Result<Lines, Fault> {
-        let (kind, id) = receipt_key(receipt);
-        let transaction = self.database()?.begin_read()?;
-        let table = transaction.open_table(RECEIPTS)?;
-        let lines = table.range((kind, id, 0)..=(kind, id, u64::MAX))?;
-        lines.map(|entry| Ok(postcard::from_bytes(entry?.1.value())?)).collect()
+    /// Copies what is there now, in a thread of its own: writes go on meanwhile, and are not in the copy.
+    fn copy(&mut self, file: File, done: oneshot::Sender<Result<(), String>>) {
+        let begun = self.database().and_then(|database| Ok(database.begin_read()?));
+        let copy = move || {
+            let copied = begun.and_then(|transaction| write(&transaction, file));
+            // Whoever asked may have gone.
+            let _ = done.send(copied.map_err(|Fault(cause)| cause));
+        };
+        if let Err(error) = thread::Builder::new().name("neap-copy".to_owned()).spawn(copy) {
+            tracing::warn!(%error, "no thread could be started to copy the registry");
+        }
     }
 }
 
-/// What a file holds.
-struct Read {
-    registry: Registry,
-    epoch: Epoch,
-    logged: u64,
-}
-
-/// Makes the tables where there are none, and answers with the format.
-fn format_of(database: &Database) -> Result<u64, Fault> {
-    let transaction = database.begin_write()?;
-    let found = transaction.open_table(META)?.get(META_FORMAT)?.map(|format| format.value());
-    if let Some(found) = found {
-        transaction.abort()?;
-        return Ok(found);
+impl Place {
+    fn new(file: PathBuf, disk: Box<dyn Disk>) -> Self {
+        Self { file, disk }
     }
-    transaction.open_table(META)?.insert(META_FORMAT, FORMAT)?;
-    transaction.open_table(LOG)?;
-    transaction.open_table(SNAPSHOT)?;
-    transaction.open_table(RECEIPTS)?;
-    transaction.commit()?;
-    Ok(FORMAT)
-}
 
-fn read(database: &Database) -> Result<Read, Fault> {
-    let transaction = database.begin_read()?;
-    let snapshot = transaction.open_table(SNAPSHOT)?;
-    let mut registry: Registry = match snapshot.get(SNAPSHOT_REGISTRY)? {
-        Some(bytes) => postcard::from_bytes(bytes.value())?,
-        None => Registry::default(),
-    };
-    // Operations keep a sound registry sound; of any other they may make anything, or panic.
-    registry.check().map_err(|wrong| Fault(format!("it contradicts itself: {wrong}")))?;
-    let mut logged = 0;
-    for entry in transaction.open_table(LOG)?.iter()? {
-        let operation: Operation = postcard::from_bytes(entry?.1.value())?;
-        // A refused operation changed nothing when it was written.
-        let _ = registry.apply(&operation);
-        logged += 1;
+    /// What becomes the file once it is whole.
+    fn beside(&self) -> PathBuf {
+        self.file.with_extension("new")
     }
-    let epoch = transaction.open_table(META)?.get(META_EPOCH)?.map_or(Epoch(0), |epoch| Epoch(epoch.value()));
-    Ok(Read { epoch: epoch.max(registry.epoch), registry, logged })
+
+    /// Makes an empty registry where there is none: whole or not at all, whenever the machine crashes.
+    fn begin(&self) -> Result<(), StoreError> {
+        let unreadable = |source| StoreError::Unreadable { file: self.file.clone(), source };
+        if !self.disk.exists(&self.file).map_err(unreadable)? {
+            let beside = self.beside();
+            self.disk.remove(&beside).map_err(unreadable)?;
+            let database = self.disk.create(&beside).map_err(|error| unopened(&beside, error))?;
+            tables::make(&database)
+                .and_then(|()| Ok(database.close()?))
+                .map_err(|Fault(cause)| StoreError::NotMade { file: self.file.clone(), cause })?;
+            match self.disk.rename(&beside, &self.file) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(StoreError::InUse { file: self.file.clone() });
+                }
+                renamed => renamed.map_err(unreadable)?,
+            }
+        }
+        // Of a file that was there, too: who made it may have crashed before it could.
+        self.disk.sync_name(&self.file).map_err(unreadable)
+    }
+
+    fn open(&self, file: &Path) -> Result<Database, StoreError> {
+        self.disk.open(file).map_err(|error| unopened(file, error))
+    }
 }
 
-fn commit(
+/// Reads a file that was opened, unless a newer neap wrote it.
+fn checked<T>(
+    file: &Path,
     database: &Database,
-    undo_from: Option<(Epoch, Seq)>,
-    highest: Epoch,
-    writes: &[(Epoch, Seq, Operation)],
-    lines: &[(ReceiptId, Moment, ReceiptLine)],
-) -> Result<(), Fault> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate).map_err(|error| Fault(error.to_string()))?;
-    {
-        let mut meta = transaction.open_table(META)?;
-        let seen = meta.get(META_EPOCH)?.map_or(0, |epoch| epoch.value());
-        if seen < highest.0 {
-            meta.insert(META_EPOCH, highest.0)?;
-        }
-        let mut log = transaction.open_table(LOG)?;
-        if let Some((epoch, seq)) = undo_from {
-            log.retain_in((epoch.0, seq.0)..=(u64::MAX, u64::MAX), |_, _| false)?;
-        }
-        for (epoch, seq, operation) in writes {
-            log.insert((epoch.0, seq.0), postcard::to_allocvec(operation)?.as_slice())?;
-        }
-        let mut receipts = transaction.open_table(RECEIPTS)?;
-        for (receipt, at, line) in lines {
-            let (kind, id) = receipt_key(*receipt);
-            let last = receipts.range((kind, id, 0)..=(kind, id, u64::MAX))?.next_back().transpose()?;
-            let number = last.map_or(1, |(key, _)| key.value().2 + 1);
-            receipts.insert((kind, id, number), postcard::to_allocvec(&(at, line))?.as_slice())?;
-        }
+    read: impl FnOnce(&Database) -> Result<T, Fault>,
+) -> Result<T, StoreError> {
+    match tables::format_of(database).map_err(|fault| fault.of(file))? {
+        0 => Err(Fault("there is no registry in it".to_owned()).of(file)),
+        1..=FORMAT => read(database).map_err(|fault| fault.of(file)),
+        found => Err(StoreError::Newer { file: file.to_owned(), found }),
     }
-    transaction.commit()?;
-    Ok(())
 }
 
-fn receipt_key(receipt: ReceiptId) -> (u8, u32) {
-    match receipt {
-        ReceiptId::Drain(id) => (0, id.0),
-        ReceiptId::InverseOffer(id) => (1, id.0),
-        ReceiptId::Unregistration(id) => (2, id.0),
+/// Verifies and reads everything in `copy`, which is one of the registry `file` that nobody else has open.
+pub(super) fn read_copy(file: &Path, copy: File) -> Result<(Contents, Database), StoreError> {
+    let backend = FileBackend::new(copy).map_err(|error| unopened(file, error))?;
+    let database = disk::open(backend).map_err(|error| unopened(file, error))?;
+    let contents = checked(file, &database, tables::read_whole)?;
+    Ok((contents, database))
+}
+
+/// Writes everything in `database` into `to`, which is empty. It is not synced.
+pub(super) fn write_copy(database: &Database, to: File) -> Result<(), String> {
+    let begun = database.begin_read().map_err(Fault::from);
+    begun.and_then(|transaction| write(&transaction, to)).map_err(|Fault(cause)| cause)
+}
+
+fn write(transaction: &ReadTransaction, to: File) -> Result<(), Fault> {
+    let copy = Database::builder().create_with_backend(FileBackend::new(to)?)?;
+    tables::copy(transaction, &copy)?;
+    Ok(copy.close()?)
+}
+
+fn cure(error: &io::Error) -> &'static str {
+    match files::is_full(error) {
+        true => "make room on its disk",
+        false => "let this user read and write it",
+    }
+}
+
+/// Keeps masters off `file` until what is answered is closed. `None`: a master has it open.
+pub(super) fn lock_for_copying(file: File) -> io::Result<Option<FileBackend>> {
+    let backend = FileBackend::new(file).map_err(io::Error::other)?;
+    let locked = backend.try_lock_shared_range(Bound::Unbounded, Bound::Unbounded);
+    Ok(locked.map_err(io::Error::other)?.then_some(backend))
+}
+
+/// Whether the master that had `file` open last closed it in order; otherwise the next one recovers it. `None`: it is
+/// open now. To be asked of a file that is known to be sound.
+pub(super) fn was_closed(file: &Path) -> Option<bool> {
+    match ReadOnlyDatabase::open(file) {
+        Ok(_) => Some(true),
+        Err(DatabaseError::RepairAborted) => Some(false),
+        Err(_) => None,
     }
 }
 
@@ -403,21 +422,8 @@ fn unopened(file: &Path, error: DatabaseError) -> StoreError {
     StoreError::Damaged { file, detail: error.to_string() }
 }
 
-/// What went wrong inside the file, in words.
-#[derive(Debug)]
-struct Fault(String);
-
-impl Fault {
-    fn of(self, file: &Path) -> StoreError {
-        StoreError::Damaged { file: file.to_owned(), detail: self.0 }
-    }
-}
-
-impl<E: std::error::Error> From<E> for Fault {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
+#[cfg(test)]
+mod faults;
 
 #[cfg(test)]
 #[path = "store_tests.rs"]

@@ -1,13 +1,14 @@
 use super::*;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fs;
 
 use neap_protocol::ids::{DrainId, SlaveId};
 use neap_protocol::resources::Resources;
 use neap_protocol::text::Name;
-use redb::StorageBackend;
-use redb::backends::FileBackend;
+
+use super::tables::{AUDIT, AUDIT_MAX, META, META_FORMAT, SNAPSHOT, SNAPSHOT_REGISTRY};
+use crate::crashes::{self, Fails};
+use crate::master::audit::Outcome;
 
 const E1: Epoch = Epoch(1);
 
@@ -24,7 +25,7 @@ fn admit(seq: u64) -> Work {
 }
 
 fn append(epoch: Epoch, seq: u64, operation: Operation) -> Work {
-    Work::Append { epoch, seq: Seq(seq), operation }
+    Work::Append { epoch, seq: Seq(seq), operation, audit: None }
 }
 
 fn line(number: u32) -> Work {
@@ -135,82 +136,124 @@ fn a_registry_that_contradicts_itself_is_refused() {
     let file = directory.path().join(FILE);
     let expected = format!(
         "the registry {} is damaged (it contradicts itself: an id is higher than the highest that was given): \
-         restore it from a copy; or move it away to begin with an empty one, which slaves register with anew",
+         restore it from a copy (`neap registry backup` makes them); or move it away to begin with an empty one, which slaves register with anew",
         file.display()
     );
     assert_eq!(refused, expected);
 }
 
-/// A disk that is full while `full` is set.
-#[derive(Debug)]
-struct Disk {
-    file: FileBackend,
-    full: Arc<AtomicBool>,
-}
-
-impl Disk {
-    fn room(&self) -> Result<(), io::Error> {
-        match self.full.load(Ordering::SeqCst) {
-            true => Err(io::ErrorKind::StorageFull.into()),
-            false => Ok(()),
-        }
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> Result<u64, io::Error> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.file.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.file.set_len(len)
-    }
-
-    fn sync_data(&self) -> Result<(), io::Error> {
-        self.room()?;
-        self.file.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.room()?;
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> Result<(), io::Error> {
-        self.file.close()
-    }
-}
-
 #[test]
 fn a_full_disk_refuses_until_the_leader_has_heard_and_loses_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let full = Arc::<AtomicBool>::default();
-    let disk = Arc::clone(&full);
-    let open: Open = Box::new(move |file| {
-        let file = fs::File::options().read(true).write(true).create(true).truncate(false).open(file);
-        let file = FileBackend::new(file.map_err(StorageError::Io)?)?;
-        Database::builder().create_with_backend(Disk { file, full: Arc::clone(&disk) })
-    });
-    let place = Place { file: directory.path().join(FILE), open };
-    let mut store = Store::open_with(place, LOGGED_MAX).unwrap();
+    let disk = crashes::Disk::default();
+    let mut store = faults::open(&disk).unwrap();
     assert_eq!(answers(&mut store, vec![admit(1), line(1)]), ["stored e1 w1"]);
 
-    full.store(true, Ordering::SeqCst);
+    disk.fail(Some(Fails::FullFrom(disk.steps())));
     assert_eq!(answers(&mut store, vec![admit(2), line(2), admit(3)]), ["failed e1 w2"]);
     assert_eq!(store.registry.slaves().len(), 1);
-    full.store(false, Ordering::SeqCst);
+    disk.fail(None);
     // Asked for before the leader heard: it takes them for failed.
     assert_eq!(answers(&mut store, vec![admit(4)]), [""; 0]);
     assert_eq!(answers(&mut store, vec![Work::Resume, admit(5)]), ["stored e1 w5"]);
     assert_eq!(answers(&mut store, vec![receipt()]), ["receipt [1, 2]"]);
     let before = store.registry.clone();
     drop(store);
-    let store = Store::open(directory.path()).unwrap();
+    let store = faults::open(&disk).unwrap();
     assert_eq!(store.registry, before);
     let names: Vec<_> = before.slaves().values().map(|slave| slave.name.to_string()).collect();
     assert_eq!(names, ["slave-1", "slave-5"]);
+}
+
+/// R30: a master that could not write lets go of the file, and another may lead with it meanwhile.
+#[test]
+fn who_led_before_does_not_write_when_the_disk_has_room_again() {
+    let disk = crashes::Disk::default();
+    let mut first = faults::open(&disk).unwrap();
+    assert_eq!(answers(&mut first, vec![admit(1)]), ["stored e1 w1"]);
+    disk.fail(Some(Fails::FullFrom(disk.steps())));
+    assert_eq!(answers(&mut first, vec![admit(2)]), ["failed e1 w2"]);
+    disk.fail(None);
+    let mut second = faults::open(&disk).unwrap();
+    let lead = append(Epoch(2), 1, Operation::Lead { epoch: Epoch(2) });
+    assert_eq!(answers(&mut second, vec![lead]), ["stored e2 w1"]);
+    drop(second);
+    assert_eq!(answers(&mut first, vec![Work::Resume, admit(3)]), ["failed e1 w3"]);
+    drop(first);
+    let store = faults::open(&disk).unwrap();
+    assert_eq!((store.epoch(), store.registry.slaves().len()), (Epoch(2), 1));
+}
+
+/// The newest are kept, in order; a line that is written again has the place that it had.
+#[test]
+fn the_audit_is_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(directory.path()).unwrap();
+    let audited = |number: u64, outcome| {
+        let number = Number { epoch: E1, number };
+        Work::Audit(number, faults::audited(number.number, outcome))
+    };
+    let all = AUDIT_MAX + 10;
+    let asked = (1..=all).map(|number| audited(number, Outcome::Unanswered));
+    let mut asked: Vec<Work> = asked.collect();
+    let rest = asked.split_off(all as usize / 2);
+    for batch in [asked, rest] {
+        assert_eq!(answers(&mut store, batch), [""; 0]);
+    }
+    let done = Outcome::Done { changed: true, id: Text::EMPTY };
+    assert_eq!(answers(&mut store, vec![audited(all - 1, done.clone())]), [""; 0]);
+    let audit = tables::read_whole(store.database().unwrap()).unwrap().audit;
+    let numbers = audit.iter().map(|(number, _)| number.number);
+    assert!(numbers.eq(11..=all), "{} lines", audit.len());
+    let outcomes: Vec<_> = audit.iter().rev().take(3).map(|(_, line)| line.outcome.clone()).collect();
+    assert_eq!(outcomes, [Outcome::Unanswered, done, Outcome::Unanswered]);
+}
+
+/// A file of before the audit was kept is read, and has one from then on.
+#[test]
+fn a_registry_without_an_audit_is_led_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(directory.path()).unwrap();
+    answers(&mut store, vec![admit(1)]);
+    let transaction = store.database.as_ref().unwrap().begin_write().unwrap();
+    assert!(transaction.delete_table(AUDIT).unwrap());
+    transaction.commit().unwrap();
+    drop(store);
+    let mut store = Store::open(directory.path()).unwrap();
+    assert_eq!(store.registry.slaves().len(), 1);
+    assert_eq!(tables::read_whole(store.database().unwrap()).unwrap().audit, []);
+    answers(
+        &mut store,
+        vec![Work::Audit(Number { epoch: E1, number: 1 }, faults::audited(1, Outcome::Unanswered))],
+    );
+    assert_eq!(tables::read_whole(store.database().unwrap()).unwrap().audit.len(), 1);
+}
+
+/// A file that somebody took away is not begun anew under a leader, who has more than what would be in it.
+#[test]
+fn a_registry_that_was_taken_away_is_not_begun_anew() {
+    let disk = crashes::Disk::default();
+    let mut store = faults::open(&disk).unwrap();
+    assert_eq!(answers(&mut store, vec![admit(1)]), ["stored e1 w1"]);
+    disk.fail(Some(Fails::Once(disk.steps())));
+    assert_eq!(answers(&mut store, vec![admit(2)]), ["failed e1 w2"]);
+    disk.remove(Path::new("data/registry.redb")).unwrap();
+    assert_eq!(answers(&mut store, vec![Work::Resume, admit(3)]), ["failed e1 w3"]);
+    assert!(!disk.exists(Path::new("data/registry.redb")));
+}
+
+/// A full disk at the first start: the next one begins.
+#[test]
+fn a_registry_that_cannot_be_made_is_no_damaged_one() {
+    let whole = crashes::Disk::default();
+    drop(faults::open(&whole).unwrap());
+    for at in 0..whole.steps() {
+        let disk = crashes::Disk::default();
+        disk.fail(Some(Fails::FullFrom(at)));
+        if let Err(error) = faults::open(&disk) {
+            let error = error.to_string();
+            assert!(error.contains("make room on its disk"), "step {at}: {error}");
+        }
+        disk.fail(None);
+        faults::open(&disk).unwrap();
+    }
 }

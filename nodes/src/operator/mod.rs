@@ -27,6 +27,7 @@ use crate::shutdown::{Signal, Signals};
 
 pub use client::{Client, Problem};
 use events::Line;
+pub(crate) use views::{Amount, asked};
 use views::{DrainRow, FrameworkRow, HeldRow, InverseOfferRow, OfferRow, SlaveRow, TaskRow};
 
 /// What an operator asked for.

@@ -16,9 +16,9 @@ use crate::units::{ByteSize, Period};
 
 /// An amount, for programs.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Amount {
-    cpus: f64,
-    mem_bytes: u64,
+pub(crate) struct Amount {
+    pub(crate) cpus: f64,
+    pub(crate) mem_bytes: u64,
     disk_bytes: u64,
     ports: String,
 }
@@ -505,7 +505,7 @@ pub(super) fn left_ms(until: Moment) -> u64 {
 }
 
 /// What an inverse offer asks for, in words.
-pub(super) fn asked(ask: &InverseAsk) -> String {
+pub(crate) fn asked(ask: &InverseAsk) -> String {
     match ask {
         InverseAsk::Everything => "everything".to_owned(),
         InverseAsk::Amount(Resources { cpus, mem, .. }) => {

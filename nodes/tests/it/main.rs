@@ -20,6 +20,7 @@ mod logs;
 mod master;
 mod operator;
 mod program;
+mod registry;
 mod requirements;
 mod signals;
 mod sigusr1;
