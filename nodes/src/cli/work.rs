@@ -45,6 +45,10 @@ pub struct Run {
     /// How long the tasks go on while no process has them
     #[arg(long, value_name = "D", default_value = "1m")]
     pub failover_timeout: Period,
+    /// Wait for tasks whose slave does not answer: they may come back with it. Without this they are lost, started anew,
+    /// and ended when it is back
+    #[arg(long)]
+    pub partition_aware: bool,
     /// Set a variable in the tasks' environment; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<Variable>,

@@ -68,7 +68,8 @@ pub fn run(run: Run, connection: Connection, printer: Printer) -> Result<Exit, F
     let mut scheduler = Instances::new(&run, timeout, Box::new(PrintUpdates(printer)));
     scheduler.resume(&run, &state)?;
     let failover_timeout = Millis(run.failover_timeout.as_millis());
-    let config = Config { failover_timeout, ..Config::new(run.name.clone()) };
+    let partition_aware = run.partition_aware;
+    let config = Config { failover_timeout, partition_aware, ..Config::new(run.name.clone()) };
     let settings = Settings { config, connection, state, journal };
     let end = runtime.block_on(super::run(&mut scheduler, settings))?;
     scheduler.verdict(end)
@@ -527,11 +528,14 @@ impl Instance {
 
 /// What a run does, as the arguments that ask for it.
 fn terms(run: &Run) -> String {
-    let Run { name, instances, cpus, mem, service, kill_grace, env, command, .. } = run;
+    let Run { name, instances, cpus, mem, service, kill_grace, partition_aware, env, command, .. } = run;
     let mut terms =
         format!("--name {name} --instances {instances} --cpus {cpus} --mem {mem} --kill-grace {kill_grace}");
     if *service {
         terms.push_str(" --service");
+    }
+    if *partition_aware {
+        terms.push_str(" --partition-aware");
     }
     env.iter().for_each(|variable| terms.push_str(&format!(" --env {variable}")));
     terms.push_str(" --");

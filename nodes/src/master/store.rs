@@ -132,10 +132,10 @@ pub enum StoreError {
     #[error("the registry {} is damaged ({detail}): restore it from a copy (`neap registry backup` makes them); or \
         move it away to begin with an empty one, which slaves register with anew", file.display())]
     Damaged { file: PathBuf, detail: String },
-    /// A newer neap wrote it.
-    #[error("the registry {} has format {found}, and this neap knows formats up to {FORMAT}: start the release that \
-        wrote it, or a newer one", file.display())]
-    Newer { file: PathBuf, found: u64 },
+    /// A neap of another format wrote it.
+    #[error("the registry {} has format {found}, and this neap reads and writes format {FORMAT}: start the release that \
+        wrote it", file.display())]
+    OtherFormat { file: PathBuf, found: u64 },
 }
 
 impl Store {
@@ -350,7 +350,7 @@ impl Place {
     }
 }
 
-/// Reads a file that was opened, unless a newer neap wrote it.
+/// Reads a file that was opened, unless it has another format.
 fn checked<T>(
     file: &Path,
     database: &Database,
@@ -358,8 +358,8 @@ fn checked<T>(
 ) -> Result<T, StoreError> {
     match tables::format_of(database).map_err(|fault| fault.of(file))? {
         0 => Err(Fault("there is no registry in it".to_owned()).of(file)),
-        1..=FORMAT => read(database).map_err(|fault| fault.of(file)),
-        found => Err(StoreError::Newer { file: file.to_owned(), found }),
+        FORMAT => read(database).map_err(|fault| fault.of(file)),
+        found => Err(StoreError::OtherFormat { file: file.to_owned(), found }),
     }
 }
 

@@ -102,15 +102,18 @@ fn a_snapshot_replaces_the_log_and_leads_to_the_same_registry() {
 }
 
 #[test]
-fn a_newer_format_and_a_torn_file_are_refused() {
+fn another_format_and_a_torn_file_are_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Store::open(directory.path()).unwrap();
-    let transaction = store.database.as_ref().unwrap().begin_write().unwrap();
-    transaction.open_table(META).unwrap().insert(META_FORMAT, FORMAT + 1).unwrap();
-    transaction.commit().unwrap();
-    drop(store);
-    let newer = Store::open(directory.path()).unwrap_err();
-    assert!(matches!(newer, StoreError::Newer { found: 2, .. }), "{newer}");
+    drop(Store::open(directory.path()).unwrap());
+    for other in [FORMAT - 1, FORMAT + 1] {
+        let database = Database::create(directory.path().join(FILE)).unwrap();
+        let transaction = database.begin_write().unwrap();
+        transaction.open_table(META).unwrap().insert(META_FORMAT, other).unwrap();
+        transaction.commit().unwrap();
+        drop(database);
+        let refused = Store::open(directory.path()).unwrap_err();
+        assert!(matches!(refused, StoreError::OtherFormat { found, .. } if found == other), "{refused}");
+    }
     fs::write(directory.path().join(FILE), vec![7; 9000]).unwrap();
     let torn = Store::open(directory.path()).unwrap_err();
     assert!(matches!(torn, StoreError::Damaged { .. }), "{torn}");

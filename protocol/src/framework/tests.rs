@@ -566,6 +566,27 @@ fn r14_a_restarted_scheduler_asks_for_the_tasks_that_it_had_launched_before() {
 }
 
 #[test]
+fn r8_what_is_out_of_reach_is_told_and_what_is_back_under_the_number_that_it_had() {
+    let mut framework = launched();
+    let running = update(1, 1, TaskState::Running);
+    step(&mut framework, news(S1, running.clone()));
+    step(&mut framework, handled(1, 1));
+    // It is the master's to say, and not acknowledged.
+    let away = update(1, 0, TaskState::Unreachable);
+    assert_eq!(step(&mut framework, news(S1, away.clone())), [event(away.clone())]);
+    ignored(&mut framework, handled(1, 0));
+    ignored(&mut framework, news(S1, away));
+    assert_eq!(step(&mut framework, news(S1, running.clone())), [event(running.clone())]);
+    assert_eq!(step(&mut framework, news(S1, running)), [acknowledged(S1, 1, 1)], "once");
+    // Or it is over.
+    step(&mut framework, news(S1, update(1, 0, TaskState::Unreachable)));
+    let lost = update(1, u32::MAX, TaskState::Lost);
+    assert_eq!(step(&mut framework, news(S1, lost.clone())), [event(lost)]);
+    assert_eq!(step(&mut framework, handled(1, u32::MAX)), [acknowledged(S1, 1, u32::MAX)]);
+    assert_eq!(framework.tasks().count(), 0);
+}
+
+#[test]
 fn s9_nothing_is_told_after_an_end() {
     let mut framework = launched();
     let finished = update(1, 2, TaskState::Finished);

@@ -405,6 +405,7 @@ impl Leader {
     /// Takes a task that a slave reports: as it is, or as one that must not live.
     fn adopt(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId, mut report: TaskReport) {
         let id = report.id;
+        let aware = self.is_partition_aware(id.framework);
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
@@ -419,8 +420,7 @@ impl Leader {
         let elsewhere = known.is_some_and(|framework| framework.tasks.contains_key(&id.number));
         // Such a kill is of one that was told Lost, whether this leader remembers it or not.
         let told = report.state.is_terminal() && report.reason == Reason::SlaveUnreachable;
-        let lost =
-            state.lost && !self.registry.frameworks().get(&id.framework).is_some_and(|f| f.partition_aware);
+        let lost = state.lost && !aware;
         let lives = known.is_some() && !lost && !buried && !elsewhere && !told;
         if lives && !state.zombies.contains_key(&id) {
             let kill = state.kills.remove(&id);

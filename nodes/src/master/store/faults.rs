@@ -196,6 +196,7 @@ fn leaders() -> Vec<(Epoch, Vec<Batch>)> {
         name: name("web"),
         principal: name("web"),
         failover_timeout: Millis::from_secs(60),
+        partition_aware: false,
     };
     let drain = DrainRecord {
         slave: SlaveId(1),
@@ -432,7 +433,7 @@ fn refused(bytes: &[u8], known: &Known, what: &dyn std::fmt::Display) -> bool {
             assert_eq!(there, *known, "{what}: something else is read");
             false
         }
-        Err(StoreError::Damaged { .. } | StoreError::Newer { .. }) => true,
+        Err(StoreError::Damaged { .. } | StoreError::OtherFormat { .. }) => true,
         Err(error) => panic!("{what}: {error}"),
     }
 }

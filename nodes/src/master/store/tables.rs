@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use super::StoreError;
 use crate::master::audit::{Audited, Number};
 
-/// The format of what is in the file. A higher one was written by a newer neap.
-pub(super) const FORMAT: u64 = 1;
+/// The format of what is in the file, which changes whenever what is kept does.
+pub(super) const FORMAT: u64 = 2;
 
 /// How many of operators' commands are kept: the newest.
 pub(super) const AUDIT_MAX: u64 = 100_000;
