@@ -1,0 +1,317 @@
+//! What goes wrong. A fault begins, and it ends: whoever died is started again, what was cut is mended. Each waits
+//! for an event by which the cluster shows that it has taken it, where there is one.
+
+use std::fmt;
+use std::time::Duration;
+
+use neap_protocol::message::{DrainEnd, SlaveStatus};
+use rustix::process::Signal;
+
+use crate::cluster::{Cluster, SLAVES};
+use crate::ledger;
+use crate::link::Weather;
+use crate::load::Load;
+use crate::process::{PATIENCE, until};
+use crate::random::Random;
+use crate::truth;
+
+/// A fault, and whom it is to hit: slaves by their place, links by theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// kill -9 of the master, which is started again after so long.
+    KillMaster(Duration),
+    /// SIGTERM to the master, which is started again after so long.
+    TerminateMaster(Duration),
+    /// SIGSTOP to the master, and SIGCONT after so long.
+    StopMaster(Duration),
+    /// kill -9 of a slave, which is started again after so long.
+    KillSlave(usize, Duration),
+    /// SIGTERM to a slave, which is started again after so long.
+    TerminateSlave(usize, Duration),
+    /// SIGSTOP to a slave, until it is unreachable, and SIGCONT.
+    StopSlave(usize),
+    /// SIGUSR1 to a slave, which is started as a new one.
+    LeaveSlave(usize),
+    /// kill -9 of an executor of a slave.
+    KillExecutor(usize),
+    /// Nothing passes on a slave's link, in one direction or in both, until it is unreachable.
+    Cut(usize, Weather),
+    /// A link has such weather for so long.
+    Storm(usize, Weather, Duration),
+    /// An operator holds a slave back for so long.
+    Hold(usize, Duration),
+    /// An operator drains a slave and puts it back.
+    Drain(usize),
+    /// An operator drains a slave and sends it away; it is started as a new one.
+    DrainAway(usize),
+}
+
+/// The kinds of faults, each as often as it is named.
+const KINDS: [&str; 18] = [
+    "kill-master",
+    "kill-master",
+    "terminate-master",
+    "stop-master",
+    "kill-slave",
+    "kill-slave",
+    "kill-slave",
+    "terminate-slave",
+    "stop-slave",
+    "leave-slave",
+    "kill-executor",
+    "cut",
+    "one-way-cut",
+    "storm",
+    "storm",
+    "hold",
+    "drain",
+    "drain-away",
+];
+
+impl Fault {
+    /// One or two faults with victims of their own; the master's comes last.
+    pub(crate) fn several(random: &mut Random) -> Vec<Self> {
+        let mut faults = vec![Self::one(random)];
+        if random.percent(25) {
+            let second = Self::one(random);
+            if second.victim() != faults[0].victim() {
+                faults.push(second);
+            }
+        }
+        faults.sort_by_key(|fault| fault.victim().is_none());
+        faults
+    }
+
+    fn one(random: &mut Random) -> Self {
+        let slave = random.within(0..SLAVES as u64) as usize;
+        let away = random.span(0..800);
+        let ways = Weather { cut_up: true, cut_down: true, ..Weather::default() };
+        match *random.pick(&KINDS) {
+            "kill-master" => Self::KillMaster(away),
+            "terminate-master" => Self::TerminateMaster(away),
+            "stop-master" => Self::StopMaster(random.span(100..4000)),
+            "kill-slave" => Self::KillSlave(slave, away),
+            "terminate-slave" => Self::TerminateSlave(slave, away),
+            "stop-slave" => Self::StopSlave(slave),
+            "leave-slave" => Self::LeaveSlave(slave),
+            "kill-executor" => Self::KillExecutor(slave),
+            "cut" => Self::Cut(slave, ways),
+            "one-way-cut" => {
+                let up = random.percent(50);
+                Self::Cut(slave, Weather { cut_up: up, cut_down: !up, ..ways })
+            }
+            "storm" => {
+                // Frameworks' links, too.
+                let link = random.within(0..SLAVES as u64 + 2) as usize;
+                Self::Storm(link, storm(random), random.span(300..2000))
+            }
+            "hold" => Self::Hold(slave, away),
+            "drain" => Self::Drain(slave),
+            "drain-away" => Self::DrainAway(slave),
+            other => unreachable!("{other} is no fault"),
+        }
+    }
+
+    /// The link that it hits, a slave's being the slave's own; the master has none.
+    fn victim(&self) -> Option<usize> {
+        match self {
+            Self::KillMaster(_) | Self::TerminateMaster(_) | Self::StopMaster(_) => None,
+            Self::KillSlave(slave, _)
+            | Self::TerminateSlave(slave, _)
+            | Self::StopSlave(slave)
+            | Self::LeaveSlave(slave)
+            | Self::KillExecutor(slave)
+            | Self::Cut(slave, _)
+            | Self::Storm(slave, _, _)
+            | Self::Hold(slave, _)
+            | Self::Drain(slave)
+            | Self::DrainAway(slave) => Some(*slave),
+        }
+    }
+
+    /// What it is counted as.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::KillMaster(_) => "kill -9 of the master",
+            Self::TerminateMaster(_) => "SIGTERM to the master",
+            Self::StopMaster(_) => "SIGSTOP to the master",
+            Self::KillSlave(..) => "kill -9 of a slave",
+            Self::TerminateSlave(..) => "SIGTERM to a slave",
+            Self::StopSlave(_) => "SIGSTOP to a slave",
+            Self::LeaveSlave(_) => "SIGUSR1 to a slave",
+            Self::KillExecutor(_) => "kill -9 of an executor",
+            Self::Cut(_, Weather { cut_up: true, cut_down: true, .. }) => "cut",
+            Self::Cut(..) => "one-way cut",
+            Self::Storm(..) => "loss, delay, reordering",
+            Self::Hold(..) => "deactivate, activate",
+            Self::Drain(_) => "drain, activate",
+            Self::DrainAway(_) => "drain, unregister",
+        }
+    }
+
+    pub(crate) fn begin(
+        &self,
+        cluster: &mut Cluster,
+        load: &mut Load,
+        random: &mut Random,
+    ) -> Result<(), String> {
+        match self {
+            Self::KillMaster(_) => cluster.take_master().kill(),
+            Self::TerminateMaster(_) => {
+                let master = cluster.take_master();
+                master.signal(Signal::TERM);
+                master.ends_with(0)?;
+            }
+            Self::StopMaster(_) => cluster.master.as_ref().expect("a master").signal(Signal::STOP),
+            Self::KillSlave(slave, _) => cluster.take_slave(*slave).kill(),
+            Self::TerminateSlave(slave, _) => {
+                let process = cluster.take_slave(*slave);
+                process.signal(Signal::TERM);
+                process.ends_with(0)?;
+            }
+            Self::StopSlave(slave) => cluster.slave(*slave).signal(Signal::STOP),
+            Self::LeaveSlave(slave) => cluster.slave(*slave).signal(Signal::USR1),
+            Self::KillExecutor(slave) => kill_executor(cluster, load, *slave, random)?,
+            Self::Cut(link, weather) | Self::Storm(link, weather, _) => cluster.weather(*link, *weather),
+            Self::Hold(slave, _) => {
+                cluster.command(&format!("deactivate {} --reason chaos", cluster.slaves[*slave].name))?;
+            }
+            Self::Drain(slave) => drain(cluster, *slave, "stay", random)?,
+            Self::DrainAway(slave) => drain(cluster, *slave, "unregister", random)?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn end(&self, cluster: &mut Cluster) -> Result<(), String> {
+        match self {
+            Self::KillMaster(away) | Self::TerminateMaster(away) => {
+                std::thread::sleep(*away);
+                cluster.start_master()
+            }
+            Self::StopMaster(span) => {
+                std::thread::sleep(*span);
+                cluster.master.as_ref().expect("a master").signal(Signal::CONT);
+                Ok(())
+            }
+            Self::KillSlave(slave, away) | Self::TerminateSlave(slave, away) => {
+                std::thread::sleep(*away);
+                cluster.start_slave(*slave)
+            }
+            Self::StopSlave(slave) => {
+                let given_up = unreachable(cluster, *slave);
+                cluster.slave(*slave).signal(Signal::CONT);
+                given_up
+            }
+            Self::LeaveSlave(slave) | Self::DrainAway(slave) => {
+                left(cluster, *slave)?;
+                cluster.start_slave(*slave)
+            }
+            Self::KillExecutor(_) => Ok(()),
+            Self::Cut(link, _) => {
+                let given_up = unreachable(cluster, *link);
+                cluster.weather(*link, Weather::default());
+                given_up
+            }
+            Self::Storm(link, _, span) => {
+                std::thread::sleep(*span);
+                cluster.weather(*link, Weather::default());
+                Ok(())
+            }
+            Self::Hold(slave, span) => {
+                std::thread::sleep(*span);
+                cluster.command(&format!("activate {}", cluster.slaves[*slave].name))
+            }
+            Self::Drain(slave) => {
+                drained(cluster, *slave)?;
+                cluster.command(&format!("activate {}", cluster.slaves[*slave].name))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KillMaster(span) | Self::TerminateMaster(span) | Self::StopMaster(span) => {
+                write!(f, "{}, {span:?}", self.kind())
+            }
+            Self::KillSlave(slave, span) | Self::TerminateSlave(slave, span) | Self::Hold(slave, span) => {
+                write!(f, "{}: slave-{}, {span:?}", self.kind(), slave + 1)
+            }
+            Self::StopSlave(slave)
+            | Self::LeaveSlave(slave)
+            | Self::KillExecutor(slave)
+            | Self::Drain(slave)
+            | Self::DrainAway(slave) => write!(f, "{}: slave-{}", self.kind(), slave + 1),
+            Self::Cut(link, weather) => write!(f, "{}: slave-{}, {weather:?}", self.kind(), link + 1),
+            Self::Storm(link, weather, span) => {
+                write!(f, "{}: link {}, {weather:?}, {span:?}", self.kind(), link + 1)
+            }
+        }
+    }
+}
+
+fn storm(random: &mut Random) -> Weather {
+    Weather {
+        lost: random.within(0..40),
+        twice: random.within(0..30),
+        late: random.within(0..80),
+        late_ms: random.within(1..100),
+        ..Weather::default()
+    }
+}
+
+/// Ends one of a slave's executors by force, if it has any, and waits until its scheduler was told of its task's end.
+fn kill_executor(cluster: &Cluster, load: &Load, slave: usize, random: &mut Random) -> Result<(), String> {
+    let executors: Vec<truth::Process> = cluster
+        .living(slave)
+        .into_iter()
+        .filter(|process| process.command.contains("neap executor"))
+        .collect();
+    if executors.is_empty() {
+        return Ok(());
+    }
+    let victim = random.pick(&executors);
+    truth::kill(victim.pid, |pid| cluster.living(slave).iter().any(|process| process.pid == pid));
+    let task = ledger::task_of(&victim.directory).ok_or_else(|| format!("{victim:?} is of no task"))?;
+    until(&format!("the end of {task}, whose executor was killed"), || match load.book.has_end(&task) {
+        true => Ok(()),
+        false => Err("nobody was told of it".into()),
+    })
+}
+
+fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+    until("a slave that is unreachable", || match cluster.view(slave)?.status {
+        SlaveStatus::Unreachable => Ok(()),
+        other => Err(format!("it is {other}")),
+    })
+}
+
+/// Waits until a slave has left, and with it everything that it ran (R24, S11).
+fn left(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+    let code = cluster.slaves[slave].process.as_mut().expect("a slave").code(PATIENCE)?;
+    let living = cluster.living(slave);
+    cluster.slaves[slave].process = None;
+    match (code, living.is_empty()) {
+        (Some(0), true) => Ok(()),
+        _ => Err(format!("a slave left with {code:?}, and there lives {living:?}")),
+    }
+}
+
+fn drain(cluster: &Cluster, slave: usize, then: &str, random: &mut Random) -> Result<(), String> {
+    let (name, ms) = (&cluster.slaves[slave].name, random.within(1..1500));
+    cluster.command(&format!("drain {name} --deadline {ms}ms --reason chaos --then {then} --detach"))
+}
+
+/// Waits for the end of a slave's drain; nothing lives there then (S5).
+fn drained(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+    let end = until("the end of a drain", || {
+        let drain = cluster.view(slave)?.drain.ok_or("it is not known")?;
+        drain.end.ok_or_else(|| format!("it waits for {:?}", drain.waiting_for))
+    })?;
+    let living = cluster.living(slave);
+    match (end, living.is_empty()) {
+        (DrainEnd::Drained, true) => Ok(()),
+        _ => Err(format!("the drain {end}, and there lives {living:?}")),
+    }
+}

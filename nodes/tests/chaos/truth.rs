@@ -1,0 +1,70 @@
+//! Which processes live, as the kernel says it. No node is asked.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+/// The variable that marks every process of a cluster, of nodes and of tasks.
+pub(crate) const MARK: &str = "NEAP_CHAOS_MARK";
+
+/// A living process that is in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) directory: PathBuf,
+    pub(crate) command: String,
+}
+
+/// The living processes that are in a directory below this one: sandboxes have what runs in them, executors included.
+/// One that has ended, a zombie too, is in no directory.
+pub(crate) fn below(place: &Path) -> Vec<Process> {
+    let process = |pid: u32| {
+        let directory = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
+        let is_below = directory.starts_with(place) && directory != place;
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned();
+        is_below.then_some(Process { pid, directory, command })
+    };
+    pids().filter_map(process).collect()
+}
+
+/// The living processes with this mark in their environment.
+pub(crate) fn marked(mark: &str) -> Vec<u32> {
+    pids().filter(|pid| has(*pid, mark)).collect()
+}
+
+/// Kills what has this mark, until nothing has.
+pub(crate) fn end_marked(mark: &str) {
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while Instant::now() < give_up {
+        let left = marked(mark);
+        if left.is_empty() {
+            return;
+        }
+        left.into_iter().for_each(|pid| kill(pid, |pid| has(pid, mark)));
+    }
+}
+
+/// kill -9 of a process, if it still is the one that is meant.
+pub(crate) fn kill(pid: u32, is_meant: impl Fn(u32) -> bool) {
+    let Some(number) = Pid::from_raw(pid.cast_signed()) else { return };
+    if let Ok(process) = pidfd_open(number, PidfdFlags::empty())
+        // Looked at once it is held: the number may have been another's before.
+        && is_meant(pid)
+    {
+        let _ended = pidfd_send_signal(&process, Signal::KILL);
+    }
+}
+
+fn has(pid: u32, mark: &str) -> bool {
+    let wanted = format!("{MARK}={mark}\0");
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.windows(wanted.len()).any(|window| window == wanted.as_bytes())
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").expect("/proc");
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
