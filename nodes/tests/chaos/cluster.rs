@@ -22,7 +22,7 @@ use crate::truth;
 pub(crate) const SLAVES: usize = 5;
 
 /// How many links frameworks share.
-const FRAMEWORK_LINKS: usize = 2;
+pub(crate) const FRAMEWORK_LINKS: usize = 2;
 
 /// What the master is told of time: a slave is given up after three seconds of silence, however many are silent. A
 /// framework may be away for as long as it takes to see that a session is dead, and more.
@@ -157,10 +157,15 @@ impl Cluster {
         view.ok_or_else(|| format!("{name} is not in the registry"))
     }
 
-    /// Waits until a slave has registered in the life that it has now.
-    pub(crate) fn registered(&self, at: usize) -> Result<(), String> {
+    /// Whether a slave has registered in the life that it has now.
+    pub(crate) fn has_registered(&self, at: usize) -> bool {
+        self.place.read(&self.slaves[at].log()).contains(": registered")
+    }
+
+    /// Waits until it has.
+    fn registered(&self, at: usize) -> Result<(), String> {
         let log = self.slaves[at].log();
-        until(&format!("a registration in {log}"), || match self.place.read(&log).contains(": registered") {
+        until(&format!("a registration in {log}"), || match self.has_registered(at) {
             true => Ok(()),
             false => Err("it is not logged".into()),
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use neap_protocol::message::{DrainEnd, SlaveStatus};
 use rustix::process::Signal;
 
-use crate::cluster::{Cluster, SLAVES};
+use crate::cluster::{Cluster, FRAMEWORK_LINKS, SLAVES};
 use crate::ledger;
 use crate::link::Weather;
 use crate::load::Load;
@@ -24,6 +24,8 @@ pub(crate) enum Fault {
     TerminateMaster(Duration),
     /// SIGSTOP to the master, and SIGCONT after so long.
     StopMaster(Duration),
+    /// kill -9 of the master and of every slave; all are started again after so long. Executors and frameworks live.
+    KillEverybody(Duration),
     /// kill -9 of a slave, which is started again after so long.
     KillSlave(usize, Duration),
     /// SIGTERM to a slave, which is started again after so long.
@@ -32,8 +34,12 @@ pub(crate) enum Fault {
     StopSlave(usize),
     /// SIGUSR1 to a slave, which is started as a new one.
     LeaveSlave(usize),
+    /// SIGUSR1 to a slave, and kill -9 so long after; it is started again.
+    KillLeaving(usize, Duration),
     /// kill -9 of an executor of a slave.
     KillExecutor(usize),
+    // A scheduler is not killed: `neap run` cannot take up its tasks again yet. With it that is a fault like any
+    // other, of a run of `load`, whose next process appends to the same book.
     /// Nothing passes on a slave's link, in one direction or in both, until it is unreachable.
     Cut(usize, Weather),
     /// A link has such weather for so long.
@@ -47,7 +53,8 @@ pub(crate) enum Fault {
 }
 
 /// The kinds of faults, each as often as it is named.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 21] = [
+    "kill-everybody",
     "kill-master",
     "kill-master",
     "terminate-master",
@@ -58,9 +65,11 @@ const KINDS: [&str; 18] = [
     "terminate-slave",
     "stop-slave",
     "leave-slave",
+    "kill-leaving",
     "kill-executor",
     "cut",
     "one-way-cut",
+    "cut-frameworks",
     "storm",
     "storm",
     "hold",
@@ -69,12 +78,12 @@ const KINDS: [&str; 18] = [
 ];
 
 impl Fault {
-    /// One or two faults with victims of their own; the master's comes last.
+    /// One or two faults at once; the master's comes last.
     pub(crate) fn several(random: &mut Random) -> Vec<Self> {
         let mut faults = vec![Self::one(random)];
-        if random.percent(25) {
+        if random.percent(30) {
             let second = Self::one(random);
-            if second.victim() != faults[0].victim() {
+            if second.goes_with(&faults[0]) {
                 faults.push(second);
             }
         }
@@ -90,19 +99,25 @@ impl Fault {
             "kill-master" => Self::KillMaster(away),
             "terminate-master" => Self::TerminateMaster(away),
             "stop-master" => Self::StopMaster(random.span(100..4000)),
+            "kill-everybody" => Self::KillEverybody(away),
             "kill-slave" => Self::KillSlave(slave, away),
             "terminate-slave" => Self::TerminateSlave(slave, away),
             "stop-slave" => Self::StopSlave(slave),
             "leave-slave" => Self::LeaveSlave(slave),
+            "kill-leaving" => Self::KillLeaving(slave, random.span(0..30)),
             "kill-executor" => Self::KillExecutor(slave),
             "cut" => Self::Cut(slave, ways),
             "one-way-cut" => {
                 let up = random.percent(50);
                 Self::Cut(slave, Weather { cut_up: up, cut_down: !up, ..ways })
             }
+            // Their sessions live, and so do they (R14).
+            "cut-frameworks" => {
+                let link = SLAVES + random.within(0..FRAMEWORK_LINKS as u64) as usize;
+                Self::Storm(link, ways, random.span(300..4000))
+            }
             "storm" => {
-                // Frameworks' links, too.
-                let link = random.within(0..SLAVES as u64 + 2) as usize;
+                let link = random.within(0..(SLAVES + FRAMEWORK_LINKS) as u64) as usize;
                 Self::Storm(link, storm(random), random.span(300..2000))
             }
             "hold" => Self::Hold(slave, away),
@@ -112,14 +127,27 @@ impl Fault {
         }
     }
 
+    /// Whether both can be at once: what ends the one is not to be what the other prevents.
+    fn goes_with(&self, other: &Self) -> bool {
+        let is_all = |fault: &Self| matches!(fault, Self::KillEverybody(_));
+        let is_storm = |fault: &Self| matches!(fault, Self::Storm(..));
+        if is_storm(self) || is_storm(other) {
+            return self.victim() != other.victim() || is_storm(self) != is_storm(other);
+        }
+        self.victim() != other.victim() && !is_all(self) && !is_all(other)
+    }
+
     /// The link that it hits, a slave's being the slave's own; the master has none.
     fn victim(&self) -> Option<usize> {
         match self {
-            Self::KillMaster(_) | Self::TerminateMaster(_) | Self::StopMaster(_) => None,
+            Self::KillEverybody(_) | Self::KillMaster(_) | Self::TerminateMaster(_) | Self::StopMaster(_) => {
+                None
+            }
             Self::KillSlave(slave, _)
             | Self::TerminateSlave(slave, _)
             | Self::StopSlave(slave)
             | Self::LeaveSlave(slave)
+            | Self::KillLeaving(slave, _)
             | Self::KillExecutor(slave)
             | Self::Cut(slave, _)
             | Self::Storm(slave, _, _)
@@ -135,13 +163,16 @@ impl Fault {
             Self::KillMaster(_) => "kill -9 of the master",
             Self::TerminateMaster(_) => "SIGTERM to the master",
             Self::StopMaster(_) => "SIGSTOP to the master",
+            Self::KillEverybody(_) => "kill -9 of the master and every slave",
             Self::KillSlave(..) => "kill -9 of a slave",
             Self::TerminateSlave(..) => "SIGTERM to a slave",
             Self::StopSlave(_) => "SIGSTOP to a slave",
             Self::LeaveSlave(_) => "SIGUSR1 to a slave",
+            Self::KillLeaving(..) => "SIGUSR1 to a slave, and kill -9",
             Self::KillExecutor(_) => "kill -9 of an executor",
             Self::Cut(_, Weather { cut_up: true, cut_down: true, .. }) => "cut",
             Self::Cut(..) => "one-way cut",
+            Self::Storm(_, Weather { cut_up: true, .. }, _) => "cut of frameworks",
             Self::Storm(..) => "loss, delay, reordering",
             Self::Hold(..) => "deactivate, activate",
             Self::Drain(_) => "drain, activate",
@@ -156,6 +187,10 @@ impl Fault {
         random: &mut Random,
     ) -> Result<(), String> {
         match self {
+            Self::KillEverybody(_) => {
+                cluster.take_master().kill();
+                (0..SLAVES).for_each(|slave| cluster.take_slave(slave).kill());
+            }
             Self::KillMaster(_) => cluster.take_master().kill(),
             Self::TerminateMaster(_) => {
                 let master = cluster.take_master();
@@ -171,6 +206,11 @@ impl Fault {
             }
             Self::StopSlave(slave) => cluster.slave(*slave).signal(Signal::STOP),
             Self::LeaveSlave(slave) => cluster.slave(*slave).signal(Signal::USR1),
+            Self::KillLeaving(slave, span) => {
+                cluster.slave(*slave).signal(Signal::USR1);
+                std::thread::sleep(*span);
+                cluster.take_slave(*slave).kill();
+            }
             Self::KillExecutor(slave) => kill_executor(cluster, load, *slave, random)?,
             Self::Cut(link, weather) | Self::Storm(link, weather, _) => cluster.weather(*link, *weather),
             Self::Hold(slave, _) => {
@@ -184,6 +224,11 @@ impl Fault {
 
     pub(crate) fn end(&self, cluster: &mut Cluster) -> Result<(), String> {
         match self {
+            Self::KillEverybody(away) => {
+                std::thread::sleep(*away);
+                (0..SLAVES).try_for_each(|slave| cluster.start_slave(slave))?;
+                cluster.start_master()
+            }
             Self::KillMaster(away) | Self::TerminateMaster(away) => {
                 std::thread::sleep(*away);
                 cluster.start_master()
@@ -205,6 +250,10 @@ impl Fault {
             Self::LeaveSlave(slave) | Self::DrainAway(slave) => {
                 left(cluster, *slave)?;
                 cluster.start_slave(*slave)
+            }
+            Self::KillLeaving(slave, _) => {
+                cluster.start_slave(*slave)?;
+                leaves_or_stays(cluster, *slave)
             }
             Self::KillExecutor(_) => Ok(()),
             Self::Cut(link, _) => {
@@ -232,10 +281,16 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::KillMaster(span) | Self::TerminateMaster(span) | Self::StopMaster(span) => {
+            Self::KillEverybody(span)
+            | Self::KillMaster(span)
+            | Self::TerminateMaster(span)
+            | Self::StopMaster(span) => {
                 write!(f, "{}, {span:?}", self.kind())
             }
-            Self::KillSlave(slave, span) | Self::TerminateSlave(slave, span) | Self::Hold(slave, span) => {
+            Self::KillSlave(slave, span)
+            | Self::KillLeaving(slave, span)
+            | Self::TerminateSlave(slave, span)
+            | Self::Hold(slave, span) => {
                 write!(f, "{}: slave-{}, {span:?}", self.kind(), slave + 1)
             }
             Self::StopSlave(slave)
@@ -285,6 +340,24 @@ fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
         SlaveStatus::Unreachable => Ok(()),
         other => Err(format!("it is {other}")),
     })
+}
+
+/// A slave that was killed while it left goes on leaving, and is then started as a new one; unless it had not yet
+/// written that it leaves.
+fn leaves_or_stays(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+    let leaves = until("a slave that leaves, or stays", || {
+        if cluster.slaves[slave].process.as_mut().expect("a slave").has_ended() {
+            return Ok(true);
+        }
+        match cluster.has_registered(slave) && cluster.view(slave)?.status == SlaveStatus::Active {
+            true => Ok(false),
+            false => Err("it does neither".into()),
+        }
+    })?;
+    match leaves {
+        true => left(cluster, slave).and_then(|()| cluster.start_slave(slave)),
+        false => Ok(()),
+    }
 }
 
 /// Waits until a slave has left, and with it everything that it ran (R24, S11).

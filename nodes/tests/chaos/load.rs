@@ -94,7 +94,7 @@ impl Load {
         }
         while self.running.len() < BATCHES + 1 {
             let name = format!("batch-{}", self.running.len() + self.ended.len());
-            let instances = self.random.within(10..50);
+            let instances = self.random.within(20..80);
             let left_behind = if self.random.percent(30) { HOSTILE } else { ":" };
             let ms = self.random.within(100..900);
             let script = format!("{START}; {left_behind}; sleep 0.{ms:03}; {END}");

@@ -6,7 +6,7 @@ use neap_nodes::config::{Connection, Identity};
 use neap_nodes::operator::Client;
 use neap_nodes::output::Failure;
 use neap_nodes::units::Period;
-use neap_protocol::message::{Answer, Command, FrameworkView, Query, SlaveView, Status};
+use neap_protocol::message::{Answer, Command, Query, SlaveView, Status};
 
 use crate::process::Place;
 
@@ -45,13 +45,6 @@ impl Operator {
         match self.ask(Query::Slaves { after: None })? {
             Answer::Slaves(page) => Ok(page.items),
             other => Err(format!("{other:?} are no slaves")),
-        }
-    }
-
-    pub(crate) fn frameworks(&mut self) -> Result<Vec<FrameworkView>, String> {
-        match self.ask(Query::Frameworks { after: None })? {
-            Answer::Frameworks(page) => Ok(page.items),
-            other => Err(format!("{other:?} are no frameworks")),
         }
     }
 

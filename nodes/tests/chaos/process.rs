@@ -57,11 +57,6 @@ impl Place {
         let bytes = fs::read(self.path.join(file)).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
-
-    /// Leaves nothing; until then, all of it is there for who looks for a cause.
-    pub(crate) fn remove(self) {
-        fs::remove_dir_all(&self.path).expect("a directory to remove");
-    }
 }
 
 /// A running process; it is killed with this value.

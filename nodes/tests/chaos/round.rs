@@ -1,6 +1,6 @@
 //! A cluster's life: loaded, hit by faults, told to end, and held to account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::Path;
@@ -86,8 +86,10 @@ fn live(
     figures: &mut Figures,
 ) -> Result<(), String> {
     let mut load = Load::start(cluster, random.fork())?;
+    let mut groups = BTreeSet::new();
     for cycle in 1..=cycles {
         load.feed(cluster)?;
+        groups.extend(truth::control_groups(&truth::below(cluster.place.path())));
         std::thread::sleep(random.span(0..300));
         let faults = Fault::several(random);
         let names: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -107,7 +109,9 @@ fn live(
         }
     })?;
     cluster.end()?;
-    let wrong = left_behind(cluster);
+    let mut wrong = left_behind(cluster);
+    let groups = groups.iter().filter(|group| group.exists());
+    wrong.extend(groups.map(|group| format!("S11: the control group {} is left", group.display())));
     let ran = ledger::ran(&cluster.place.read("ran"))?;
     let wrong = [wrong, load.book.read(|told| ledger::judge(&load.runs(), told, &ran))].concat();
     figures.tasks = ran.len() as u64;

@@ -1,5 +1,6 @@
 //! Which processes live, as the kernel says it. No node is asked.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -33,6 +34,26 @@ pub(crate) fn below(place: &Path) -> Vec<Process> {
 /// The living processes with this mark in their environment.
 pub(crate) fn marked(mark: &str) -> Vec<u32> {
     pids().filter(|pid| has(*pid, mark)).collect()
+}
+
+/// The control groups of slaves that these processes are in; none where trees are kept otherwise.
+pub(crate) fn control_groups(processes: &[Process]) -> BTreeSet<PathBuf> {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let root = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let Some(root) =
+        root.filter(|words| words.get(2) == Some(&"cgroup2")).map(|words| words[1].to_owned()).next()
+    else {
+        return BTreeSet::new();
+    };
+    let group = |process: &Process| {
+        let groups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid)).ok()?;
+        let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+        let slave = Path::new(own).ancestors().find(|group| {
+            group.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with("neap-"))
+        })?;
+        Some(Path::new(&root).join(slave))
+    };
+    processes.iter().filter_map(group).collect()
 }
 
 /// Kills what has this mark, until nothing has.
