@@ -61,8 +61,7 @@ impl Slave {
 
 impl Cluster {
     /// Starts one, and waits until every slave is used.
-    pub(crate) fn start(random: &mut Random) -> Result<Self, String> {
-        let place = Arc::new(Place::new());
+    pub(crate) fn start(place: Arc<Place>, random: &mut Random) -> Result<Self, String> {
         for directory in ["pki", "logs", "journals", "told"] {
             let made = std::fs::create_dir(place.path().join(directory));
             made.map_err(|error| format!("{directory} cannot be made: {error}"))?;

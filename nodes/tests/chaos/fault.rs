@@ -335,7 +335,8 @@ fn kill_executor(cluster: &Cluster, load: &Load, slave: usize, random: &mut Rand
     })
 }
 
-fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+/// Waits until a slave is given up (R6).
+pub(crate) fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
     until("a slave that is unreachable", || match cluster.view(slave)?.status {
         SlaveStatus::Unreachable => Ok(()),
         other => Err(format!("it is {other}")),

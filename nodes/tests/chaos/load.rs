@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -57,6 +57,8 @@ impl Book {
 /// Everything that runs on a cluster.
 pub(crate) struct Load {
     pub(crate) book: Book,
+    /// The control groups of slaves that were seen to have tasks.
+    pub(crate) groups: BTreeSet<PathBuf>,
     running: BTreeMap<usize, Running>,
     ended: BTreeMap<usize, ledger::Run>,
     random: Random,
@@ -70,14 +72,13 @@ struct Running {
 }
 
 impl Load {
-    /// Starts it, and waits until the service runs.
+    /// Starts the service, and waits until it runs.
     pub(crate) fn start(cluster: &Cluster, random: Random) -> Result<Self, String> {
-        let book = Book::default();
-        let mut load = Self { book, running: BTreeMap::new(), ended: BTreeMap::new(), random };
+        let (book, groups) = (Book::default(), BTreeSet::new());
+        let mut load = Self { book, groups, running: BTreeMap::new(), ended: BTreeMap::new(), random };
         let script = format!("{START}; {HOSTILE}; while :; do sleep 1000; done");
         let flags = format!("--service --instances {SERVED} --cpus 0.5");
         load.run(cluster, "service".into(), None, &flags, &script)?;
-        load.feed(cluster)?;
         until("a service that runs", || match load.book.living(SERVICE).len() {
             SERVED.. => Ok(()),
             few => Err(format!("{few} instances run")),
@@ -87,6 +88,7 @@ impl Load {
 
     /// Starts batches for those that are through.
     pub(crate) fn feed(&mut self, cluster: &Cluster) -> Result<(), String> {
+        self.groups.extend(truth::control_groups(&truth::below(cluster.place.path())));
         let through: Vec<usize> =
             self.running.iter_mut().filter_map(|(at, run)| run.process.has_ended().then_some(*at)).collect();
         for run in through {

@@ -22,6 +22,7 @@ mod process;
 mod random;
 mod replay;
 mod round;
+mod single;
 mod truth;
 
 use std::time::Instant;

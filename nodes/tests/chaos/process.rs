@@ -36,6 +36,16 @@ impl Place {
         &self.path
     }
 
+    /// Where to look for a cause.
+    pub(crate) fn kept(&self) -> String {
+        format!("logs, journals and ledgers are kept in {}", self.path.display())
+    }
+
+    /// Leaves nothing.
+    pub(crate) fn remove(&self) -> std::io::Result<()> {
+        fs::remove_dir_all(&self.path)
+    }
+
     /// `neap` with these words, not yet started; its stderr is this file's end.
     pub(crate) fn neap(&self, words: &str, log: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_neap"));

@@ -7,22 +7,9 @@ use std::path::Path;
 use neap_model::replay::tape::Tape;
 use neap_model::replay::{Replay, Report};
 
-/// What a round always gives a reason to look at.
-const LOOKED_AT: [&str; 10] = [
-    "S4 ",
-    "S6 ",
-    "S7 ",
-    "S8 ",
-    "S9 ",
-    "S12 ",
-    "S16 ",
-    "same effects",
-    "transport contract",
-    "driver: timers",
-];
-
-/// How many inputs there were.
-pub(crate) fn holds(journals: &Path) -> Result<usize, String> {
+/// Holds everything against the journals in a directory, and sees that there was something to hold against these
+/// checks. Answers with how many inputs there were.
+pub(crate) fn holds(journals: &Path, looked_at: &[&str]) -> Result<usize, String> {
     let mut tapes = Vec::new();
     for entry in fs::read_dir(journals).map_err(|error| error.to_string())? {
         let path = entry.map_err(|error| error.to_string())?.path();
@@ -36,7 +23,7 @@ pub(crate) fn holds(journals: &Path) -> Result<usize, String> {
         let findings = findings.iter().take(20);
         return Err(format!("{:?}\n{:#?}", replay.damaged(), findings.collect::<Vec<_>>()));
     }
-    for name in LOOKED_AT {
+    for name in looked_at {
         let looked =
             verdicts.iter().find(|verdict| verdict.check.starts_with(name)).map(|found| found.looked);
         if looked.unwrap_or_default() == 0 {

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, SLAVES};
 use crate::fault::Fault;
 use crate::ledger::{self, Told};
 use crate::load::Load;
-use crate::process::until;
+use crate::process::{Place, until};
 use crate::random::Random;
 use crate::{replay, truth};
 
@@ -60,45 +61,93 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Runs one, and leaves nothing.
+/// A loaded cluster that is hit so many times, and held to account.
 ///
 /// # Errors
 /// What is wrong, and where everything is that was written.
 pub(crate) fn run(seed: u64, cycles: u64) -> Result<Figures, String> {
     let mut random = Random::new(seed);
-    let mut cluster = Cluster::start(&mut random)?;
-    let place = cluster.place.path().to_owned();
+    on_cluster(&mut random.fork(), &EVERY_ROUND, |cluster, figures| {
+        let mut load = Load::start(cluster, random.fork())?;
+        load.feed(cluster)?;
+        for cycle in 1..=cycles {
+            cycle_through(cluster, &mut load, &mut random, figures)
+                .map_err(|wrong| format!("cycle {cycle}: {wrong}"))?;
+        }
+        Ok(load)
+    })
+}
+
+/// What the checks of a replay always have something to look at in.
+const EVERY_ROUND: [&str; 10] = [
+    "S4 ",
+    "S6 ",
+    "S7 ",
+    "S8 ",
+    "S9 ",
+    "S12 ",
+    "S16 ",
+    "same effects",
+    "transport contract",
+    "driver: timers",
+];
+
+/// Does this on a cluster, ends it, holds it to account, and leaves nothing.
+///
+/// # Errors
+/// What is wrong, and where everything is that was written.
+pub(crate) fn on_cluster(
+    random: &mut Random,
+    looked_at: &[&str],
+    act: impl FnOnce(&mut Cluster, &mut Figures) -> Result<Load, String>,
+) -> Result<Figures, String> {
+    let place = Arc::new(Place::new());
     let mut figures = Figures::default();
-    let lived = live(&mut cluster, &mut random, cycles, &mut figures);
-    drop(cluster);
-    let kept = format!("logs, journals and ledgers are kept in {}", place.display());
-    lived.map_err(|wrong| format!("{wrong}\n{kept}"))?;
-    figures.inputs =
-        replay::holds(&place.join("journals")).map_err(|wrong| format!("{wrong}\n{kept}"))? as u64;
-    fs::remove_dir_all(&place).map_err(|error| format!("{} is not removed: {error}", place.display()))?;
+    let done = {
+        // Asserts panic.
+        let _kept = Kept(&place);
+        let held = Cluster::start(Arc::clone(&place), random).and_then(|mut cluster| {
+            let load = act(&mut cluster, &mut figures)?;
+            account(&mut cluster, load, &mut figures)
+        });
+        held.and_then(|()| replay::holds(&place.path().join("journals"), looked_at))
+    };
+    figures.inputs = done.map_err(|wrong| format!("{wrong}\n{}", place.kept()))? as u64;
+    place.remove().map_err(|error| format!("{} is not removed: {error}", place.path().display()))?;
     Ok(figures)
 }
 
-fn live(
+/// Says where everything is, should a panic pass by.
+struct Kept<'a>(&'a Place);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.0.kept());
+        }
+    }
+}
+
+fn cycle_through(
     cluster: &mut Cluster,
+    load: &mut Load,
     random: &mut Random,
-    cycles: u64,
     figures: &mut Figures,
 ) -> Result<(), String> {
-    let mut load = Load::start(cluster, random.fork())?;
-    let mut groups = BTreeSet::new();
-    for cycle in 1..=cycles {
-        load.feed(cluster)?;
-        groups.extend(truth::control_groups(&truth::below(cluster.place.path())));
-        std::thread::sleep(random.span(0..300));
-        let faults = Fault::several(random);
-        let names: Vec<String> = faults.iter().map(ToString::to_string).collect();
-        let names = names.join("; ");
-        let ended = strike(cluster, &mut load, random, &faults)
-            .map_err(|wrong| format!("cycle {cycle}, {names}: {wrong}"))?;
-        println!("  cycle {cycle}: {names}: whole again after {:.1} s", ended.as_secs_f64());
-        faults.iter().for_each(|fault| figures.count(fault.kind(), 1, ended));
-    }
+    load.feed(cluster)?;
+    std::thread::sleep(random.span(0..300));
+    let faults = Fault::several(random);
+    let names: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let names = names.join("; ");
+    let struck = strike(cluster, load, random, &faults);
+    let whole_after = struck.map_err(|wrong| format!("{names}: {wrong}"))?;
+    println!("  {names}: whole again after {:.1} s", whole_after.as_secs_f64());
+    faults.iter().for_each(|fault| figures.count(fault.kind(), 1, whole_after));
+    Ok(())
+}
+
+/// Ends everything in peace, and accounts for every task and for what nodes leave.
+fn account(cluster: &mut Cluster, mut load: Load, figures: &mut Figures) -> Result<(), String> {
     load.finish(cluster)?;
     until("an end of everything that ran", || {
         let status = cluster.operator.status()?;
@@ -109,17 +158,15 @@ fn live(
         }
     })?;
     cluster.end()?;
-    let mut wrong = left_behind(cluster);
-    let groups = groups.iter().filter(|group| group.exists());
-    wrong.extend(groups.map(|group| format!("S11: the control group {} is left", group.display())));
     let ran = ledger::ran(&cluster.place.read("ran"))?;
-    let wrong = [wrong, load.book.read(|told| ledger::judge(&load.runs(), told, &ran))].concat();
     figures.tasks = ran.len() as u64;
-    load.book.read(|told| {
+    let judged = load.book.read(|told| {
         for Told { state, .. } in told.iter().filter(|told| told.is_end()) {
             *figures.ends.entry(state.clone()).or_default() += 1;
         }
+        ledger::judge(&load.runs(), told, &ran)
     });
+    let wrong = [left_behind(cluster, &load.groups), judged].concat();
     match wrong.is_empty() {
         true => Ok(()),
         false => Err(wrong.join("\n")),
@@ -146,7 +193,7 @@ fn strike(
 }
 
 /// What nodes that have ended have left.
-fn left_behind(cluster: &Cluster) -> Vec<String> {
+fn left_behind(cluster: &Cluster, groups: &BTreeSet<PathBuf>) -> Vec<String> {
     let mut left: Vec<String> =
         truth::marked(&cluster.place.mark).iter().map(|pid| format!("process {pid} is left")).collect();
     for slave in 0..SLAVES {
@@ -157,6 +204,8 @@ fn left_behind(cluster: &Cluster) -> Vec<String> {
         let records = files(&data.join("trees")).filter(|file| file != "lock");
         left.extend(records.map(|tree| format!("S11: {tree} is left in {}/trees", data.display())));
     }
+    let groups = groups.iter().filter(|group| group.exists());
+    left.extend(groups.map(|group| format!("S11: the control group {} is left", group.display())));
     left
 }
 
