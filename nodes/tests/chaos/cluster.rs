@@ -195,6 +195,16 @@ impl Cluster {
         truth::below(&self.place.path().join(&self.slaves[at].name))
     }
 
+    /// kill -9 of what a slave copies executors from, where it does.
+    pub(crate) fn kill_template(&self, at: usize) {
+        let data = self.place.path().join(&self.slaves[at].name);
+        let words = format!("executor-template {}", data.display());
+        // Its copies have its command line, and are in their sandboxes.
+        let is_template = |pid| truth::command(pid).ends_with(&words) && !truth::is_below(pid, &data);
+        let templates = truth::all_of(self.place.path()).into_iter().filter(|pid| is_template(*pid));
+        templates.for_each(|pid| truth::kill(pid, is_template));
+    }
+
     /// Ends the slaves and then the master, each as it ends in peace.
     pub(crate) fn end(&mut self) -> Result<(), String> {
         for slave in &self.slaves {
@@ -220,7 +230,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.master = None;
         self.slaves.iter_mut().for_each(|slave| slave.process = None);
-        truth::end_marked(&self.place.mark);
+        truth::end_all_of(self.place.path());
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Fault {
     LeaveSlave(usize),
     /// SIGUSR1 to a slave, and kill -9 so long after; it is started again.
     KillLeaving(usize, Duration),
+    /// kill -9 of what a slave copies executors from.
+    KillTemplate(usize),
     /// kill -9 of an executor of a slave.
     KillExecutor(usize),
     // A scheduler is not killed: `neap run` cannot take up its tasks again yet. With it that is a fault like any
@@ -53,7 +55,7 @@ pub(crate) enum Fault {
 }
 
 /// The kinds of faults, each as often as it is named.
-const KINDS: [&str; 21] = [
+const KINDS: [&str; 22] = [
     "kill-everybody",
     "kill-master",
     "kill-master",
@@ -66,6 +68,7 @@ const KINDS: [&str; 21] = [
     "stop-slave",
     "leave-slave",
     "kill-leaving",
+    "kill-template",
     "kill-executor",
     "cut",
     "one-way-cut",
@@ -105,6 +108,7 @@ impl Fault {
             "stop-slave" => Self::StopSlave(slave),
             "leave-slave" => Self::LeaveSlave(slave),
             "kill-leaving" => Self::KillLeaving(slave, random.span(0..30)),
+            "kill-template" => Self::KillTemplate(slave),
             "kill-executor" => Self::KillExecutor(slave),
             "cut" => Self::Cut(slave, ways),
             "one-way-cut" => {
@@ -148,6 +152,7 @@ impl Fault {
             | Self::StopSlave(slave)
             | Self::LeaveSlave(slave)
             | Self::KillLeaving(slave, _)
+            | Self::KillTemplate(slave)
             | Self::KillExecutor(slave)
             | Self::Cut(slave, _)
             | Self::Storm(slave, _, _)
@@ -169,6 +174,7 @@ impl Fault {
             Self::StopSlave(_) => "SIGSTOP to a slave",
             Self::LeaveSlave(_) => "SIGUSR1 to a slave",
             Self::KillLeaving(..) => "SIGUSR1 to a slave, and kill -9",
+            Self::KillTemplate(_) => "kill -9 of an executors' template",
             Self::KillExecutor(_) => "kill -9 of an executor",
             Self::Cut(_, Weather { cut_up: true, cut_down: true, .. }) => "cut",
             Self::Cut(..) => "one-way cut",
@@ -211,6 +217,7 @@ impl Fault {
                 std::thread::sleep(*span);
                 cluster.take_slave(*slave).kill();
             }
+            Self::KillTemplate(slave) => cluster.kill_template(*slave),
             Self::KillExecutor(slave) => kill_executor(cluster, load, *slave, random)?,
             Self::Cut(link, weather) | Self::Storm(link, weather, _) => cluster.weather(*link, *weather),
             Self::Hold(slave, _) => {
@@ -255,7 +262,7 @@ impl Fault {
                 cluster.start_slave(*slave)?;
                 leaves_or_stays(cluster, *slave)
             }
-            Self::KillExecutor(_) => Ok(()),
+            Self::KillTemplate(_) | Self::KillExecutor(_) => Ok(()),
             Self::Cut(link, _) => {
                 let given_up = unreachable(cluster, *link);
                 cluster.weather(*link, Weather::default());
@@ -295,6 +302,7 @@ impl fmt::Display for Fault {
             }
             Self::StopSlave(slave)
             | Self::LeaveSlave(slave)
+            | Self::KillTemplate(slave)
             | Self::KillExecutor(slave)
             | Self::Drain(slave)
             | Self::DrainAway(slave) => write!(f, "{}: slave-{}", self.kind(), slave + 1),

@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-use crate::truth::MARK;
-
 /// Longer than anything takes on a machine that is busy; what waits so long fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
@@ -20,16 +18,13 @@ const LOOK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Place {
     path: PathBuf,
-    /// What marks its processes.
-    pub(crate) mark: String,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
         let path = tempfile::Builder::new().prefix("neap-chaos-").tempdir().expect("a directory").keep();
         let path = path.canonicalize().expect("a directory that is there");
-        let mark = path.file_name().expect("a name").to_str().expect("in Unicode").to_owned();
-        Self { path, mark }
+        Self { path }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -50,7 +45,7 @@ impl Place {
     pub(crate) fn neap(&self, words: &str, log: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_neap"));
         let path = std::env::var_os("PATH").expect("a PATH");
-        command.args(words.split_whitespace()).env_clear().env("PATH", path).env(MARK, &self.mark);
+        command.args(words.split_whitespace()).env_clear().env("PATH", path);
         // More where the developer looks for a cause; not less, for it is waited for what is logged.
         let more = std::env::var("NEAP_LOG").unwrap_or_default();
         let filter = format!("warn,neap=info,{more}");

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-
-/// The variable that marks every process of a cluster, of nodes and of tasks.
-pub(crate) const MARK: &str = "NEAP_CHAOS_MARK";
 
 /// A living process that is in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,16 +22,37 @@ pub(crate) fn below(place: &Path) -> Vec<Process> {
     let process = |pid: u32| {
         let directory = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
         let is_below = directory.starts_with(place) && directory != place;
-        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned();
-        is_below.then_some(Process { pid, directory, command })
+        is_below.then(|| Process { pid, directory, command: command(pid) })
     };
     pids().filter_map(process).collect()
 }
 
-/// The living processes with this mark in their environment.
-pub(crate) fn marked(mark: &str) -> Vec<u32> {
-    pids().filter(|pid| has(*pid, mark)).collect()
+/// Whether a process is in a directory below this one.
+pub(crate) fn is_below(pid: u32, place: &Path) -> bool {
+    fs::read_link(format!("/proc/{pid}/cwd"))
+        .is_ok_and(|directory| directory.starts_with(place) && directory != place)
+}
+
+/// A process's command line.
+pub(crate) fn command(pid: u32) -> String {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned()
+}
+
+/// Every living process of a cluster: nodes are in its place, executors and tasks below it; what executors are copied
+/// from has it in its command line, and tasks that go elsewhere have it in their environment.
+pub(crate) fn all_of(place: &Path) -> Vec<u32> {
+    pids().filter(|pid| is_of(*pid, place)).collect()
+}
+
+fn is_of(pid: u32, place: &Path) -> bool {
+    let has = |file: &str| {
+        let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let path = place.as_os_str().as_bytes();
+        bytes.windows(path.len()).any(|window| window == path)
+    };
+    let directory = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+    directory.starts_with(place) || has("cmdline") || has("environ")
 }
 
 /// The control groups of slaves that these processes are in; none where trees are kept otherwise.
@@ -56,15 +75,15 @@ pub(crate) fn control_groups(processes: &[Process]) -> BTreeSet<PathBuf> {
     processes.iter().filter_map(group).collect()
 }
 
-/// Kills what has this mark, until nothing has.
-pub(crate) fn end_marked(mark: &str) {
+/// Kills everything of a cluster, until nothing of it lives.
+pub(crate) fn end_all_of(place: &Path) {
     let give_up = Instant::now() + Duration::from_secs(10);
     while Instant::now() < give_up {
-        let left = marked(mark);
+        let left = all_of(place);
         if left.is_empty() {
             return;
         }
-        left.into_iter().for_each(|pid| kill(pid, |pid| has(pid, mark)));
+        left.into_iter().for_each(|pid| kill(pid, |pid| is_of(pid, place)));
     }
 }
 
@@ -77,12 +96,6 @@ pub(crate) fn kill(pid: u32, is_meant: impl Fn(u32) -> bool) {
     {
         let _ended = pidfd_send_signal(&process, Signal::KILL);
     }
-}
-
-fn has(pid: u32, mark: &str) -> bool {
-    let wanted = format!("{MARK}={mark}\0");
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-    environment.windows(wanted.len()).any(|window| window == wanted.as_bytes())
 }
 
 fn pids() -> impl Iterator<Item = u32> {
