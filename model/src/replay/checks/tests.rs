@@ -69,6 +69,10 @@ struct Bench {
     judge: Judge,
     number: usize,
     runs: [usize; 4],
+    /// Whether the next step begins a run.
+    begins_run: bool,
+    /// Whether its journal breaks off with the next step.
+    breaks_off: bool,
 }
 
 impl Bench {
@@ -87,7 +91,8 @@ impl Bench {
         ];
         let players = nodes.iter().map(|node| AnyPlayer::new(&node.runs[0])).collect();
         let replay = Replay { nodes, notes: Vec::new(), damaged: Vec::new() };
-        Self { replay, players, judge: Judge::new(ALL), number: 0, runs: [0; 4] }
+        let judge = Judge::new(ALL);
+        Self { replay, players, judge, number: 0, runs: [0; 4], begins_run: false, breaks_off: false }
     }
 
     /// What does not hold at a step.
@@ -102,7 +107,8 @@ impl Bench {
         let played =
             Played { at: Moment(0), input, effects, heard: None, said: Vec::new(), broken: Vec::new() };
         let (number, run) = (self.number, self.runs[node]);
-        let step = Step { number, node, run, begins_run: false, played: any(played) };
+        let [begins_run, breaks_off] = [&mut self.begins_run, &mut self.breaks_off].map(std::mem::take);
+        let step = Step { number, node, run, begins_run, breaks_off, played: any(played) };
         self.judge.see(&self.replay, &step, &self.players, Vec::new());
         let found = self.judge.findings.iter().filter(|finding| finding.step == number);
         found.map(|finding| finding.check).collect()
@@ -251,6 +257,28 @@ fn s1_a_tree_that_was_not_seen_dead() {
     bench.tree_ends();
     assert_eq!(bench.slave(slave::Input::DrainNow, leave()), [""; 0]);
     assert_eq!(bench.framework(lost()), [""; 0]);
+}
+
+/// What a slave has seen once its journal broke off is not known, until it is started again.
+#[test]
+fn s1_a_tree_that_lives_after_a_crash() {
+    let lost = || vec![told(TaskState::Lost, Reason::SlaveUnregistered)];
+    let crashed = || {
+        let mut bench = Bench::new().with_a_task();
+        bench.breaks_off = true;
+        assert_eq!(bench.slave(slave::Input::ConnectFailed, vec![]), [""; 0]);
+        bench
+    };
+    let started = |alive| {
+        let mut bench = crashed();
+        bench.begins_run = true;
+        let start = slave::Input::Start { checkpoint: None, boot: BootId(1), alive };
+        assert_eq!(bench.slave(start, vec![]), [""; 0]);
+        bench
+    };
+    assert_eq!(crashed().framework(lost()), [""; 0]);
+    assert_eq!(started(vec![TREE]).framework(lost()), ["S1 dead-before-lost"]);
+    assert_eq!(started(vec![]).framework(lost()), [""; 0]);
 }
 
 #[test]
