@@ -343,11 +343,13 @@ fn kill_executor(cluster: &Cluster, load: &Load, slave: usize, random: &mut Rand
     })
 }
 
-/// Waits until a slave is given up (R6).
+/// Waits until a slave is given up (R6); a new leader, which never heard it, gives it longer.
 pub(crate) fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
     until("a slave that is unreachable", || match cluster.view(slave)?.status {
-        SlaveStatus::Unreachable => Ok(()),
-        other => Err(format!("it is {other}")),
+        SlaveStatus::Unreachable | SlaveStatus::Awaited => Ok(()),
+        other @ (SlaveStatus::Active | SlaveStatus::Disconnected | SlaveStatus::Leaving) => {
+            Err(format!("it is {other}"))
+        }
     })
 }
 
