@@ -2,6 +2,7 @@
 //! it is told. Nodes know its address only, so that it can be cut while both ends live.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -108,20 +109,22 @@ async fn relay(shared: Arc<Shared>) {
     loop {
         // An error tells of an earlier packet's fate; the socket is as good as before.
         let Ok((length, node)) = shared.front.recv_from(&mut bytes).await else { continue };
-        if !backs.contains_key(&node) {
-            let Ok(back) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { continue };
-            let back = Arc::new(back);
-            tokio::spawn(return_to(Arc::clone(&shared), Arc::clone(&back), node));
-            backs.insert(node, back);
-        }
-        let back = &backs[&node];
+        let back = match backs.entry(node) {
+            Entry::Occupied(known) => Arc::clone(known.get()),
+            Entry::Vacant(new) => {
+                let Ok(back) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { continue };
+                let back = Arc::clone(new.insert(Arc::new(back)));
+                tokio::spawn(return_to(Arc::clone(&shared), Arc::clone(&back), node));
+                back
+            }
+        };
         let (master, copies) = shared.fate(Way::Up);
         for late in copies {
             if late.is_zero() {
                 let _lost = back.send_to(&bytes[..length], master).await;
                 continue;
             }
-            let (back, packet) = (Arc::clone(back), bytes[..length].to_vec());
+            let (back, packet) = (Arc::clone(&back), bytes[..length].to_vec());
             tokio::spawn(async move {
                 tokio::time::sleep(late).await;
                 let _lost = back.send_to(&packet, master).await;
