@@ -27,7 +27,7 @@ pub(crate) const FRAMEWORK_LINKS: usize = 2;
 /// What the master is told of time: a slave is given up after three seconds of silence, however many are silent. A
 /// framework may be away for as long as it takes to see that a session is dead, and more.
 const MASTER_TIMES: &str = "--ping-timeout 500ms --max-ping-timeouts 6 --removal-share-percent 100 \
-    --removal-window 1s --revoke-grace 1s --revoke-ack-timeout 5s --failover-timeout-max 90s";
+    --removal-window 1s --revoke-grace 1s --revoke-ack-timeout 10s --failover-timeout-max 90s";
 
 /// What slaves are told of time. Executors are patient: what ends them is to be what a test does.
 const SLAVE_TIMES: &str = "--unregister-timeout 20s --recovery-timeout 5m";
