@@ -192,7 +192,7 @@ impl Fault {
                 cluster.take_slave(*slave).kill();
             }
             Self::KillTemplate(slave) => cluster.kill_template(*slave),
-            Self::KillExecutor(slave) => kill_executor(cluster, load, *slave, random)?,
+            Self::KillExecutor(slave) => kill_executor(cluster, load, *slave, random),
             Self::Cut(link, weather) | Self::Storm(link, weather, _) => cluster.weather(*link, *weather),
             Self::Hold(slave, _) => {
                 cluster.command(&format!("deactivate {} --reason chaos", cluster.slaves[*slave].name))?;
@@ -298,23 +298,16 @@ fn storm(random: &mut Random) -> Weather {
     }
 }
 
-/// Ends one of a slave's executors by force, if it has any, and waits until its scheduler was told of its task's end.
-fn kill_executor(cluster: &Cluster, load: &Load, slave: usize, random: &mut Random) -> Result<(), String> {
-    let executors: Vec<truth::Process> = cluster
-        .living(slave)
-        .into_iter()
-        .filter(|process| process.command.contains("neap executor"))
-        .collect();
+/// Ends one of a slave's executors by force, if it has any. In the end its scheduler is to know.
+fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut Random) {
+    let is_executor = |process: &truth::Process| process.command.contains("neap executor");
+    let executors: Vec<truth::Process> = cluster.living(slave).into_iter().filter(is_executor).collect();
     if executors.is_empty() {
-        return Ok(());
+        return;
     }
     let victim = random.pick(&executors);
     truth::kill(victim.pid, |pid| cluster.living(slave).iter().any(|process| process.pid == pid));
-    let task = ledger::task_of(&victim.directory).ok_or_else(|| format!("{victim:?} is of no task"))?;
-    until(&format!("the end of {task}, whose executor was killed"), || match load.book.has_end(&task) {
-        true => Ok(()),
-        false => Err("nobody was told of it".into()),
-    })
+    load.condemned.extend(ledger::task_of(&victim.directory));
 }
 
 /// Waits until a slave is given up (R6); a new leader, which never heard it, gives it longer.

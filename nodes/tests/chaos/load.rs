@@ -59,6 +59,8 @@ pub(crate) struct Load {
     pub(crate) book: Book,
     /// The control groups of slaves that were seen to have tasks.
     pub(crate) groups: BTreeSet<PathBuf>,
+    /// Tasks whose executor was killed.
+    pub(crate) condemned: BTreeSet<String>,
     running: BTreeMap<usize, Running>,
     ended: BTreeMap<usize, ledger::Run>,
     random: Random,
@@ -75,7 +77,8 @@ impl Load {
     /// Starts the service, and waits until it runs.
     pub(crate) fn start(cluster: &Cluster, random: Random) -> Result<Self, String> {
         let (book, groups) = (Book::default(), BTreeSet::new());
-        let mut load = Self { book, groups, running: BTreeMap::new(), ended: BTreeMap::new(), random };
+        let (condemned, running, ended) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        let mut load = Self { book, groups, condemned, running, ended, random };
         let script = format!("{START}; {HOSTILE}; while :; do sleep 1000; done");
         let flags = format!("--service --instances {SERVED} --cpus 0.5");
         load.run(cluster, "service".into(), None, &flags, &script)?;
@@ -138,6 +141,17 @@ impl Load {
         run.reader.join().map_err(|_| format!("what {} printed cannot be read", run.name))?;
         self.ended.insert(at, ledger::Run { name: run.name, batch: run.batch, code });
         Ok(())
+    }
+
+    /// Waits until schedulers were told of the end of each task whose executor was killed.
+    pub(crate) fn hears_of_condemned(&mut self) -> Result<(), String> {
+        let condemned = std::mem::take(&mut self.condemned);
+        until("news of tasks whose executor was killed", || {
+            match condemned.iter().find(|task| !self.book.has_end(task)) {
+                None => Ok(()),
+                Some(task) => Err(format!("nobody was told of an end of {task}")),
+            }
+        })
     }
 
     /// Waits until the batches are through and exactly the service lives, and ends it.

@@ -179,6 +179,7 @@ fn strike(
     }
     let since = Instant::now();
     cluster.whole()?;
+    load.hears_of_condemned()?;
     Ok(since.elapsed())
 }
 
