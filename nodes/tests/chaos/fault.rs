@@ -55,7 +55,8 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// One or two faults at once; the master's comes last.
+    /// One or two faults at once, in the order in which they begin. They end in the other: storms, which end by
+    /// themselves, and then what the master suffers, so that the others are not waited for in vain.
     pub(crate) fn several(random: &mut Random) -> Vec<Self> {
         let mut faults = vec![Self::one(random)];
         if random.percent(30) {
@@ -64,7 +65,10 @@ impl Fault {
                 faults.push(second);
             }
         }
-        faults.sort_by_key(|fault| fault.victim().is_none());
+        faults.sort_by_key(|fault| match fault {
+            Self::Storm(..) => 2,
+            other => u8::from(other.victim().is_none()),
+        });
         faults
     }
 

@@ -173,7 +173,6 @@ fn strike(
     for fault in faults {
         fault.begin(cluster, load, random)?;
     }
-    // The master's first: others wait for what a master says.
     for fault in faults.iter().rev() {
         fault.end(cluster)?;
     }

@@ -22,7 +22,7 @@ use neap_protocol::slave::{self, Slave};
 use neap_protocol::task::{Reason, Run as Runs, TaskSpec, TaskState, Update};
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::{Millis, Moment};
-use neap_protocol::transport::Role;
+use neap_protocol::transport::{CloseCode, CloseReason, Role};
 
 use super::ALL;
 use crate::replay::player::{AnyPlayed, AnyPlayer, Played, Player};
@@ -338,9 +338,17 @@ fn s5_a_drain_that_is_done_too_soon() {
     bench.store(1, drain(Then::Stay));
     bench.tree_ends();
     assert_eq!(bench.master(fired(), done()), [""; 0]);
-    // Nothing runs, and the framework believes otherwise.
+    // Nothing runs, and the framework believes otherwise; the leader does not know of it.
     bench.players[FRAMEWORK] = AnyPlayer::Framework(believing());
+    assert_eq!(bench.master(fired(), done()), [""; 0]);
+    let message = MasterToFramework::Subscribed { id: F1, epoch: E1, highest_task: 0 };
+    let subscribed = master::Effect::ToFramework { session: TO_FRAMEWORK, message };
+    bench.master(fired(), vec![subscribed]);
     assert_eq!(bench.master(fired(), done()), ["S5 drained-means-empty"]);
+    // It does not acknowledge, and is cut off.
+    let reason = CloseReason { code: CloseCode::Done, detail: Text::EMPTY };
+    let close = master::Effect::Close { session: TO_FRAMEWORK, reason };
+    assert_eq!(bench.master(fired(), [done(), vec![close]].concat()), [""; 0]);
 }
 
 /// A framework that believes its task to run on S1.
