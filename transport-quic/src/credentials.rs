@@ -3,9 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use neap_protocol::transport::Peer;
 use quinn::TransportErrorCode;
+use quinn_proto::HashedConnectionIdGenerator;
+use ring::hmac::{HMAC_SHA256, Key, sign};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -26,6 +29,8 @@ pub struct Credentials {
     roots: Arc<RootCertStore>,
     key: Arc<SingleCertAndKey>,
     clients: Arc<dyn ClientCertVerifier>,
+    /// What connection ids and the tokens that reset them are made with: the same after a restart.
+    resets: [u8; 32],
 }
 
 impl Credentials {
@@ -71,6 +76,7 @@ impl Credentials {
             .map_err(|detail| CredentialsError::NoIdentity { file: certificate.clone(), detail })?;
         let secret = PrivateKeyDer::from_pem_slice(key_pem)
             .map_err(|_| CredentialsError::NoKey { file: key.clone() })?;
+        let resets = resets(secret.secret_der());
         let certified = CertifiedKey::from_der(chain, secret, &provider()).map_err(|error| {
             if let rustls::Error::InconsistentKeys(_) = error {
                 let (key, certificate) = (key.clone(), certificate.clone());
@@ -78,7 +84,18 @@ impl Credentials {
             }
             CredentialsError::broken(&key, &error)
         })?;
-        Ok(Self { peer, roots, key: Arc::new(certified.into()), clients })
+        Ok(Self { peer, roots, key: Arc::new(certified.into()), clients, resets })
+    }
+
+    /// A peer whose session outlived this node's process is told so by its first packet (RFC 9000, 10.3), and need not
+    /// wait until the session is lost: the new process, with the same key, can make the tokens of the old one.
+    pub(crate) fn endpoint_config(&self) -> quinn::EndpointConfig {
+        let ids = u64::from_le_bytes(*self.resets.first_chunk().expect("it is longer"));
+        let mut config = quinn::EndpointConfig::new(Arc::new(Key::new(HMAC_SHA256, &self.resets)));
+        config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+        // Only an id that this node has given is answered, by less than what came; and a whole cluster asks at once.
+        config.min_reset_interval(Duration::ZERO);
+        config
     }
 
     pub(crate) fn server_config(&self) -> Result<rustls::ServerConfig, rustls::Error> {
@@ -306,6 +323,12 @@ fn is_not_yet_valid(wrong: &CertificateError) -> bool {
 /// Another authority of the same name shows as a bad signature.
 fn is_foreign(wrong: &CertificateError) -> bool {
     matches!(wrong, CertificateError::UnknownIssuer | CertificateError::BadSignature)
+}
+
+/// A secret of its own, from which the private key does not follow.
+fn resets(private_key: &[u8]) -> [u8; 32] {
+    let tag = sign(&Key::new(HMAC_SHA256, private_key), b"neap: connection ids and stateless resets");
+    tag.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 fn roots(pem: &[u8], file: &Path) -> Result<RootCertStore, CredentialsError> {

@@ -80,8 +80,8 @@ impl Endpoint {
         // The system grants what it likes; a smaller buffer costs retransmissions in a burst, no more.
         let _ = set_socket_recv_buffer_size(&socket, settings.socket_buffer);
         let _ = set_socket_send_buffer_size(&socket, settings.socket_buffer);
-        let inner =
-            quinn::Endpoint::new(Default::default(), None, socket, Arc::new(TokioRuntime)).map_err(failed)?;
+        let inner = quinn::Endpoint::new(credentials.endpoint_config(), None, socket, Arc::new(TokioRuntime))
+            .map_err(failed)?;
         Ok(Self {
             inner,
             credentials: credentials.clone(),

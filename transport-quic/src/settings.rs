@@ -15,7 +15,8 @@ pub struct Settings {
     /// A session that has heard nothing for so long is lost. Whole milliseconds; the smaller of both ends' counts.
     pub idle_timeout: Duration,
     /// The connecting side says that it is there when nothing else was said for so long. Less than half of
-    /// `idle_timeout`, so that one lost packet is forgiven.
+    /// `idle_timeout`, so that one lost packet is forgiven. So long it may take until it is known that the peer was
+    /// killed and started again.
     pub keep_alive: Duration,
     /// The most bytes that one direction of a session holds unread, and the most that it holds unacknowledged.
     pub window: u32,
@@ -31,7 +32,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             idle_timeout: Duration::from_secs(30),
-            keep_alive: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(3),
             window: 256 * 1024,
             handshake_timeout: Duration::from_secs(10),
             handshakes_max: 1024,

@@ -56,8 +56,12 @@ fn replay(args: &Args) -> io::Result<ExitCode> {
         let name = file.display().to_string();
         let bytes = std::fs::read(file)
             .map_err(|error| io::Error::other(format!("failed to read {name}: {error}")))?;
-        let tape = Tape::read(&name, &bytes).map_err(|error| io::Error::other(format!("{name}: {error}")))?;
-        tapes.push(tape);
+        match Tape::read(&name, &bytes) {
+            Ok(tape) => tapes.push(tape),
+            // Of many executors one may have been killed at its birth.
+            Err(error) if error.is_unbegun() && args.files.len() > 1 => eprintln!("note: {name}: {error}"),
+            Err(error) => return Err(io::Error::other(format!("{name}: {error}"))),
+        }
     }
     let size: u64 =
         args.files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|data| data.len()).sum();

@@ -61,6 +61,8 @@ pub struct Step {
     pub run: usize,
     /// Whether its node was just started.
     pub begins_run: bool,
+    /// Whether its journal breaks off here: what its node did next is not known.
+    pub breaks_off: bool,
     /// What happened.
     pub played: AnyPlayed,
 }
@@ -315,7 +317,9 @@ impl<'a> Playing<'a> {
             self.wire.said(end, *link, message);
         }
         let begins_run = std::mem::take(&mut self.begins[node]);
-        Some(Step { number: self.number, node, run: self.run[node], begins_run, played })
+        let breaks_off = self.players[node].peek().is_none()
+            && self.replay.nodes[node].runs[self.run[node]].end().is_none();
+        Some(Step { number: self.number, node, run: self.run[node], begins_run, breaks_off, played })
     }
 
     /// Whose step is next; and whether it hears what was not said yet, because nobody else can go on either.

@@ -7,7 +7,7 @@ use neap_protocol::executor::Executor;
 use neap_protocol::framework::Framework;
 use neap_protocol::ids::SessionId;
 use neap_protocol::journal::{
-    self, Damage, DecodeError, End, Header, LinkId, Machine, NotAJournal, RawRun, Run,
+    self, Damage, DecodeError, End, Flaw, Header, LinkId, Machine, NotAJournal, RawRun, Run,
 };
 use neap_protocol::master::Master;
 use neap_protocol::slave::Slave;
@@ -101,6 +101,16 @@ pub enum TapeError {
     Empty(Option<Damage>),
     /// A run is another program's.
     Run(usize, DecodeError),
+}
+
+impl TapeError {
+    /// Whether its node was ended before anything of a run was written: it tells of nothing, and nothing is wrong.
+    pub fn is_unbegun(&self) -> bool {
+        match self {
+            Self::Empty(None | Some(Damage { flaw: Flaw::Torn { .. }, .. })) => true,
+            Self::Empty(Some(_)) | Self::Not(_) | Self::Run(..) => false,
+        }
+    }
 }
 
 impl fmt::Display for TapeError {

@@ -69,6 +69,8 @@ pub struct SlaveTruth {
     pub id: Option<SlaveId>,
     /// The process trees that live, and the tasks that each was given.
     pub trees: BTreeMap<ExecutorId, BTreeSet<TaskId>>,
+    /// Those that lived where the journal broke off, until the next start says which still do.
+    pub unseen: BTreeMap<ExecutorId, BTreeSet<TaskId>>,
     /// Whose an executor's session is.
     pub owners: BTreeMap<SessionId, ExecutorId>,
     /// The epoch of the leader at the other end of a session.
@@ -105,6 +107,15 @@ impl Truth {
 
     /// Takes in what a step's effects tell.
     pub(super) fn effects(&mut self, step: &Step) {
+        self.told_by(step);
+        if step.breaks_off
+            && let Some(slave) = self.slaves.get_mut(&step.node)
+        {
+            slave.unseen = std::mem::take(&mut slave.trees);
+        }
+    }
+
+    fn told_by(&mut self, step: &Step) {
         match &step.played {
             AnyPlayed::Master(played) => self.master_effects(step.node, played),
             AnyPlayed::Slave(played) => self.slave_effects(step.node, played),
@@ -194,8 +205,14 @@ impl Truth {
     fn slave_input(&mut self, step: &Step, played: &Played<Slave>) {
         let slave = self.slaves.entry(step.node).or_default();
         if step.begins_run {
-            // Every tree that an earlier incarnation left has been seen dead (R5).
+            let mut left = std::mem::take(&mut slave.trees);
+            left.append(&mut slave.unseen);
             *slave = SlaveTruth { obeyed: slave.obeyed, id: slave.id, ..SlaveTruth::default() };
+            if let slave::Input::Start { alive, .. } = &played.input {
+                // The others have been seen dead (R28). Of one whose launch is not in the journal no task is known.
+                let tree = |executor: &ExecutorId| (*executor, left.remove(executor).unwrap_or_default());
+                slave.trees = alive.iter().map(tree).collect();
+            }
         }
         if let slave::Input::LaunchFailed { executor, .. } | slave::Input::TreeEnded { executor, .. } =
             &played.input

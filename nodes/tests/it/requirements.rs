@@ -13,6 +13,7 @@ fn file_of(short: &str) -> String {
     match short.split_once('/') {
         Some(("slave", file)) => format!("protocol/src/slave/tests/{file}.rs"),
         Some(("nodes", file)) => format!("nodes/tests/it/{file}.rs"),
+        Some(("chaos", file)) => format!("nodes/tests/chaos/{file}.rs"),
         Some(("trees", file)) => format!("process-tree/tests/it/{file}.rs"),
         Some(_) => panic!("{short} is short for no file"),
         None => match short {

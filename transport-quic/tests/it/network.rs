@@ -63,6 +63,29 @@ fn a_network_that_goes_dark_is_a_loss_at_both_ends() {
     });
 }
 
+/// Who was killed says nothing. Who has its certificate and was started in its place does.
+#[test]
+fn a_peer_that_was_killed_and_started_again_is_known_to_have_been() {
+    run::<Quic>(async |quic: &Quic| {
+        let settings = Settings { idle_timeout: Duration::from_secs(3600), ..Settings::default() };
+        let credentials = issued(authority(), Role::Master, "m");
+        let start = || Endpoint::bind(ANY_PORT, &credentials, &settings).unwrap();
+        let (killed, again) = (start(), start());
+        let mut listener = killed.listen(&[Role::Slave]);
+        let relay = Relay::start(killed.local_address().unwrap(), Pass::Everything).await;
+        let (connected, accepted) =
+            tokio::join!(quic.slave.connect(relay.address, master()), listener.accept());
+        let (mut send, mut receive) = connected.unwrap().split();
+        let _accepted = accepted.unwrap().unwrap();
+        relay.lead_to(again.local_address().unwrap()).await;
+        // An acknowledgement may have gone there, and been answered, before.
+        let _sent = send.send(b"anybody there?").await;
+        let closed = tokio::time::timeout(Duration::from_secs(10), receive.receive()).await;
+        let Ok(Err(Closed::Lost(cause))) = closed else { panic!("{closed:?}") };
+        assert!(cause.as_str().contains("it has restarted"), "{cause}");
+    });
+}
+
 #[test]
 fn an_idle_session_is_kept_alive() {
     run::<Quic>(async |_: &Quic| {
@@ -174,6 +197,7 @@ enum Pass {
 /// Between clients and a server, to which they all seem to be at one other address: passes datagrams on, or does not.
 struct Relay {
     address: SocketAddr,
+    back: Arc<UdpSocket>,
     dark: Arc<AtomicBool>,
     passed: tokio::sync::watch::Receiver<usize>,
     _tasks: JoinSet<()>,
@@ -189,6 +213,7 @@ impl Relay {
         let (count, passed) = tokio::sync::watch::channel(0);
         let mut tasks = JoinSet::new();
         let address = front.local_addr().unwrap();
+        let here = Arc::clone(&back);
         let (there, there_back, there_dark) = (Arc::clone(&front), Arc::clone(&back), Arc::clone(&dark));
         tasks.spawn(async move {
             let mut datagram = vec![0; 65_536];
@@ -202,7 +227,7 @@ impl Relay {
         let here_dark = Arc::clone(&dark);
         tasks.spawn(async move {
             let mut datagram = vec![0; 65_536];
-            while let Ok(size) = back.recv(&mut datagram).await {
+            while let Ok(size) = here.recv(&mut datagram).await {
                 let passes = match pass {
                     Pass::Everything => true,
                     // A long header of type 3 (RFC 9000, 17.2.5).
@@ -215,7 +240,12 @@ impl Relay {
                 }
             }
         });
-        Self { address, dark, passed, _tasks: tasks }
+        Self { address, back, dark, passed, _tasks: tasks }
+    }
+
+    /// Passes on to another server from now on.
+    async fn lead_to(&self, server: SocketAddr) {
+        self.back.connect(server).await.unwrap();
     }
 
     /// Waits until so many datagrams have gone to the server.

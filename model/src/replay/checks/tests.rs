@@ -22,7 +22,7 @@ use neap_protocol::slave::{self, Slave};
 use neap_protocol::task::{Reason, Run as Runs, TaskSpec, TaskState, Update};
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::{Millis, Moment};
-use neap_protocol::transport::Role;
+use neap_protocol::transport::{CloseCode, CloseReason, Role};
 
 use super::ALL;
 use crate::replay::player::{AnyPlayed, AnyPlayer, Played, Player};
@@ -69,6 +69,10 @@ struct Bench {
     judge: Judge,
     number: usize,
     runs: [usize; 4],
+    /// Whether the next step begins a run.
+    begins_run: bool,
+    /// Whether its journal breaks off with the next step.
+    breaks_off: bool,
 }
 
 impl Bench {
@@ -87,7 +91,8 @@ impl Bench {
         ];
         let players = nodes.iter().map(|node| AnyPlayer::new(&node.runs[0])).collect();
         let replay = Replay { nodes, notes: Vec::new(), damaged: Vec::new() };
-        Self { replay, players, judge: Judge::new(ALL), number: 0, runs: [0; 4] }
+        let judge = Judge::new(ALL);
+        Self { replay, players, judge, number: 0, runs: [0; 4], begins_run: false, breaks_off: false }
     }
 
     /// What does not hold at a step.
@@ -102,7 +107,8 @@ impl Bench {
         let played =
             Played { at: Moment(0), input, effects, heard: None, said: Vec::new(), broken: Vec::new() };
         let (number, run) = (self.number, self.runs[node]);
-        let step = Step { number, node, run, begins_run: false, played: any(played) };
+        let [begins_run, breaks_off] = [&mut self.begins_run, &mut self.breaks_off].map(std::mem::take);
+        let step = Step { number, node, run, begins_run, breaks_off, played: any(played) };
         self.judge.see(&self.replay, &step, &self.players, Vec::new());
         let found = self.judge.findings.iter().filter(|finding| finding.step == number);
         found.map(|finding| finding.check).collect()
@@ -254,6 +260,28 @@ fn s1_a_tree_that_was_not_seen_dead() {
     assert_eq!(bench.framework(lost()), [""; 0]);
 }
 
+/// What a slave has seen once its journal broke off is not known, until it is started again.
+#[test]
+fn s1_a_tree_that_lives_after_a_crash() {
+    let lost = || vec![told(TaskState::Lost, Reason::SlaveUnregistered)];
+    let crashed = || {
+        let mut bench = Bench::new().with_a_task();
+        bench.breaks_off = true;
+        assert_eq!(bench.slave(slave::Input::ConnectFailed, vec![]), [""; 0]);
+        bench
+    };
+    let started = |alive| {
+        let mut bench = crashed();
+        bench.begins_run = true;
+        let start = slave::Input::Start { checkpoint: None, boot: BootId(1), alive };
+        assert_eq!(bench.slave(start, vec![]), [""; 0]);
+        bench
+    };
+    assert_eq!(crashed().framework(lost()), [""; 0]);
+    assert_eq!(started(vec![TREE]).framework(lost()), ["S1 dead-before-lost"]);
+    assert_eq!(started(vec![]).framework(lost()), [""; 0]);
+}
+
 #[test]
 fn s2_two_changes_of_one_slave() {
     let store = |seq, operation| vec![master::Effect::Store { seq: Seq(seq), epoch: E1, operation }];
@@ -311,9 +339,17 @@ fn s5_a_drain_that_is_done_too_soon() {
     bench.store(1, drain(Then::Stay));
     bench.tree_ends();
     assert_eq!(bench.master(fired(), done()), [""; 0]);
-    // Nothing runs, and the framework believes otherwise.
+    // Nothing runs, and the framework believes otherwise; the leader does not know of it.
     bench.players[FRAMEWORK] = AnyPlayer::Framework(believing());
+    assert_eq!(bench.master(fired(), done()), [""; 0]);
+    let message = MasterToFramework::Subscribed { id: F1, epoch: E1, highest_task: 0 };
+    let subscribed = master::Effect::ToFramework { session: TO_FRAMEWORK, message };
+    bench.master(fired(), vec![subscribed]);
     assert_eq!(bench.master(fired(), done()), ["S5 drained-means-empty"]);
+    // It does not acknowledge, and is cut off.
+    let reason = CloseReason { code: CloseCode::Done, detail: Text::EMPTY };
+    let close = master::Effect::Close { session: TO_FRAMEWORK, reason };
+    assert_eq!(bench.master(fired(), [done(), vec![close]].concat()), [""; 0]);
 }
 
 /// A framework that believes its task to run on S1.

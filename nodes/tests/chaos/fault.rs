@@ -1,0 +1,372 @@
+//! What goes wrong. A fault begins, and it ends: whoever died is started again, what was cut is mended. Each waits
+//! for an event by which the cluster shows that it has taken it, where there is one.
+
+use std::fmt;
+use std::time::Duration;
+
+use neap_protocol::message::{DrainEnd, SlaveStatus};
+use rustix::process::Signal;
+
+use crate::cluster::{Cluster, FRAMEWORK_LINKS, SLAVES};
+use crate::ledger;
+use crate::link::Weather;
+use crate::load::Load;
+use crate::process::{PATIENCE, until};
+use crate::random::Random;
+use crate::truth;
+
+/// A fault, and whom it is to hit: slaves by their place, links by theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// kill -9 of the master, which is started again after so long.
+    KillMaster(Duration),
+    /// SIGTERM to the master, which is started again after so long.
+    TerminateMaster(Duration),
+    /// SIGSTOP to the master, and SIGCONT after so long.
+    StopMaster(Duration),
+    /// kill -9 of the master and of every slave; all are started again after so long. Executors and frameworks live.
+    KillEverybody(Duration),
+    /// kill -9 of a slave, which is started again after so long.
+    KillSlave(usize, Duration),
+    /// SIGTERM to a slave, which is started again after so long.
+    TerminateSlave(usize, Duration),
+    /// SIGSTOP to a slave, until it is unreachable, and SIGCONT.
+    StopSlave(usize),
+    /// SIGUSR1 to a slave, which is started as a new one.
+    LeaveSlave(usize),
+    /// SIGUSR1 to a slave, and kill -9 so long after; it is started again.
+    KillLeaving(usize, Duration),
+    /// kill -9 of what a slave copies executors from.
+    KillTemplate(usize),
+    /// kill -9 of an executor of a slave.
+    KillExecutor(usize),
+    // A scheduler is not killed: `neap run` cannot take up its tasks again yet. With it that is a fault like any
+    // other, of a run of `load`, whose next process appends to the same book.
+    /// Nothing passes on a slave's link, in one direction or in both, until it is unreachable.
+    Cut(usize, Weather),
+    /// A link has such weather for so long.
+    Storm(usize, Weather, Duration),
+    /// An operator holds a slave back for so long.
+    Hold(usize, Duration),
+    /// An operator drains a slave and puts it back.
+    Drain(usize),
+    /// An operator drains a slave and sends it away; it is started as a new one.
+    DrainAway(usize),
+}
+
+impl Fault {
+    /// One or two faults at once, in the order in which they begin. They end in the other: storms, which end by
+    /// themselves, and then what the master suffers, so that the others are not waited for in vain.
+    pub(crate) fn several(random: &mut Random) -> Vec<Self> {
+        let mut faults = vec![Self::one(random)];
+        if random.percent(30) {
+            let second = Self::one(random);
+            if second.goes_with(&faults[0]) {
+                faults.push(second);
+            }
+        }
+        faults.sort_by_key(|fault| match fault {
+            Self::Storm(..) => 2,
+            other => u8::from(other.victim().is_none()),
+        });
+        faults
+    }
+
+    /// Of each kind there are as many as it has numbers.
+    fn one(random: &mut Random) -> Self {
+        let slave = random.within(0..SLAVES as u64) as usize;
+        let away = random.span(0..800);
+        let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
+        match random.within(0..22) {
+            0..2 => Self::KillMaster(away),
+            2 => Self::TerminateMaster(away),
+            3 => Self::StopMaster(random.span(100..4000)),
+            4 => Self::KillEverybody(away),
+            5..8 => Self::KillSlave(slave, away),
+            8 => Self::TerminateSlave(slave, away),
+            9 => Self::StopSlave(slave),
+            10 => Self::LeaveSlave(slave),
+            11 => Self::KillLeaving(slave, random.span(0..30)),
+            12 => Self::KillTemplate(slave),
+            13 => Self::KillExecutor(slave),
+            14 => Self::Cut(slave, cut),
+            15 => {
+                let up = random.percent(50);
+                Self::Cut(slave, Weather { cut_up: up, cut_down: !up, ..cut })
+            }
+            // Their sessions live, and so do they (R14).
+            16 => {
+                let link = SLAVES + random.within(0..FRAMEWORK_LINKS as u64) as usize;
+                Self::Storm(link, cut, random.span(300..4000))
+            }
+            17..19 => {
+                let link = random.within(0..(SLAVES + FRAMEWORK_LINKS) as u64) as usize;
+                Self::Storm(link, storm(random), random.span(300..2000))
+            }
+            19 => Self::Hold(slave, away),
+            20 => Self::Drain(slave),
+            _ => Self::DrainAway(slave),
+        }
+    }
+
+    /// Whether both can be at once: what ends the one is not to be what the other prevents, nor the other's end.
+    fn goes_with(&self, other: &Self) -> bool {
+        let is = |kind: fn(&Self) -> bool| kind(self) || kind(other);
+        let storm = is(|fault| matches!(fault, Self::Storm(..)));
+        match self.victim() == other.victim() {
+            true => storm && !is(|fault| matches!(fault, Self::Cut(..))),
+            false => storm || !is(|fault| matches!(fault, Self::KillEverybody(_))),
+        }
+    }
+
+    /// The link that it hits, a slave's being the slave's own; the master has none.
+    fn victim(&self) -> Option<usize> {
+        match self {
+            Self::KillEverybody(_) | Self::KillMaster(_) | Self::TerminateMaster(_) | Self::StopMaster(_) => {
+                None
+            }
+            Self::KillSlave(slave, _)
+            | Self::TerminateSlave(slave, _)
+            | Self::StopSlave(slave)
+            | Self::LeaveSlave(slave)
+            | Self::KillLeaving(slave, _)
+            | Self::KillTemplate(slave)
+            | Self::KillExecutor(slave)
+            | Self::Cut(slave, _)
+            | Self::Storm(slave, _, _)
+            | Self::Hold(slave, _)
+            | Self::Drain(slave)
+            | Self::DrainAway(slave) => Some(*slave),
+        }
+    }
+
+    /// What it is counted as.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::KillMaster(_) => "kill -9 of the master",
+            Self::TerminateMaster(_) => "SIGTERM to the master",
+            Self::StopMaster(_) => "SIGSTOP to the master",
+            Self::KillEverybody(_) => "kill -9 of the master and every slave",
+            Self::KillSlave(..) => "kill -9 of a slave",
+            Self::TerminateSlave(..) => "SIGTERM to a slave",
+            Self::StopSlave(_) => "SIGSTOP to a slave",
+            Self::LeaveSlave(_) => "SIGUSR1 to a slave",
+            Self::KillLeaving(..) => "SIGUSR1 to a slave, and kill -9",
+            Self::KillTemplate(_) => "kill -9 of an executors' template",
+            Self::KillExecutor(_) => "kill -9 of an executor",
+            Self::Cut(_, Weather { cut_up: true, cut_down: true, .. }) => "cut",
+            Self::Cut(..) => "one-way cut",
+            Self::Storm(_, Weather { cut_up: true, .. }, _) => "cut of frameworks",
+            Self::Storm(..) => "loss, delay, reordering",
+            Self::Hold(..) => "deactivate, activate",
+            Self::Drain(_) => "drain, activate",
+            Self::DrainAway(_) => "drain, unregister",
+        }
+    }
+
+    pub(crate) fn begin(
+        &self,
+        cluster: &mut Cluster,
+        load: &mut Load,
+        random: &mut Random,
+    ) -> Result<(), String> {
+        match self {
+            Self::KillEverybody(_) => {
+                cluster.take_master().kill();
+                (0..SLAVES).for_each(|slave| cluster.take_slave(slave).kill());
+            }
+            Self::KillMaster(_) => cluster.take_master().kill(),
+            Self::TerminateMaster(_) => {
+                let master = cluster.take_master();
+                master.signal(Signal::TERM);
+                master.ends_with(0)?;
+            }
+            Self::StopMaster(_) => cluster.master.as_ref().expect("a master").signal(Signal::STOP),
+            Self::KillSlave(slave, _) => cluster.take_slave(*slave).kill(),
+            Self::TerminateSlave(slave, _) => {
+                let process = cluster.take_slave(*slave);
+                process.signal(Signal::TERM);
+                process.ends_with(0)?;
+            }
+            Self::StopSlave(slave) => cluster.slave(*slave).signal(Signal::STOP),
+            Self::LeaveSlave(slave) => cluster.slave(*slave).signal(Signal::USR1),
+            Self::KillLeaving(slave, span) => {
+                cluster.slave(*slave).signal(Signal::USR1);
+                std::thread::sleep(*span);
+                cluster.take_slave(*slave).kill();
+            }
+            Self::KillTemplate(slave) => cluster.kill_template(*slave),
+            Self::KillExecutor(slave) => kill_executor(cluster, load, *slave, random),
+            Self::Cut(link, weather) | Self::Storm(link, weather, _) => cluster.weather(*link, *weather),
+            Self::Hold(slave, _) => {
+                cluster.command(&format!("deactivate {} --reason chaos", cluster.slaves[*slave].name))?;
+            }
+            Self::Drain(slave) => drain(cluster, *slave, "stay", random)?,
+            Self::DrainAway(slave) => drain(cluster, *slave, "unregister", random)?,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn end(&self, cluster: &mut Cluster) -> Result<(), String> {
+        match self {
+            Self::KillEverybody(away) => {
+                std::thread::sleep(*away);
+                (0..SLAVES).try_for_each(|slave| cluster.start_slave(slave))?;
+                cluster.start_master()
+            }
+            Self::KillMaster(away) | Self::TerminateMaster(away) => {
+                std::thread::sleep(*away);
+                cluster.start_master()
+            }
+            Self::StopMaster(span) => {
+                std::thread::sleep(*span);
+                cluster.master.as_ref().expect("a master").signal(Signal::CONT);
+                Ok(())
+            }
+            Self::KillSlave(slave, away) | Self::TerminateSlave(slave, away) => {
+                std::thread::sleep(*away);
+                cluster.start_slave(*slave)
+            }
+            Self::StopSlave(slave) => {
+                let given_up = unreachable(cluster, *slave);
+                cluster.slave(*slave).signal(Signal::CONT);
+                given_up
+            }
+            Self::LeaveSlave(slave) | Self::DrainAway(slave) => {
+                left(cluster, *slave)?;
+                cluster.start_slave(*slave)
+            }
+            Self::KillLeaving(slave, _) => {
+                cluster.start_slave(*slave)?;
+                leaves_or_stays(cluster, *slave)
+            }
+            Self::KillTemplate(_) | Self::KillExecutor(_) => Ok(()),
+            Self::Cut(link, _) => {
+                let given_up = unreachable(cluster, *link);
+                cluster.weather(*link, Weather::default());
+                given_up
+            }
+            Self::Storm(link, _, span) => {
+                std::thread::sleep(*span);
+                cluster.weather(*link, Weather::default());
+                Ok(())
+            }
+            Self::Hold(slave, span) => {
+                std::thread::sleep(*span);
+                cluster.command(&format!("activate {}", cluster.slaves[*slave].name))
+            }
+            Self::Drain(slave) => {
+                drained(cluster, *slave)?;
+                cluster.command(&format!("activate {}", cluster.slaves[*slave].name))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KillEverybody(span)
+            | Self::KillMaster(span)
+            | Self::TerminateMaster(span)
+            | Self::StopMaster(span) => {
+                write!(f, "{}, {span:?}", self.kind())
+            }
+            Self::KillSlave(slave, span)
+            | Self::KillLeaving(slave, span)
+            | Self::TerminateSlave(slave, span)
+            | Self::Hold(slave, span) => {
+                write!(f, "{}: slave-{}, {span:?}", self.kind(), slave + 1)
+            }
+            Self::StopSlave(slave)
+            | Self::LeaveSlave(slave)
+            | Self::KillTemplate(slave)
+            | Self::KillExecutor(slave)
+            | Self::Drain(slave)
+            | Self::DrainAway(slave) => write!(f, "{}: slave-{}", self.kind(), slave + 1),
+            Self::Cut(link, weather) => write!(f, "{}: slave-{}, {weather:?}", self.kind(), link + 1),
+            Self::Storm(link, weather, span) => {
+                write!(f, "{}: link {}, {weather:?}, {span:?}", self.kind(), link + 1)
+            }
+        }
+    }
+}
+
+fn storm(random: &mut Random) -> Weather {
+    Weather {
+        lost: random.within(0..40),
+        twice: random.within(0..30),
+        late: random.within(0..80),
+        late_ms: random.within(1..100),
+        ..Weather::default()
+    }
+}
+
+/// Ends one of a slave's executors by force, if it has any. In the end its scheduler is to know.
+fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut Random) {
+    let is_executor = |process: &truth::Process| process.command.contains("neap executor");
+    let executors: Vec<truth::Process> = cluster.living(slave).into_iter().filter(is_executor).collect();
+    if executors.is_empty() {
+        return;
+    }
+    let victim = random.pick(&executors);
+    truth::kill(victim.pid, |pid| cluster.living(slave).iter().any(|process| process.pid == pid));
+    load.condemned.extend(ledger::task_of(&victim.directory));
+}
+
+/// Waits until a slave is given up (R6); a new leader, which never heard it, gives it longer.
+pub(crate) fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+    until("a slave that is unreachable", || match cluster.view(slave)?.status {
+        SlaveStatus::Unreachable | SlaveStatus::Awaited => Ok(()),
+        other @ (SlaveStatus::Active | SlaveStatus::Disconnected | SlaveStatus::Leaving) => {
+            Err(format!("it is {other}"))
+        }
+    })
+}
+
+/// A slave that was killed while it left goes on leaving, and is then started as a new one; unless it had not yet
+/// written that it leaves.
+fn leaves_or_stays(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+    let leaves = until("a slave that leaves, or stays", || {
+        if cluster.slaves[slave].process.as_mut().expect("a slave").has_ended() {
+            return Ok(true);
+        }
+        match cluster.has_registered(slave) && cluster.view(slave)?.status == SlaveStatus::Active {
+            true => Ok(false),
+            false => Err("it does neither".into()),
+        }
+    })?;
+    match leaves {
+        true => left(cluster, slave).and_then(|()| cluster.start_slave(slave)),
+        false => Ok(()),
+    }
+}
+
+/// Waits until a slave has left, and with it everything that it ran (R24, S11).
+fn left(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+    let code = cluster.slaves[slave].process.as_mut().expect("a slave").code(PATIENCE)?;
+    let living = cluster.living(slave);
+    cluster.slaves[slave].process = None;
+    match (code, living.is_empty()) {
+        (Some(0), true) => Ok(()),
+        _ => Err(format!("a slave left with {code:?}, and there lives {living:?}")),
+    }
+}
+
+fn drain(cluster: &Cluster, slave: usize, then: &str, random: &mut Random) -> Result<(), String> {
+    let (name, ms) = (&cluster.slaves[slave].name, random.within(1..1500));
+    cluster.command(&format!("drain {name} --deadline {ms}ms --reason chaos --then {then} --detach"))
+}
+
+/// Waits for the end of a slave's drain; nothing lives there then (S5).
+fn drained(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+    let end = until("the end of a drain", || {
+        let drain = cluster.view(slave)?.drain.ok_or("it is not known")?;
+        drain.end.ok_or_else(|| format!("it waits for {:?}", drain.waiting_for))
+    })?;
+    let living = cluster.living(slave);
+    match (end, living.is_empty()) {
+        (DrainEnd::Drained, true) => Ok(()),
+        _ => Err(format!("the drain {end}, and there lives {living:?}")),
+    }
+}

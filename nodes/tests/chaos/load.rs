@@ -1,0 +1,222 @@
+//! The load: a service, and batches one after another, each a `neap run` that prints what its scheduler was told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use neap_protocol::transport::Role;
+use rustix::process::Signal;
+
+use crate::cluster::{Cluster, certificate};
+use crate::ledger::{self, END, START, Told};
+use crate::process::{PATIENCE, Place, Process, until};
+use crate::random::Random;
+use crate::truth;
+
+/// How many batches there are at a time.
+const BATCHES: usize = 2;
+
+/// How many instances the service has.
+const SERVED: usize = 4;
+
+/// Leaves a process behind that ignores SIGTERM, in a session of its own.
+const HOSTILE: &str = r#"(setsid sh -c 'trap "" TERM; sleep 1000; :' &)"#;
+
+/// What every scheduler was told, in the order in which it was printed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Book(Arc<Mutex<Vec<Told>>>);
+
+impl Book {
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&[Told]) -> T) -> T {
+        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, told: Vec<Told>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
+    }
+
+    /// Whether somebody was told of this task's end.
+    pub(crate) fn has_end(&self, task: &str) -> bool {
+        self.read(|told| told.iter().any(|told| told.task == task && told.is_end()))
+    }
+
+    /// The tasks of a run that were told of, and no end of them.
+    fn living(&self, run: usize) -> BTreeSet<String> {
+        self.read(|told| {
+            let of_run = told.iter().filter(|told| told.run == run);
+            let ended: BTreeSet<&str> =
+                of_run.clone().filter(|told| told.is_end()).map(|told| told.task.as_str()).collect();
+            of_run.map(|told| &told.task).filter(|task| !ended.contains(task.as_str())).cloned().collect()
+        })
+    }
+}
+
+/// Everything that runs on a cluster.
+pub(crate) struct Load {
+    pub(crate) book: Book,
+    /// The control groups of slaves that were seen to have tasks.
+    pub(crate) groups: BTreeSet<PathBuf>,
+    /// Tasks whose executor was killed.
+    pub(crate) condemned: BTreeSet<String>,
+    running: BTreeMap<usize, Running>,
+    ended: BTreeMap<usize, ledger::Run>,
+    random: Random,
+}
+
+struct Running {
+    name: String,
+    batch: Option<usize>,
+    process: Process,
+    reader: JoinHandle<()>,
+}
+
+impl Load {
+    /// Starts the service, and waits until it runs.
+    pub(crate) fn start(cluster: &Cluster, random: Random) -> Result<Self, String> {
+        let (book, groups) = (Book::default(), BTreeSet::new());
+        let (condemned, running, ended) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
+        let mut load = Self { book, groups, condemned, running, ended, random };
+        let script = format!("{START}; {HOSTILE}; while :; do sleep 1000; done");
+        let flags = format!("--service --instances {SERVED} --cpus 0.5");
+        load.run(cluster, "service".into(), None, &flags, &script)?;
+        until("a service that runs", || match load.book.living(SERVICE).len() {
+            SERVED.. => Ok(()),
+            few => Err(format!("{few} instances run")),
+        })?;
+        Ok(load)
+    }
+
+    /// Starts batches for those that are through.
+    pub(crate) fn feed(&mut self, cluster: &Cluster) -> Result<(), String> {
+        self.groups.extend(truth::control_groups(&truth::below(cluster.place.path())));
+        let through: Vec<usize> =
+            self.running.iter_mut().filter_map(|(at, run)| run.process.has_ended().then_some(*at)).collect();
+        for run in through {
+            self.end(run)?;
+        }
+        while self.running.len() < BATCHES + 1 {
+            let name = format!("batch-{}", self.running.len() + self.ended.len());
+            let instances = self.random.within(20..80);
+            let left_behind = if self.random.percent(30) { HOSTILE } else { ":" };
+            let ms = self.random.within(100..900);
+            let script = format!("{START}; {left_behind}; sleep 0.{ms:03}; {END}");
+            let flags = format!("--instances {instances} --cpus 1");
+            self.run(cluster, name, Some(instances as usize), &flags, &script)?;
+        }
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        cluster: &Cluster,
+        name: String,
+        batch: Option<usize>,
+        flags: &str,
+        script: &str,
+    ) -> Result<(), String> {
+        let place = &cluster.place;
+        let at = self.running.len() + self.ended.len();
+        let words = format!(
+            "run -o json --name {name} --masters {} {} {flags} --mem 16M --kill-grace 300ms \
+             --env RAN={} --journal journals/{name}.journal -- sh -c",
+            cluster.framework_link(at),
+            certificate(Role::Framework, "load"),
+            place.path().join("ran").display()
+        );
+        let mut command = place.neap(&words, &format!("logs/{name}.log"));
+        command.arg(script).stdout(Stdio::piped());
+        let mut process = Process::start(command, &name)?;
+        let (book, stdout, place) = (self.book.clone(), process.stdout(), Arc::clone(place));
+        let reader = std::thread::spawn(move || note(at, stdout, &place, &book));
+        self.running.insert(at, Running { name, batch, process, reader });
+        Ok(())
+    }
+
+    fn end(&mut self, at: usize) -> Result<(), String> {
+        let Some(mut run) = self.running.remove(&at) else { return Ok(()) };
+        let code = run.process.code(PATIENCE)?;
+        run.reader.join().map_err(|_| format!("what {} printed cannot be read", run.name))?;
+        self.ended.insert(at, ledger::Run { name: run.name, batch: run.batch, code });
+        Ok(())
+    }
+
+    /// Waits until schedulers were told of the end of each task whose executor was killed.
+    pub(crate) fn hears_of_condemned(&mut self) -> Result<(), String> {
+        let condemned = std::mem::take(&mut self.condemned);
+        until("news of tasks whose executor was killed", || {
+            match condemned.iter().find(|task| !self.book.has_end(task)) {
+                None => Ok(()),
+                Some(task) => Err(format!("nobody was told of an end of {task}")),
+            }
+        })
+    }
+
+    /// Waits until the batches are through and exactly the service lives, and ends it.
+    pub(crate) fn finish(&mut self, cluster: &Cluster) -> Result<(), String> {
+        let batches: Vec<usize> = self.running.keys().copied().filter(|run| *run != SERVICE).collect();
+        for batch in batches {
+            self.end(batch)?;
+        }
+        // S11, L7: what lives is what the scheduler was told of, and all of it.
+        until("one view of the service", || {
+            let told = self.book.living(SERVICE);
+            let sandboxes = truth::below(cluster.place.path());
+            let lives: BTreeSet<String> =
+                sandboxes.iter().filter_map(|process| ledger::task_of(&process.directory)).collect();
+            match told.len() == SERVED && told == lives {
+                true => Ok(()),
+                false => Err(format!("told of {told:?}, and {lives:?} live")),
+            }
+        })?;
+        self.running[&SERVICE].process.signal(Signal::TERM);
+        self.end(SERVICE)
+    }
+
+    /// What ran; all of it has ended.
+    pub(crate) fn runs(&self) -> Vec<ledger::Run> {
+        self.ended.values().cloned().collect()
+    }
+}
+
+/// The service is the first run.
+const SERVICE: usize = 0;
+
+/// Notes what a run prints, as it comes; and when it says that tasks are dead, what lives of them.
+fn note(run: usize, mut printed: ChildStdout, place: &Place, book: &Book) {
+    let (mut pending, mut bytes) = (Vec::new(), [0; 1 << 14]);
+    while let Ok(read @ 1..) = printed.read(&mut bytes) {
+        pending.extend_from_slice(&bytes[..read]);
+        let Some(whole) = pending.iter().rposition(|byte| *byte == b'\n') else { continue };
+        let lines: Vec<u8> = pending.drain(..=whole).collect();
+        let lines = String::from_utf8_lossy(&lines);
+        let mut told: Vec<Told> = lines.lines().map(|line| update(run, line)).collect();
+        if told.iter().any(Told::says_dead) {
+            let sandboxes = truth::below(place.path());
+            for told in told.iter_mut().filter(|told| told.says_dead()) {
+                told.alive = alive(&sandboxes, &told.task, place.path());
+            }
+        }
+        book.write(told);
+    }
+}
+
+fn update(run: usize, line: &str) -> Told {
+    let line: serde_json::Value =
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let word = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("{line} has no {key}")).to_owned();
+    Told { run, task: word("task"), state: word("state"), reason: word("reason"), alive: Vec::new() }
+}
+
+fn alive(sandboxes: &[truth::Process], task: &str, place: &Path) -> Vec<String> {
+    let of_task =
+        sandboxes.iter().filter(|process| ledger::task_of(&process.directory).as_deref() == Some(task));
+    of_task
+        .map(|process| {
+            let directory = process.directory.strip_prefix(place).unwrap_or(&process.directory);
+            format!("{} {} in {}", process.pid, process.command, directory.display())
+        })
+        .collect()
+}

@@ -1,0 +1,112 @@
+//! One fault, and exactly what comes of it.
+
+use std::collections::BTreeSet;
+
+use neap_protocol::message::SlaveStatus;
+use rustix::process::Signal;
+
+use crate::cluster::{Cluster, SLAVES};
+use crate::fault::unreachable;
+use crate::ledger;
+use crate::link::Weather;
+use crate::load::Load;
+use crate::process::until;
+use crate::random::Random;
+use crate::round::on_cluster;
+
+/// What a replay of each has something to look at in.
+const LOOKED_AT: [&str; 4] = ["S7 ", "S8 ", "S9 ", "same effects"];
+
+/// R6, R8: what was told Lost lives while its slave is silent, and is dead before the slave is used again.
+fn is_given_up_and_comes_back(silence: impl Fn(&mut Cluster, usize), speech: impl Fn(&mut Cluster, usize)) {
+    let mut random = Random::new(1);
+    let done = on_cluster(&mut random, &LOOKED_AT, |cluster, _| {
+        let load = Load::start(cluster, Random::new(2))?;
+        let slave = (0..SLAVES).find(|slave| !cluster.living(*slave).is_empty()).expect("a slave with tasks");
+        let id = cluster.view(slave)?.id;
+        let before = tasks(cluster, slave);
+        silence(cluster, slave);
+        let given_up = unreachable(cluster, slave);
+        assert_eq!(tasks(cluster, slave), before, "somebody has ended what a silent slave runs");
+        until("news of what is lost", || match before.iter().all(|task| load.book.has_end(task)) {
+            true => Ok(()),
+            false => Err("no end was told".into()),
+        })?;
+        speech(cluster, slave);
+        given_up?;
+        until("a slave that is used again", || match cluster.view(slave)?.status {
+            SlaveStatus::Active => Ok(()),
+            other => Err(format!("it is {other}")),
+        })?;
+        let left = tasks(cluster, slave);
+        assert!(left.is_disjoint(&before), "a slave is used again that runs what was lost: {left:?}");
+        assert_eq!(cluster.view(slave)?.id, id, "it is another slave");
+        load.book.read(|told| {
+            for task in &before {
+                let end = told.iter().find(|told| told.task == *task && told.is_end()).expect("an end");
+                assert_eq!((end.state.as_str(), end.reason.as_str()), ("Lost", "SlaveUnreachable"), "{task}");
+            }
+        });
+        Ok(load)
+    });
+    done.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+/// The tasks of which something lives on a slave.
+fn tasks(cluster: &Cluster, slave: usize) -> BTreeSet<String> {
+    cluster.living(slave).iter().filter_map(|process| ledger::task_of(&process.directory)).collect()
+}
+
+#[test]
+fn a_slave_that_was_stopped_is_given_up_and_comes_back() {
+    is_given_up_and_comes_back(
+        |cluster, slave| cluster.slave(slave).signal(Signal::STOP),
+        |cluster, slave| cluster.slave(slave).signal(Signal::CONT),
+    );
+}
+
+/// It hears every ping, and nobody hears it.
+#[test]
+fn a_slave_that_only_hears_is_given_up_and_comes_back() {
+    let cut = Weather { cut_up: true, ..Weather::default() };
+    is_given_up_and_comes_back(
+        |cluster, slave| cluster.weather(slave, cut),
+        |cluster, slave| cluster.weather(slave, Weather::default()),
+    );
+}
+
+/// It is heard, and hears nothing.
+#[test]
+fn a_slave_that_only_speaks_is_given_up_and_comes_back() {
+    let cut = Weather { cut_down: true, ..Weather::default() };
+    is_given_up_and_comes_back(
+        |cluster, slave| cluster.weather(slave, cut),
+        |cluster, slave| cluster.weather(slave, Weather::default()),
+    );
+}
+
+/// R1, R28: whoever was answered is known, whoever was not asks again, and each slave is one slave.
+#[test]
+fn a_master_that_is_killed_while_every_slave_registers_forgets_none() {
+    let mut random = Random::new(3);
+    let done = on_cluster(&mut random, &LOOKED_AT, |cluster, _| {
+        let load = Load::start(cluster, Random::new(4))?;
+        let mut moments = Random::new(5);
+        let ids = |cluster: &mut Cluster| {
+            let views = cluster.operator.slaves()?;
+            Ok::<_, String>(views.into_iter().map(|view| (view.name, view.id)).collect::<BTreeSet<_>>())
+        };
+        let before = ids(cluster)?;
+        for _ in 0..5 {
+            (0..SLAVES).for_each(|slave| cluster.take_slave(slave).kill());
+            (0..SLAVES).try_for_each(|slave| cluster.start_slave(slave))?;
+            std::thread::sleep(moments.span(0..60));
+            cluster.take_master().kill();
+            cluster.start_master()?;
+        }
+        cluster.whole()?;
+        assert_eq!(ids(cluster)?, before, "a slave is another, or is there twice");
+        Ok(load)
+    });
+    done.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
