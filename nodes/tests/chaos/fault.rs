@@ -40,8 +40,8 @@ pub(crate) enum Fault {
     KillTemplate(usize),
     /// kill -9 of an executor of a slave.
     KillExecutor(usize),
-    // A scheduler is not killed: `neap run` cannot take up its tasks again yet. With it that is a fault like any
-    // other, of a run of `load`, whose next process appends to the same book.
+    /// kill -9 of a scheduler, and the same command again after so long (R14).
+    KillScheduler(Duration),
     /// Nothing passes on a slave's link, in one direction or in both, until it is unreachable.
     Cut(usize, Weather),
     /// A link has such weather for so long.
@@ -77,7 +77,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..22) {
+        match random.within(0..24) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -105,6 +105,7 @@ impl Fault {
             }
             19 => Self::Hold(slave, away),
             20 => Self::Drain(slave),
+            21..23 => Self::KillScheduler(away),
             _ => Self::DrainAway(slave),
         }
     }
@@ -125,6 +126,8 @@ impl Fault {
             Self::KillEverybody(_) | Self::KillMaster(_) | Self::TerminateMaster(_) | Self::StopMaster(_) => {
                 None
             }
+            // On whichever link.
+            Self::KillScheduler(_) => Some(usize::MAX),
             Self::KillSlave(slave, _)
             | Self::TerminateSlave(slave, _)
             | Self::StopSlave(slave)
@@ -154,6 +157,7 @@ impl Fault {
             Self::KillLeaving(..) => "SIGUSR1 to a slave, and kill -9",
             Self::KillTemplate(_) => "kill -9 of an executors' template",
             Self::KillExecutor(_) => "kill -9 of an executor",
+            Self::KillScheduler(_) => "kill -9 of a scheduler",
             Self::Cut(_, Weather { cut_up: true, cut_down: true, .. }) => "cut",
             Self::Cut(..) => "one-way cut",
             Self::Storm(_, Weather { cut_up: true, .. }, _) => "cut of frameworks",
@@ -197,6 +201,7 @@ impl Fault {
             }
             Self::KillTemplate(slave) => cluster.kill_template(*slave),
             Self::KillExecutor(slave) => kill_executor(cluster, load, *slave, random),
+            Self::KillScheduler(away) => load.kill_one(cluster, random, *away)?,
             Self::Cut(link, weather) | Self::Storm(link, weather, _) => cluster.weather(*link, *weather),
             Self::Hold(slave, _) => {
                 cluster.command(&format!("deactivate {} --reason chaos", cluster.slaves[*slave].name))?;
@@ -240,7 +245,7 @@ impl Fault {
                 cluster.start_slave(*slave)?;
                 leaves_or_stays(cluster, *slave)
             }
-            Self::KillTemplate(_) | Self::KillExecutor(_) => Ok(()),
+            Self::KillTemplate(_) | Self::KillExecutor(_) | Self::KillScheduler(_) => Ok(()),
             Self::Cut(link, _) => {
                 let given_up = unreachable(cluster, *link);
                 cluster.weather(*link, Weather::default());
@@ -269,6 +274,7 @@ impl fmt::Display for Fault {
             Self::KillEverybody(span)
             | Self::KillMaster(span)
             | Self::TerminateMaster(span)
+            | Self::KillScheduler(span)
             | Self::StopMaster(span) => {
                 write!(f, "{}, {span:?}", self.kind())
             }

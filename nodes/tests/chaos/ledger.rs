@@ -34,6 +34,8 @@ pub(crate) struct Run {
     /// How many instances a batch has; a service, which is torn down in the end, has `None`.
     pub(crate) batch: Option<usize>,
     pub(crate) code: Option<i32>,
+    /// Whether its scheduler was killed, and taken up by another.
+    pub(crate) killed: bool,
 }
 
 /// What a task wrote.
@@ -84,7 +86,11 @@ pub(crate) fn judge(runs: &[Run], told: &[Told], ran: &BTreeMap<String, Ran>) ->
         let Told { run, task, state, reason, alive } = update;
         let name = &runs[*run].name;
         frameworks.insert(framework(task), *run);
-        if let Some(end) = ends.get(task.as_str()) {
+        // One that was killed may not have got around to acknowledging what it was told: it hears it again, to the same
+        // end.
+        let same = |end: &Told| !update.is_end() || (&end.state, &end.reason) == (state, reason);
+        let again = |end: &Told| runs[*run].killed && same(end);
+        if let Some(end) = ends.get(task.as_str()).filter(|end| !again(end)) {
             wrong.push(format!("S9: {name} was told {state} of {task}, which was {}", end.state));
         }
         if update.is_end() {
@@ -134,7 +140,7 @@ fn of_run<'a>(
     ends: impl Iterator<Item = &'a Told>,
     ran: &BTreeMap<String, Ran>,
 ) -> Option<String> {
-    let Run { name, batch, code } = run;
+    let Run { name, batch, code, .. } = run;
     let Some(instances) = *batch else {
         return (*code != Some(0)).then(|| format!("the service {name} (run {at}) ended with {code:?}"));
     };
@@ -171,7 +177,7 @@ mod tests {
 
     /// Of a batch of two and a service of one: one task was lost and run again.
     fn story() -> (Vec<Run>, Vec<Told>, String) {
-        let run = |name: &str, batch| Run { name: name.into(), batch, code: Some(0) };
+        let run = |name: &str, batch| Run { name: name.into(), batch, code: Some(0), killed: false };
         let runs = vec![run("batch", Some(2)), run("service", None)];
         let told = [
             (0, "F1.1", "Running", "Normal"),
@@ -208,6 +214,16 @@ mod tests {
         assert_eq!(wrong(|_, _, _| ()), "");
         let again = wrong(|_, told, _| told.push(told[3].clone()));
         assert!(again.starts_with("S9: batch was told Lost of F1.1, which was Lost"), "{again}");
+        let taken_up = wrong(|runs, told, _| {
+            runs[0].killed = true;
+            told.extend([told[0].clone(), told[3].clone()]);
+        });
+        assert_eq!(taken_up, "");
+        let other = wrong(|runs, told, _| {
+            runs[0].killed = true;
+            told.push(Told { state: "Killed".into(), ..told[3].clone() });
+        });
+        assert!(other.starts_with("S9: batch was told Killed of F1.1, which was Lost"), "{other}");
         let alive = wrong(|_, told, _| told[4].alive.push("7 sleep 9".into()));
         assert!(
             alive.starts_with("S1: batch was told Finished (Exited(0)) of F1.2, of which lives"),

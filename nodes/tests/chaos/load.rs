@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use neap_protocol::transport::Role;
 use rustix::process::Signal;
@@ -69,8 +70,11 @@ pub(crate) struct Load {
 struct Running {
     name: String,
     batch: Option<usize>,
+    flags: String,
+    script: String,
     process: Process,
     reader: JoinHandle<()>,
+    killed: bool,
 }
 
 impl Load {
@@ -81,7 +85,7 @@ impl Load {
         let mut load = Self { book, groups, condemned, running, ended, random };
         let script = format!("{START}; {HOSTILE}; while :; do sleep 1000; done");
         let flags = format!("--service --instances {SERVED} --cpus 0.5");
-        load.run(cluster, "service".into(), None, &flags, &script)?;
+        load.run(cluster, "service".into(), None, flags, script)?;
         until("a service that runs", || match load.book.living(SERVICE).len() {
             SERVED.. => Ok(()),
             few => Err(format!("{few} instances run")),
@@ -104,7 +108,7 @@ impl Load {
             let ms = self.random.within(100..900);
             let script = format!("{START}; {left_behind}; sleep 0.{ms:03}; {END}");
             let flags = format!("--instances {instances} --cpus 1");
-            self.run(cluster, name, Some(instances as usize), &flags, &script)?;
+            self.run(cluster, name, Some(instances as usize), flags, script)?;
         }
         Ok(())
     }
@@ -114,32 +118,69 @@ impl Load {
         cluster: &Cluster,
         name: String,
         batch: Option<usize>,
+        flags: String,
+        script: String,
+    ) -> Result<(), String> {
+        let at = self.running.len() + self.ended.len();
+        let (process, reader) = self.start_run(cluster, at, &name, &flags, &script)?;
+        self.running.insert(at, Running { name, batch, flags, script, process, reader, killed: false });
+        Ok(())
+    }
+
+    /// kill -9 of a scheduler, and the same command again after so long (R14).
+    pub(crate) fn kill_one(
+        &mut self,
+        cluster: &Cluster,
+        random: &mut Random,
+        away: Duration,
+    ) -> Result<(), String> {
+        let running: Vec<usize> = self.running.keys().copied().collect();
+        let at = *random.pick(&running);
+        let Some(run) = self.running.remove(&at) else { return Ok(()) };
+        let Running { name, batch, flags, script, mut process, reader, killed } = run;
+        if process.has_ended() {
+            // It is through, and nobody would take it up.
+            self.running.insert(at, Running { name, batch, flags, script, process, reader, killed });
+            return Ok(());
+        }
+        process.kill();
+        reader.join().map_err(|_| format!("what {name} printed cannot be read"))?;
+        std::thread::sleep(away);
+        let (process, reader) = self.start_run(cluster, at, &name, &flags, &script)?;
+        self.running.insert(at, Running { name, batch, flags, script, process, reader, killed: true });
+        Ok(())
+    }
+
+    fn start_run(
+        &self,
+        cluster: &Cluster,
+        at: usize,
+        name: &str,
         flags: &str,
         script: &str,
-    ) -> Result<(), String> {
+    ) -> Result<(Process, JoinHandle<()>), String> {
         let place = &cluster.place;
-        let at = self.running.len() + self.ended.len();
         let words = format!(
-            "run -o json --name {name} --masters {} {} {flags} --mem 16M --kill-grace 300ms \
-             --env RAN={} --journal journals/{name}.journal -- sh -c",
+            "run -o json --name {name} --id {name} --state-dir states --masters {} {} {flags} --mem 16M \
+             --kill-grace 300ms --env RAN={} --journal journals/{name}.journal -- sh -c",
             cluster.framework_link(at),
             certificate(Role::Framework, "load"),
             place.path().join("ran").display()
         );
         let mut command = place.neap(&words, &format!("logs/{name}.log"));
         command.arg(script).stdout(Stdio::piped());
-        let mut process = Process::start(command, &name)?;
+        let mut process = Process::start(command, name)?;
         let (book, stdout, place) = (self.book.clone(), process.stdout(), Arc::clone(place));
         let reader = std::thread::spawn(move || note(at, stdout, &place, &book));
-        self.running.insert(at, Running { name, batch, process, reader });
-        Ok(())
+        Ok((process, reader))
     }
 
     fn end(&mut self, at: usize) -> Result<(), String> {
-        let Some(mut run) = self.running.remove(&at) else { return Ok(()) };
-        let code = run.process.code(PATIENCE)?;
-        run.reader.join().map_err(|_| format!("what {} printed cannot be read", run.name))?;
-        self.ended.insert(at, ledger::Run { name: run.name, batch: run.batch, code });
+        let Some(run) = self.running.remove(&at) else { return Ok(()) };
+        let Running { name, batch, mut process, reader, killed, .. } = run;
+        let code = process.code(PATIENCE)?;
+        reader.join().map_err(|_| format!("what {name} printed cannot be read"))?;
+        self.ended.insert(at, ledger::Run { name, batch, code, killed });
         Ok(())
     }
 
@@ -171,7 +212,7 @@ impl Load {
                 false => Err(format!("told of {told:?}, and {lives:?} live")),
             }
         })?;
-        self.running[&SERVICE].process.signal(Signal::TERM);
+        self.running[&SERVICE].process.signal(Signal::INT);
         self.end(SERVICE)
     }
 
