@@ -102,14 +102,14 @@ pub(crate) fn judge(runs: &[Run], told: &[Told], ran: &BTreeMap<String, Ran>) ->
     }
     for (task, ran) in ran {
         let end = ends.get(task.as_str()).map(|end| end.state.as_str());
-        let batch = frameworks.get(framework(task)).and_then(|run| runs[*run].batch);
+        let run = frameworks.get(framework(task)).map(|run| &runs[*run]);
         match end {
             _ if ran.starts != 1 || ran.ends > 1 => wrong.push(format!("S16: {task} ran so: {ran:?}")),
             Some("Dropped") => wrong.push(format!("S10: {task} was told Dropped and ran")),
             Some(_) => {}
-            None if batch.is_some() => wrong.push(format!("R12: {task} ran, and no end of it was told")),
-            // Torn down, it is told no more.
-            None => {}
+            // A service that is torn down is told no more.
+            None if run.is_some_and(|run| run.batch.is_none()) => {}
+            None => wrong.push(format!("R12: {task} ran, and no end of it was told")),
         }
     }
     let of_batches = told.iter().filter(|told| runs[told.run].batch.is_some());
@@ -128,15 +128,18 @@ pub(crate) fn judge(runs: &[Run], told: &[Told], ran: &BTreeMap<String, Ran>) ->
         }
     }
     for (at, run) in runs.iter().enumerate() {
-        wrong.extend(of_run(at, run, ends.values().copied().filter(|end| end.run == at), ran));
+        let began = told.iter().any(|told| told.run == at);
+        wrong.extend(of_run(at, run, began, ends.values().copied().filter(|end| end.run == at), ran));
     }
     wrong
 }
 
-/// Every instance of a batch has succeeded once, or it was given up for what it had failed.
+/// Every instance of a batch has succeeded once, or it was given up for what it had failed; or none has begun, where no
+/// leader was reached in time.
 fn of_run<'a>(
     at: usize,
     run: &Run,
+    began: bool,
     ends: impl Iterator<Item = &'a Told>,
     ran: &BTreeMap<String, Ran>,
 ) -> Option<String> {
@@ -155,6 +158,7 @@ fn of_run<'a>(
     let as_it_should = match code {
         Some(0) => succeeded.iter().all(|times| *times == 1),
         Some(1) => failed >= TRIES && succeeded.iter().all(|times| *times <= 1),
+        Some(4) => !began,
         _ => false,
     };
     (!as_it_should).then(|| {
@@ -243,6 +247,12 @@ mod tests {
         assert!(unfinished.contains("batch ended with Some(0); its instances succeeded so often: [0, 1]"));
         let given_up = wrong(|runs, _, _| runs[0].code = Some(1));
         assert!(given_up.contains("batch ended with Some(1)"), "it failed for nothing");
+        let unreached = wrong(|runs, _, _| runs[0].code = Some(4));
+        assert!(unreached.contains("batch ended with Some(4)"), "it had begun");
+        let never = |runs: &mut Vec<Run>, batch| runs.push(Run { name: "late".into(), batch, code: Some(4) });
+        assert_eq!(wrong(|runs, _, _| never(runs, Some(1))), "");
+        let unknown = wrong(|_, _, ran| ran.push_str("start /p/slave-4/sandboxes/F3/F3.x1 0\n"));
+        assert!(unknown.starts_with("R12: F3.1 ran, and no end of it was told"), "{unknown}");
         let service = wrong(|runs, _, _| runs[1].code = None);
         assert_eq!(service, "the service service (run 1) ended with None");
     }
