@@ -173,6 +173,8 @@ struct Lasting {
     terms: String,
     file: PathBuf,
     failover_timeout: Period,
+    /// An earlier process was subscribed.
+    resumed: bool,
     /// It was told to end, and its tasks are not.
     left: bool,
 }
@@ -274,7 +276,8 @@ impl Instances {
             }
         }
         let failover_timeout = run.failover_timeout;
-        self.lasting = Some(Lasting { terms, file: file.to_owned(), failover_timeout, left: false });
+        let (file, resumed) = (file.to_owned(), state.is_resumed());
+        self.lasting = Some(Lasting { terms, file, failover_timeout, resumed, left: false });
         Ok(())
     }
 
@@ -547,6 +550,10 @@ impl Scheduler for Instances {
     fn started(&mut self, driver: &mut Driver) {
         if let Some(lasting) = &self.lasting {
             driver.note(TERMS, lasting.terms.clone());
+            if lasting.resumed {
+                // Its tasks go on, and nobody else has them.
+                return;
+            }
         }
         let limit = Instant::now() + self.timeout;
         self.limit = Some(limit);

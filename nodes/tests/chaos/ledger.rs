@@ -249,7 +249,9 @@ mod tests {
         assert!(given_up.contains("batch ended with Some(1)"), "it failed for nothing");
         let unreached = wrong(|runs, _, _| runs[0].code = Some(4));
         assert!(unreached.contains("batch ended with Some(4)"), "it had begun");
-        let never = |runs: &mut Vec<Run>, batch| runs.push(Run { name: "late".into(), batch, code: Some(4) });
+        let never = |runs: &mut Vec<Run>, batch| {
+            runs.push(Run { name: "late".into(), batch, code: Some(4), killed: false });
+        };
         assert_eq!(wrong(|runs, _, _| never(runs, Some(1))), "");
         let unknown = wrong(|_, _, ran| ran.push_str("start /p/slave-4/sandboxes/F3/F3.x1 0\n"));
         assert!(unknown.starts_with("R12: F3.1 ran, and no end of it was told"), "{unknown}");
