@@ -80,11 +80,16 @@ struct Running {
 impl Load {
     /// Starts the service, and waits until it runs.
     pub(crate) fn start(cluster: &Cluster, random: Random) -> Result<Self, String> {
+        Self::start_with(cluster, random, "")
+    }
+
+    /// The same, of a service with more flags.
+    pub(crate) fn start_with(cluster: &Cluster, random: Random, flags: &str) -> Result<Self, String> {
         let (book, groups) = (Book::default(), BTreeSet::new());
         let (condemned, running, ended) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let mut load = Self { book, groups, condemned, running, ended, random };
         let script = format!("{START}; {HOSTILE}; while :; do sleep 1000; done");
-        let flags = format!("--service --instances {SERVED} --cpus 0.5");
+        let flags = format!("--service --instances {SERVED} --cpus 0.5 {flags}");
         load.run(cluster, "service".into(), None, flags, script)?;
         until("a service that runs", || match load.book.living(SERVICE).len() {
             SERVED.. => Ok(()),

@@ -52,6 +52,38 @@ fn is_given_up_and_comes_back(silence: impl Fn(&mut Cluster, usize), speech: imp
     done.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
+/// R6, R8: to a framework that is aware of partitions nothing is Lost, and what was out of reach runs when it is back.
+#[test]
+fn what_is_out_of_reach_is_waited_for_and_comes_back() {
+    let mut random = Random::new(6);
+    let done = on_cluster(&mut random, &LOOKED_AT, |cluster, _| {
+        let load = Load::start_with(cluster, Random::new(7), "--partition-aware")?;
+        let slave = (0..SLAVES).find(|slave| !cluster.living(*slave).is_empty()).expect("a slave with tasks");
+        let there = tasks(cluster, slave);
+        let told = |task: &str| {
+            load.book.read(|told| {
+                let of_task = told.iter().filter(|told| told.task == task);
+                of_task.map(|told| told.state.clone()).collect::<Vec<_>>()
+            })
+        };
+        let all_were = |what: &str, states: &[&str]| {
+            until(what, || match there.iter().find(|task| told(task) != states) {
+                None => Ok(()),
+                Some(task) => Err(format!("{task} was {:?}", told(task))),
+            })
+        };
+        cluster.slave(slave).signal(Signal::STOP);
+        let given_up = all_were("news of what is out of reach", &["Running", "Unreachable"]);
+        cluster.slave(slave).signal(Signal::CONT);
+        given_up?;
+        all_were("news of what is back", &["Running", "Unreachable", "Running"])?;
+        assert_eq!(tasks(cluster, slave), there, "something else runs there");
+        cluster.whole()?;
+        Ok(load)
+    });
+    done.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
 /// The tasks of which something lives on a slave.
 fn tasks(cluster: &Cluster, slave: usize) -> BTreeSet<String> {
     cluster.living(slave).iter().filter_map(|process| ledger::task_of(&process.directory)).collect()
