@@ -70,6 +70,8 @@ struct Life<'c, 'b> {
     callbacks: VecDeque<(TaskId, u32)>,
     /// The latest number that its scheduler was told of each task.
     numbers: BTreeMap<TaskId, u32>,
+    /// The tasks that it was told are out of reach.
+    away: BTreeSet<TaskId>,
     ended: BTreeSet<TaskId>,
     launched: BTreeSet<TaskId>,
 }
@@ -87,6 +89,7 @@ impl<'c, 'b> Life<'c, 'b> {
             sessions: 0,
             callbacks: VecDeque::new(),
             numbers: BTreeMap::new(),
+            away: BTreeSet::new(),
             ended: BTreeSet::new(),
             launched: BTreeSet::new(),
         }
@@ -353,8 +356,15 @@ impl<'c, 'b> Life<'c, 'b> {
         let ended = self.ended.contains(&task);
         self.choices.hold(!ended, || format!("S9: {update:?} after an end"));
         let ends = update.state.is_terminal();
-        let before = self.numbers.insert(task, number).unwrap_or(0);
-        self.choices.hold(number > before || ends, || format!("R12: {update:?} after number {before}"));
+        let before = self.numbers.get(&task).copied().unwrap_or(0);
+        self.numbers.insert(task, number.max(before));
+        // R8: that it is out of reach, and how it is when it is back, is news under any number.
+        let turned = match update.state == TaskState::Unreachable {
+            true => self.away.insert(task),
+            false => self.away.remove(&task),
+        };
+        let news = number > before || ends || turned;
+        self.choices.hold(news, || format!("R12: {update:?} after number {before}"));
         if ends {
             self.ended.insert(task);
             self.choices.reach("end");

@@ -551,7 +551,11 @@ impl Scheduler for Instances {
         if let Some(lasting) = &self.lasting {
             driver.note(TERMS, lasting.terms.clone());
             if lasting.resumed {
-                // Its tasks go on, and nobody else has them.
+                // Its tasks go on, and nobody else has them: it looks for a leader for as long as that takes. Or it is
+                // through, and was killed before it could go.
+                if self.instances.iter().all(|instance| instance.stage != Stage::Wanted) {
+                    self.stop(driver);
+                }
                 return;
             }
         }

@@ -223,13 +223,14 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
         session: 0,
         next_master: 0,
         driver: Driver::default(),
+        over: false,
         end: None,
     };
     let state = &runner.settings.state;
     let (id, highest_task, tasks) = (state.id(), state.highest_task(), state.tasks().collect());
     let start = Input::Start { id, highest_task, tasks };
-    runner.call(|scheduler, driver| scheduler.started(driver))?;
     runner.input(start)?;
+    runner.call(|scheduler, driver| scheduler.started(driver))?;
     while runner.end.is_none() {
         tokio::select! {
             biased;
@@ -242,6 +243,10 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
     runner.sessions.close_all(&reason).await;
     endpoint.close(&reason);
     let _in_time = tokio::time::timeout(FAREWELL, endpoint.idle()).await;
+    if runner.over {
+        // The last thing that is done: a process that is killed before knows what it had done, and one after has ended.
+        runner.settings.state.forget();
+    }
     Ok(runner.end.unwrap_or(End::Left))
 }
 
@@ -270,6 +275,8 @@ struct Runner<'s, S> {
     session: u32,
     next_master: usize,
     driver: Driver,
+    /// It is torn down: a later process has nothing to take up.
+    over: bool,
     end: Option<End>,
 }
 
@@ -417,7 +424,7 @@ impl<S: Scheduler> Runner<'_, S> {
                 Ok(VecDeque::new())
             }
             Event::Finished => {
-                self.settings.state.forget();
+                self.over = true;
                 self.end.get_or_insert(End::TornDown);
                 Ok(VecDeque::new())
             }

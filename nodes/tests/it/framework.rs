@@ -120,6 +120,11 @@ impl Running {
 
     async fn torn_down(mut self) -> (Option<i32>, Vec<serde_json::Value>) {
         self.hear_of(|message| (message == FrameworkToMaster::Teardown).then_some(())).await;
+        self.refused().await
+    }
+
+    /// It is told that it is torn down, and ends.
+    async fn refused(mut self) -> (Option<i32>, Vec<serde_json::Value>) {
         self.say(MasterToFramework::Refused(Text::new("it is torn down"))).await;
         let mut pipe = self.child.stdout.take().unwrap();
         // Beside the runtime, which has that word to send.
@@ -256,6 +261,21 @@ async fn a_killed_batch_with_an_id_goes_on_where_it_was() {
     let told: Vec<_> = lines.iter().map(|line| line["task"].as_str().unwrap()).collect();
     assert_eq!((code, told), (Some(0), vec!["F1.2", "F1.3"]));
     assert!(!state.exists(), "a framework that is over leaves nothing");
+}
+
+/// Killed between its teardown and its end it is through all the same, and runs nothing again.
+#[tokio::test]
+async fn a_batch_that_was_killed_as_it_ended_is_through() {
+    let mut run = Running::start("--id once --state-dir state -- true").await;
+    assert_eq!(run.offer(1, 1, 1).await.len(), 1);
+    run.update(task(1), 1, 1, TaskState::Finished, Reason::Exited(0)).await;
+    run.hear_of(|message| (message == FrameworkToMaster::Teardown).then_some(())).await;
+    let again = run.kill_and_start_again().await;
+    assert!(matches!(again, FrameworkToMaster::Subscribe { id: Some(FrameworkId(1)), .. }), "{again:?}");
+    let state = run.place.path().join("state/once.redb");
+    assert!(state.exists());
+    let (code, lines) = run.refused().await;
+    assert_eq!((code, lines.len(), state.exists()), (Some(0), 0, false));
 }
 
 /// R14, on real nodes: the tasks go on without their scheduler, and the next one ends them.
