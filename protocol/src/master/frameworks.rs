@@ -74,6 +74,10 @@ impl Leader {
                 return self.expel(cx, session, CloseCode::Misbehaved, detail);
             }
         };
+        if names_anothers(framework, &message) {
+            let detail = "it names a task of another framework: a framework has its own tasks only";
+            return self.expel(cx, session, CloseCode::Misbehaved, detail);
+        }
         match message {
             FrameworkToMaster::Subscribe { .. } => {
                 self.expel(cx, session, CloseCode::Misbehaved, "one subscription a session");
@@ -601,6 +605,24 @@ impl Leader {
                 self.reconcile_task(cx, *framework, task, slave);
             }
         }
+    }
+}
+
+/// Whether a framework would launch, kill, acknowledge or ask about a task that is not its own: its core never does
+/// (DESIGN §6).
+fn names_anothers(framework: FrameworkId, message: &FrameworkToMaster) -> bool {
+    let anothers = |task: &TaskId| task.framework != framework;
+    match message {
+        FrameworkToMaster::Accept { tasks, .. } => tasks.iter().any(|spec| anothers(&spec.id)),
+        FrameworkToMaster::Kill { task, .. } | FrameworkToMaster::Acknowledge { task, .. } => anothers(task),
+        FrameworkToMaster::Reconcile { tasks } => tasks.iter().any(|(task, _)| anothers(task)),
+        // What it would rather lose is its scheduler's to say, and only its own counts.
+        FrameworkToMaster::AnswerInverse { .. }
+        | FrameworkToMaster::Subscribe { .. }
+        | FrameworkToMaster::Decline { .. }
+        | FrameworkToMaster::Revive
+        | FrameworkToMaster::Suppress
+        | FrameworkToMaster::Teardown => false,
     }
 }
 
