@@ -108,6 +108,7 @@ impl Endpoint {
         let tls = QuicServerConfig::try_from(tls).expect("the provider speaks QUIC");
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config.transport_config(self.settings.accepting(&self.windows)).migration(false);
+        self.settings.bound_unmet(&mut config);
         self.inner.set_server_config(Some(config));
         Listener::new(self.inner.clone(), roles, &self.settings, Arc::clone(&self.end))
     }

@@ -29,7 +29,7 @@ mod settings;
 
 pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::{BindError, ConnectError, Endpoint, Expect};
-pub use listener::{Listener, Refusal};
+pub use listener::{Listener, Refusal, RefusalKind};
 pub use session::{QuicReceive, QuicSend, QuicSession};
 pub use settings::Settings;
 
