@@ -18,6 +18,8 @@ use neap_protocol::transport::{CloseCode, CloseReason, Closed, Peer, ReceiveHalf
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::refusals::{Cause, Refusals};
+
 /// What may wait for one peer, in bytes, unless told otherwise.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
@@ -41,6 +43,7 @@ pub enum News<M> {
 pub struct Sessions {
     all: BTreeMap<SessionId, Open>,
     waiting_bytes_max: usize,
+    refusals: Refusals,
     /// Each writer holds one for as long as it writes.
     writing: mpsc::Sender<Infallible>,
     written: mpsc::Receiver<Infallible>,
@@ -73,13 +76,13 @@ enum End {
 impl Sessions {
     /// None.
     pub fn new() -> Self {
-        Self::bounded(WAITING_BYTES_MAX)
+        Self::bounded(WAITING_BYTES_MAX, Refusals::default())
     }
 
-    /// None; a peer for which more than this many bytes wait is let go.
-    pub fn bounded(waiting_bytes_max: usize) -> Self {
+    /// None; a peer for which more than this many bytes wait is let go. Who is refused is counted in `refusals`.
+    pub fn bounded(waiting_bytes_max: usize, refusals: Refusals) -> Self {
         let (writing, written) = mpsc::channel(1);
-        Self { all: BTreeMap::new(), waiting_bytes_max, writing, written }
+        Self { all: BTreeMap::new(), waiting_bytes_max, refusals, writing, written }
     }
 
     /// Takes up a session under a number that none has. What it brings goes through `news` into `inputs`, and reading
@@ -101,9 +104,9 @@ impl Sessions {
             write(send, waiting, told, &bytes).await;
             drop(writing);
         });
-        let (peer_read, tell) = (peer.clone(), end.clone());
+        let (peer_read, tell, refusals) = (peer.clone(), end.clone(), self.refusals.clone());
         tokio::spawn(async move {
-            let (end, cause) = read(id, &peer_read, receive, &inputs, news).await;
+            let (end, cause) = read(id, &peer_read, receive, (&inputs, news), &refusals).await;
             if let Some(end) = end {
                 let _ended_already = tell.try_send(end);
             }
@@ -115,6 +118,11 @@ impl Sessions {
     /// Whether a number is given, also to a session that was closed here and has not ended yet.
     pub fn has(&self, id: SessionId) -> bool {
         self.all.contains_key(&id)
+    }
+
+    /// Who is at the other end of a session that has not ended yet.
+    pub fn peer(&self, id: SessionId) -> Option<&Peer> {
+        self.all.get(&id).map(|open| &open.peer)
     }
 
     /// Whether a session is open, as far as the driver has been told.
@@ -144,8 +152,8 @@ impl Sessions {
         let waiting = live.waiting_bytes.fetch_add(cost, Ordering::Relaxed) + cost;
         if waiting > self.waiting_bytes_max {
             let max = self.waiting_bytes_max;
-            tracing::warn!(session = %id, peer = %open.peer, waiting, max, "a peer does not read: let go");
             let detail = Text::from(format!("{waiting} bytes wait to be read, and {max} may: read faster"));
+            self.refusals.count(Cause::TooSlow, &open.peer, &detail);
             open.end(End::AtOnce(CloseReason { code: CloseCode::TooSlow, detail }));
             return false;
         }
@@ -158,6 +166,9 @@ impl Sessions {
     pub fn close(&mut self, id: SessionId, reason: CloseReason) {
         if let Some(open) = self.all.get_mut(&id).filter(|open| open.live.is_some()) {
             tracing::debug!(session = %id, peer = %open.peer, %reason, "session closed");
+            if matches!(reason.code, CloseCode::Misbehaved | CloseCode::Forbidden) {
+                self.refusals.count(Cause::Misbehaved, &open.peer, &reason.detail);
+            }
             open.end(End::InOrder(reason));
         }
     }
@@ -173,7 +184,7 @@ impl Sessions {
         for open in self.all.values_mut() {
             open.end(End::InOrder(reason.clone()));
         }
-        let mut rest = std::mem::replace(self, Self::bounded(self.waiting_bytes_max));
+        let mut rest = std::mem::replace(self, Self::bounded(self.waiting_bytes_max, self.refusals.clone()));
         drop(rest.writing);
         // Each writer has its own bound; this one is for a runtime that is out of breath.
         let _in_time = timeout(LAST_WORDS_TIMEOUT * 2, rest.written.recv()).await;
@@ -204,8 +215,8 @@ async fn read<R: ReceiveHalf, M: Wire, I>(
     id: SessionId,
     peer: &Peer,
     mut receive: R,
-    inputs: &mpsc::Sender<I>,
-    news: fn(News<M>) -> I,
+    (inputs, news): (&mpsc::Sender<I>, fn(News<M>) -> I),
+    refusals: &Refusals,
 ) -> (Option<End>, Text) {
     loop {
         let frame = match receive.receive().await {
@@ -215,7 +226,12 @@ async fn read<R: ReceiveHalf, M: Wire, I>(
                 let reason = CloseReason { code: CloseCode::Done, detail: Text::EMPTY };
                 return (Some(End::InOrder(reason)), Text::new("the peer has no more to say"));
             }
-            Err(closed) => return (None, Text::from(closed.to_string())),
+            Err(closed) => {
+                if let Closed::Violation(detail) = &closed {
+                    refusals.count(Cause::Unreadable, peer, detail);
+                }
+                return (None, Text::from(closed.to_string()));
+            }
         };
         match codec::decode(&frame) {
             Ok(message) => {
@@ -224,7 +240,8 @@ async fn read<R: ReceiveHalf, M: Wire, I>(
                 }
             }
             Err(error) => {
-                tracing::warn!(session = %id, %peer, %error, "a peer's message cannot be read");
+                tracing::debug!(session = %id, %peer, %error, "a message cannot be read");
+                refusals.count(Cause::Unreadable, peer, &error);
                 let detail = Text::from(error.to_string());
                 let reason = CloseReason { code: error.close_code(), detail: detail.clone() };
                 return (Some(End::AtOnce(reason)), detail);
@@ -375,7 +392,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_for_a_peer_is_bounded() {
-        let mut sessions = Sessions::bounded(CAPACITY);
+        let refusals = Refusals::default();
+        let mut sessions = Sessions::bounded(CAPACITY, refusals.clone());
         let (mut brought, there) = open(&mut sessions);
         let (_send, receive) = there.split();
         while sessions.say(ID, &long()) {}
@@ -383,6 +401,7 @@ mod tests {
         let (_, closed) = hear(receive).await;
         assert!(matches!(&closed, Closed::Peer(reason) if reason.code == CloseCode::TooSlow), "{closed:?}");
         assert!(matches!(brought.recv().await, Some(News::Ended(ID, _))));
+        assert_eq!(refusals.total(Cause::TooSlow), 1);
     }
 
     #[tokio::test]
