@@ -107,8 +107,9 @@ impl Refusals {
         count.total += 1;
         let peer = peer.to_string();
         if count.told.len() < LINES_MAX && !count.told.contains(&peer) {
-            let total = count.total;
-            tracing::warn!(%cause, %peer, %detail, total, "a peer was refused");
+            // Quoted: it may be in the peer's own words, and forge no line.
+            let (detail, total) = (detail.to_string(), count.total);
+            tracing::warn!(%cause, %peer, detail = detail.as_str(), total, "a peer was refused");
             count.told.insert(peer);
         } else {
             count.untold += 1;
@@ -230,11 +231,20 @@ mod tests {
             assert_eq!(lines.len(), 1, "{lines:#?}");
             assert!(lines[0].contains("cause=misbehaved more=999 total=1001"), "{}", lines[0]);
             refusals.count(Cause::Misbehaved, "eve", "again");
-            assert!(log.take()[0].contains("detail=again total=1002"), "a new window has a new line");
+            assert!(log.take()[0].contains("detail=\"again\" total=1002"), "a new window has a new line");
             refusals.end();
             let lines = log.take();
             assert_eq!(lines.len(), 2, "nothing is told twice: {lines:#?}");
             assert_eq!((refusals.total(Cause::Misbehaved), refusals.total(Cause::Crowded)), (1_002, 0));
+        });
+    }
+
+    #[test]
+    fn a_peer_forges_no_line() {
+        Log::of(|log| {
+            Refusals::default().count(Cause::HalfOpen, "eve", "bye\nERROR the disk is full");
+            let lines = log.take();
+            assert_eq!(lines.len(), 1, "{lines:#?}");
         });
     }
 

@@ -74,12 +74,12 @@ enum End {
 }
 
 impl Sessions {
-    /// None.
-    pub fn new() -> Self {
-        Self::bounded(WAITING_BYTES_MAX, Refusals::default())
+    /// None. Who is refused is counted in `refusals`.
+    pub fn new(refusals: Refusals) -> Self {
+        Self::bounded(WAITING_BYTES_MAX, refusals)
     }
 
-    /// None; a peer for which more than this many bytes wait is let go. Who is refused is counted in `refusals`.
+    /// The same; a peer for which more than this many bytes wait is let go.
     pub fn bounded(waiting_bytes_max: usize, refusals: Refusals) -> Self {
         let (writing, written) = mpsc::channel(1);
         Self { all: BTreeMap::new(), waiting_bytes_max, refusals, writing, written }
@@ -106,7 +106,7 @@ impl Sessions {
         });
         let (peer_read, tell, refusals) = (peer.clone(), end.clone(), self.refusals.clone());
         tokio::spawn(async move {
-            let (end, cause) = read(id, &peer_read, receive, (&inputs, news), &refusals).await;
+            let (end, cause) = read(id, &peer_read, receive, &inputs, news, &refusals).await;
             if let Some(end) = end {
                 let _ended_already = tell.try_send(end);
             }
@@ -193,7 +193,7 @@ impl Sessions {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self::new()
+        Self::new(Refusals::default())
     }
 }
 
@@ -215,7 +215,8 @@ async fn read<R: ReceiveHalf, M: Wire, I>(
     id: SessionId,
     peer: &Peer,
     mut receive: R,
-    (inputs, news): (&mpsc::Sender<I>, fn(News<M>) -> I),
+    inputs: &mpsc::Sender<I>,
+    news: fn(News<M>) -> I,
     refusals: &Refusals,
 ) -> (Option<End>, Text) {
     loop {
@@ -340,7 +341,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_said_last_arrives_before_all_are_closed() {
-        let mut sessions = Sessions::new();
+        let mut sessions = Sessions::default();
         let (brought, there) = open(&mut sessions);
         drop(brought);
         let count = 2 * CAPACITY / TEXT_LEN_MAX;
@@ -357,7 +358,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_that_was_closed_before_is_waited_for() {
-        let mut sessions = Sessions::new();
+        let mut sessions = Sessions::default();
         let (_brought, there) = open(&mut sessions);
         assert!(sessions.say(ID, &MasterToSlave::Ping));
         sessions.close(ID, reason(CloseCode::Replaced));
@@ -378,7 +379,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_does_not_read_holds_up_no_end() {
-        let mut sessions = Sessions::new();
+        let mut sessions = Sessions::default();
         let (_brought, there) = open(&mut sessions);
         for _ in 0..2 * CAPACITY / TEXT_LEN_MAX {
             assert!(sessions.say(ID, &long()));
@@ -406,7 +407,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_with_no_more_to_say_is_still_answered() {
-        let mut sessions = Sessions::new();
+        let mut sessions = Sessions::default();
         let (mut brought, there) = open(&mut sessions);
         let (mut send, receive) = there.split();
         send.send(&codec::encode(&SlaveToMaster::Pong).unwrap()).await.unwrap();
@@ -423,7 +424,7 @@ mod tests {
 
     #[tokio::test]
     async fn nonsense_ends_the_session_with_its_cause() {
-        let mut sessions = Sessions::new();
+        let mut sessions = Sessions::default();
         let (mut brought, there) = open(&mut sessions);
         let (mut send, receive) = there.split();
         send.send(&[99, 0]).await.unwrap();

@@ -79,12 +79,12 @@ impl Logs {
         credentials: &Credentials,
         sandboxes: Sandboxes,
         dispatcher: mpsc::Sender<Event>,
+        refusals: Refusals,
     ) -> Result<Self, Failure> {
         let (ready, bound) = oneshot::channel();
         let (stop, stopping) = oneshot::channel();
         let (done, stopped) = oneshot::channel();
-        let (credentials, shared) =
-            (credentials.clone(), Shared { sandboxes, dispatcher, refusals: Refusals::default() });
+        let (credentials, shared) = (credentials.clone(), Shared { sandboxes, dispatcher, refusals });
         let thread = std::thread::Builder::new().name("logs".into()).spawn(move || {
             run(listen, &credentials, shared, ready, stopping);
             // Whoever waits for it may have given up.
@@ -177,7 +177,6 @@ async fn serve(endpoint: &Endpoint, shared: Shared, mut stop: oneshot::Receiver<
             },
         }
     };
-    shared.refusals.end();
     // Where the dispatcher is gone without a word, so is the slave.
     let reason = reason.unwrap_or(CloseReason { code: CloseCode::Shutdown, detail: Text::EMPTY });
     let _nobody = ending.send(Some(reason.clone()));
