@@ -284,7 +284,7 @@ fn connect_error(address: SocketAddr, error: &ConnectionError, verifier: &PeerVe
     }
 }
 
-/// TLS has one number for each cause.
+/// TLS has one number for each cause; a peer that drops a handshake has none to tell yet.
 fn refused_by_tls(address: SocketAddr, code: TransportErrorCode, error: &ConnectionError) -> ConnectError {
     const NO_APPLICATION_PROTOCOL: u8 = 120;
     if alert(code) == Some(NO_APPLICATION_PROTOCOL) {
@@ -293,6 +293,10 @@ fn refused_by_tls(address: SocketAddr, code: TransportErrorCode, error: &Connect
             detail: "it speaks another version of neap's sessions, or another protocol".into(),
         };
         return ConnectError::Refused { address, reason };
+    }
+    if code == TransportErrorCode::APPLICATION_ERROR {
+        let detail = "it gave the handshake up: it is ending, or has more of them than it takes; try again";
+        return ConnectError::Unreachable { address, detail: detail.to_owned() };
     }
     match certificate_refused(code) {
         Some(cause) => ConnectError::NotTrusted { address, detail: cause.to_owned() },
