@@ -15,8 +15,9 @@ use crate::session::{self, QuicSession};
 use crate::{Settings, WELCOME};
 
 /// A handshake that is younger than this is not given up for a newer one of its own host: an honest one needs a few
-/// round trips, and one that is turned away asks again after about as long.
-const HANDSHAKE_AGE_MIN: Duration = Duration::from_secs(1);
+/// round trips, and its turn where as many come at once as there is room for. Less than that turn takes, and a storm of
+/// them is given up shortly before it is done, again and again.
+const HANDSHAKE_AGE_MIN: Duration = Duration::from_secs(3);
 
 /// Lets peers in. Handshakes go on side by side while [`accept`](Self::accept) is awaited again and again.
 #[derive(Debug)]
