@@ -2,7 +2,7 @@
 //!
 //! [`cli`] is the face. The commands are in [`master`], [`slave`] and [`executor`] (the drivers of those machines),
 //! [`framework`] (authors, and `neap run`), [`operator`] and [`pki`];
-//! what drivers share is in [`driver`], [`sessions`] and [`journal`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]), files ([`files`]),
+//! what drivers share is in [`driver`], [`sessions`], [`refusals`] and [`journal`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]), files ([`files`]),
 //! results and errors ([`output`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
 #![forbid(unsafe_code)]
 
@@ -24,6 +24,7 @@ pub mod near;
 pub mod operator;
 pub mod output;
 pub mod pki;
+pub mod refusals;
 pub mod sessions;
 pub mod shutdown;
 pub mod slave;

@@ -18,6 +18,8 @@ use neap_protocol::transport::{CloseCode, CloseReason, Closed, Peer, ReceiveHalf
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::refusals::{Cause, Refusals};
+
 /// What may wait for one peer, in bytes, unless told otherwise.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 
@@ -41,6 +43,7 @@ pub enum News<M> {
 pub struct Sessions {
     all: BTreeMap<SessionId, Open>,
     waiting_bytes_max: usize,
+    refusals: Refusals,
     /// Each writer holds one for as long as it writes.
     writing: mpsc::Sender<Infallible>,
     written: mpsc::Receiver<Infallible>,
@@ -71,15 +74,15 @@ enum End {
 }
 
 impl Sessions {
-    /// None.
-    pub fn new() -> Self {
-        Self::bounded(WAITING_BYTES_MAX)
+    /// None. Who is refused is counted in `refusals`.
+    pub fn new(refusals: Refusals) -> Self {
+        Self::bounded(WAITING_BYTES_MAX, refusals)
     }
 
-    /// None; a peer for which more than this many bytes wait is let go.
-    pub fn bounded(waiting_bytes_max: usize) -> Self {
+    /// The same; a peer for which more than this many bytes wait is let go.
+    pub fn bounded(waiting_bytes_max: usize, refusals: Refusals) -> Self {
         let (writing, written) = mpsc::channel(1);
-        Self { all: BTreeMap::new(), waiting_bytes_max, writing, written }
+        Self { all: BTreeMap::new(), waiting_bytes_max, refusals, writing, written }
     }
 
     /// Takes up a session under a number that none has. What it brings goes through `news` into `inputs`, and reading
@@ -101,9 +104,9 @@ impl Sessions {
             write(send, waiting, told, &bytes).await;
             drop(writing);
         });
-        let (peer_read, tell) = (peer.clone(), end.clone());
+        let (peer_read, tell, refusals) = (peer.clone(), end.clone(), self.refusals.clone());
         tokio::spawn(async move {
-            let (end, cause) = read(id, &peer_read, receive, &inputs, news).await;
+            let (end, cause) = read(id, &peer_read, receive, &inputs, news, &refusals).await;
             if let Some(end) = end {
                 let _ended_already = tell.try_send(end);
             }
@@ -115,6 +118,11 @@ impl Sessions {
     /// Whether a number is given, also to a session that was closed here and has not ended yet.
     pub fn has(&self, id: SessionId) -> bool {
         self.all.contains_key(&id)
+    }
+
+    /// Who is at the other end of a session that has not ended yet.
+    pub fn peer(&self, id: SessionId) -> Option<&Peer> {
+        self.all.get(&id).map(|open| &open.peer)
     }
 
     /// Whether a session is open, as far as the driver has been told.
@@ -144,8 +152,8 @@ impl Sessions {
         let waiting = live.waiting_bytes.fetch_add(cost, Ordering::Relaxed) + cost;
         if waiting > self.waiting_bytes_max {
             let max = self.waiting_bytes_max;
-            tracing::warn!(session = %id, peer = %open.peer, waiting, max, "a peer does not read: let go");
             let detail = Text::from(format!("{waiting} bytes wait to be read, and {max} may: read faster"));
+            self.refusals.count(Cause::TooSlow, &open.peer, &detail);
             open.end(End::AtOnce(CloseReason { code: CloseCode::TooSlow, detail }));
             return false;
         }
@@ -158,6 +166,9 @@ impl Sessions {
     pub fn close(&mut self, id: SessionId, reason: CloseReason) {
         if let Some(open) = self.all.get_mut(&id).filter(|open| open.live.is_some()) {
             tracing::debug!(session = %id, peer = %open.peer, %reason, "session closed");
+            if matches!(reason.code, CloseCode::Misbehaved | CloseCode::Forbidden) {
+                self.refusals.count(Cause::Misbehaved, &open.peer, &reason.detail);
+            }
             open.end(End::InOrder(reason));
         }
     }
@@ -173,7 +184,7 @@ impl Sessions {
         for open in self.all.values_mut() {
             open.end(End::InOrder(reason.clone()));
         }
-        let mut rest = std::mem::replace(self, Self::bounded(self.waiting_bytes_max));
+        let mut rest = std::mem::replace(self, Self::bounded(self.waiting_bytes_max, self.refusals.clone()));
         drop(rest.writing);
         // Each writer has its own bound; this one is for a runtime that is out of breath.
         let _in_time = timeout(LAST_WORDS_TIMEOUT * 2, rest.written.recv()).await;
@@ -182,7 +193,7 @@ impl Sessions {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self::new()
+        Self::new(Refusals::default())
     }
 }
 
@@ -206,6 +217,7 @@ async fn read<R: ReceiveHalf, M: Wire, I>(
     mut receive: R,
     inputs: &mpsc::Sender<I>,
     news: fn(News<M>) -> I,
+    refusals: &Refusals,
 ) -> (Option<End>, Text) {
     loop {
         let frame = match receive.receive().await {
@@ -215,7 +227,12 @@ async fn read<R: ReceiveHalf, M: Wire, I>(
                 let reason = CloseReason { code: CloseCode::Done, detail: Text::EMPTY };
                 return (Some(End::InOrder(reason)), Text::new("the peer has no more to say"));
             }
-            Err(closed) => return (None, Text::from(closed.to_string())),
+            Err(closed) => {
+                if let Closed::Violation(detail) = &closed {
+                    refusals.count(Cause::Unreadable, peer, detail);
+                }
+                return (None, Text::from(closed.to_string()));
+            }
         };
         match codec::decode(&frame) {
             Ok(message) => {
@@ -224,7 +241,8 @@ async fn read<R: ReceiveHalf, M: Wire, I>(
                 }
             }
             Err(error) => {
-                tracing::warn!(session = %id, %peer, %error, "a peer's message cannot be read");
+                tracing::debug!(session = %id, %peer, %error, "a message cannot be read");
+                refusals.count(Cause::Unreadable, peer, &error);
                 let detail = Text::from(error.to_string());
                 let reason = CloseReason { code: error.close_code(), detail: detail.clone() };
                 return (Some(End::AtOnce(reason)), detail);
@@ -323,7 +341,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_said_last_arrives_before_all_are_closed() {
-        let mut sessions = Sessions::new();
+        let mut sessions = Sessions::default();
         let (brought, there) = open(&mut sessions);
         drop(brought);
         let count = 2 * CAPACITY / TEXT_LEN_MAX;
@@ -340,7 +358,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_that_was_closed_before_is_waited_for() {
-        let mut sessions = Sessions::new();
+        let mut sessions = Sessions::default();
         let (_brought, there) = open(&mut sessions);
         assert!(sessions.say(ID, &MasterToSlave::Ping));
         sessions.close(ID, reason(CloseCode::Replaced));
@@ -361,7 +379,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_peer_that_does_not_read_holds_up_no_end() {
-        let mut sessions = Sessions::new();
+        let mut sessions = Sessions::default();
         let (_brought, there) = open(&mut sessions);
         for _ in 0..2 * CAPACITY / TEXT_LEN_MAX {
             assert!(sessions.say(ID, &long()));
@@ -375,7 +393,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_waits_for_a_peer_is_bounded() {
-        let mut sessions = Sessions::bounded(CAPACITY);
+        let refusals = Refusals::default();
+        let mut sessions = Sessions::bounded(CAPACITY, refusals.clone());
         let (mut brought, there) = open(&mut sessions);
         let (_send, receive) = there.split();
         while sessions.say(ID, &long()) {}
@@ -383,11 +402,12 @@ mod tests {
         let (_, closed) = hear(receive).await;
         assert!(matches!(&closed, Closed::Peer(reason) if reason.code == CloseCode::TooSlow), "{closed:?}");
         assert!(matches!(brought.recv().await, Some(News::Ended(ID, _))));
+        assert_eq!(refusals.total(Cause::TooSlow), 1);
     }
 
     #[tokio::test]
     async fn a_peer_with_no_more_to_say_is_still_answered() {
-        let mut sessions = Sessions::new();
+        let mut sessions = Sessions::default();
         let (mut brought, there) = open(&mut sessions);
         let (mut send, receive) = there.split();
         send.send(&codec::encode(&SlaveToMaster::Pong).unwrap()).await.unwrap();
@@ -404,7 +424,7 @@ mod tests {
 
     #[tokio::test]
     async fn nonsense_ends_the_session_with_its_cause() {
-        let mut sessions = Sessions::new();
+        let mut sessions = Sessions::default();
         let (mut brought, there) = open(&mut sessions);
         let (mut send, receive) = there.split();
         send.send(&[99, 0]).await.unwrap();

@@ -108,6 +108,7 @@ impl Endpoint {
         let tls = QuicServerConfig::try_from(tls).expect("the provider speaks QUIC");
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
         config.transport_config(self.settings.accepting(&self.windows)).migration(false);
+        self.settings.bound_unmet(&mut config);
         self.inner.set_server_config(Some(config));
         Listener::new(self.inner.clone(), roles, &self.settings, Arc::clone(&self.end))
     }
@@ -283,7 +284,7 @@ fn connect_error(address: SocketAddr, error: &ConnectionError, verifier: &PeerVe
     }
 }
 
-/// TLS has one number for each cause.
+/// TLS has one number for each cause; a peer that drops a handshake has none to tell yet.
 fn refused_by_tls(address: SocketAddr, code: TransportErrorCode, error: &ConnectionError) -> ConnectError {
     const NO_APPLICATION_PROTOCOL: u8 = 120;
     if alert(code) == Some(NO_APPLICATION_PROTOCOL) {
@@ -292,6 +293,10 @@ fn refused_by_tls(address: SocketAddr, code: TransportErrorCode, error: &Connect
             detail: "it speaks another version of neap's sessions, or another protocol".into(),
         };
         return ConnectError::Refused { address, reason };
+    }
+    if code == TransportErrorCode::APPLICATION_ERROR {
+        let detail = "it gave the handshake up: it is ending, or has more of them than it takes; try again";
+        return ConnectError::Unreachable { address, detail: detail.to_owned() };
     }
     match certificate_refused(code) {
         Some(cause) => ConnectError::NotTrusted { address, detail: cause.to_owned() },

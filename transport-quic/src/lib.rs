@@ -13,7 +13,9 @@
 //!
 //! **Bounds.** A direction holds at most [`Settings::window`] bytes that its reader has not read, and a frame. A
 //! listener has at most [`Settings::handshakes_max`] handshakes going on; when there are many, an address must
-//! first show that it receives (QUIC's Retry), and the host that has most of them makes room for the others.
+//! first show that it receives (QUIC's Retry), and the host that has most of them makes room for the others. Of peers that
+//! it has not looked at yet it keeps four times as many, and little of each. Whoever is refused is a [`Refusal`], also where there
+//! was no room.
 //!
 //! [`certificates`] makes the authority and the certificates that a cluster needs.
 #![forbid(unsafe_code)]
@@ -29,7 +31,7 @@ mod settings;
 
 pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::{BindError, ConnectError, Endpoint, Expect};
-pub use listener::{Listener, Refusal};
+pub use listener::{Listener, Refusal, RefusalKind};
 pub use session::{QuicReceive, QuicSend, QuicSession};
 pub use settings::Settings;
 

@@ -15,8 +15,9 @@ use crate::session::{self, QuicSession};
 use crate::{Settings, WELCOME};
 
 /// A handshake that is younger than this is not given up for a newer one of its own host: an honest one needs a few
-/// round trips, and one that is turned away asks again after about as long.
-const HANDSHAKE_AGE_MIN: Duration = Duration::from_secs(1);
+/// round trips, and its turn where as many come at once as there is room for. Less than that turn takes, and a storm of
+/// them is given up shortly before it is done, again and again.
+const HANDSHAKE_AGE_MIN: Duration = Duration::from_secs(3);
 
 /// Lets peers in. Handshakes go on side by side while [`accept`](Self::accept) is awaited again and again.
 #[derive(Debug)]
@@ -58,16 +59,21 @@ impl Listener {
                 biased;
                 Some(done) = self.handshakes.join_next() => match done {
                     Ok(outcome) => return Some(outcome),
-                    // It was given up for a newer one.
+                    // It was given up for a newer one, and said then.
                     Err(error) if error.is_cancelled() => {}
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
-                incoming = self.endpoint.accept() => self.admit(incoming?),
+                incoming = self.endpoint.accept() => {
+                    if let Some(refusal) = self.admit(incoming?) {
+                        return Some(Err(refusal));
+                    }
+                }
             }
         }
     }
 
-    fn admit(&mut self, incoming: Incoming) {
+    /// Begins a handshake; who is refused for want of room, if anybody is.
+    fn admit(&mut self, incoming: Incoming) -> Option<Refusal> {
         let crowded = self.handshakes_max / 4;
         if self.half_open.len() >= crowded {
             self.half_open.retain(|one| !one.handshake.is_finished());
@@ -77,44 +83,57 @@ impl Listener {
         if self.half_open.len() >= crowded && forged {
             // It only fails where `may_retry` is false.
             let _ = incoming.retry();
-            return;
+            return None;
         }
-        let origin = origin(incoming.remote_address());
-        if self.half_open.len() >= self.handshakes_max && !self.make_room(origin) {
-            incoming.ignore();
-            return;
+        let address = incoming.remote_address();
+        let mut refusal = None;
+        if self.half_open.len() >= self.handshakes_max {
+            let given_up = self.make_room(origin(address));
+            refusal = Some(self.no_room(given_up.unwrap_or(address)));
+            if given_up.is_none() {
+                incoming.ignore();
+                return refusal;
+            }
         }
         let handshake = handshake(incoming, Arc::clone(&self.roles), self.timeout, Arc::clone(&self.end));
         self.half_open.push_back(HalfOpen {
-            origin,
+            address,
             since: Instant::now(),
             handshake: self.handshakes.spawn(handshake),
         });
+        refusal
+    }
+
+    fn no_room(&self, address: SocketAddr) -> Refusal {
+        let most = self.handshakes_max;
+        let cause = format!(
+            "{most} handshakes hang, most of them of its host, or nobody's is older: try again later"
+        );
+        Refusal { address, kind: RefusalKind::HalfOpen, cause }
     }
 
     /// Gives up the oldest handshake of the host that has most of them, if the newcomer's host has fewer or if the
     /// time of that handshake has come: a flood makes room for others at once, and for its own host in turn.
-    fn make_room(&mut self, newcomer: IpAddr) -> bool {
+    fn make_room(&mut self, newcomer: IpAddr) -> Option<SocketAddr> {
         let mut held: HashMap<IpAddr, usize> = HashMap::new();
         for one in &self.half_open {
-            *held.entry(one.origin).or_default() += 1;
+            *held.entry(origin(one.address)).or_default() += 1;
         }
         let its_own = held.get(&newcomer).copied().unwrap_or(0);
-        let Some((&host, &most)) = held.iter().max_by_key(|&(_, &count)| count) else {
-            return false;
-        };
-        let oldest = self.half_open.iter().position(|one| one.origin == host);
+        let (&host, &most) = held.iter().max_by_key(|&(_, &count)| count)?;
+        let oldest = self.half_open.iter().position(|one| origin(one.address) == host);
         let given_up = oldest
             .filter(|&at| most > its_own + 1 || self.half_open[at].since.elapsed() >= HANDSHAKE_AGE_MIN);
-        let given_up = given_up.and_then(|at| self.half_open.remove(at));
-        given_up.inspect(|one| one.handshake.abort()).is_some()
+        let given_up = given_up.and_then(|at| self.half_open.remove(at))?;
+        given_up.handshake.abort();
+        Some(given_up.address)
     }
 }
 
 /// A handshake that goes on, or has ended since.
 #[derive(Debug)]
 struct HalfOpen {
-    origin: IpAddr,
+    address: SocketAddr,
     since: Instant,
     handshake: AbortHandle,
 }
@@ -132,8 +151,19 @@ fn origin(address: SocketAddr) -> IpAddr {
 pub struct Refusal {
     /// Where it came from.
     pub address: SocketAddr,
+    /// What kind of a cause it was, for programs.
+    pub kind: RefusalKind,
     /// Why, and what to do.
     pub cause: String,
+}
+
+/// The kinds of causes for which somebody is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// Its handshake did not end in time, was given up by its peer, or made room for another's.
+    HalfOpen,
+    /// Its certificate is not accepted, or of a role that is not let in.
+    NotLetIn,
 }
 
 impl fmt::Display for Refusal {
@@ -150,40 +180,42 @@ async fn handshake(
 ) -> Result<QuicSession, Refusal> {
     let address = incoming.remote_address();
     let outcome = tokio::time::timeout(timeout, let_in(incoming, &roles, end)).await;
-    let cause = match outcome {
+    let (kind, cause) = match outcome {
         Ok(Ok(session)) => return Ok(session),
-        Ok(Err(cause)) => cause,
-        Err(_elapsed) => format!("the handshake was not done within {timeout:?}"),
+        Ok(Err(refused)) => refused,
+        Err(_elapsed) => (RefusalKind::HalfOpen, format!("the handshake was not done within {timeout:?}")),
     };
-    Err(Refusal { address, cause })
+    Err(Refusal { address, kind, cause })
 }
 
 async fn let_in(
     incoming: Incoming,
     roles: &[Role],
     end: Arc<OnceLock<CloseReason>>,
-) -> Result<QuicSession, String> {
+) -> Result<QuicSession, (RefusalKind, String)> {
     let connection = incoming.await.map_err(|error| handshake_error(&error))?;
     let peer = peer_of(&connection).and_then(|peer| match roles.contains(&peer.role) {
         true => Ok(peer),
         false => Err(wrong_role(&peer, roles)),
     });
-    let peer = peer.inspect_err(|cause| {
+    let peer = peer.map_err(|cause| {
         let reason = CloseReason { code: CloseCode::Forbidden, detail: cause.as_str().into() };
         session::close(&connection, &reason);
+        (RefusalKind::NotLetIn, cause)
     })?;
-    let (mut send, receive) = connection.open_bi().await.map_err(|error| error.to_string())?;
-    send.write_all(&[WELCOME]).await.map_err(|error| error.to_string())?;
+    let gone = |error: &dyn std::error::Error| (RefusalKind::HalfOpen, error.to_string());
+    let (mut send, receive) = connection.open_bi().await.map_err(|error| gone(&error))?;
+    send.write_all(&[WELCOME]).await.map_err(|error| gone(&error))?;
     Ok(QuicSession::new(peer, connection, (send, receive), end))
 }
 
-fn handshake_error(error: &ConnectionError) -> String {
+fn handshake_error(error: &ConnectionError) -> (RefusalKind, String) {
     if let ConnectionError::TransportError(wrong) = error
         && let Some(cause) = certificate_refused(wrong.code)
     {
-        return format!("its certificate is not accepted: {cause}");
+        return (RefusalKind::NotLetIn, format!("its certificate is not accepted: {cause}"));
     }
-    error.to_string()
+    (RefusalKind::HalfOpen, error.to_string())
 }
 
 fn wrong_role(peer: &Peer, roles: &[Role]) -> String {

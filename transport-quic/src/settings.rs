@@ -1,13 +1,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{IdleTimeout, ServerConfig, TransportConfig, VarInt};
 
 use crate::congestion::AllOpen;
 
 /// How far away a peer is thought to be before anything was heard from it; the first packet is sent again after three
 /// times that.
 const INITIAL_RTT: Duration = Duration::from_millis(50);
+
+/// What one peer may have sent before the listener has looked at its first packet, in bytes: a few packets, as its first
+/// words may not fit into one.
+const UNMET_BYTES_MAX: u64 = 16 * 1024;
 
 /// What an [`Endpoint`](crate::Endpoint) may take of time and memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +26,7 @@ pub struct Settings {
     pub window: u32,
     /// The most time from a peer's first packet to a session.
     pub handshake_timeout: Duration,
-    /// The most handshakes that a listener has going on at once.
+    /// The most handshakes that a listener has going on at once; four times as many may wait to be looked at.
     pub handshakes_max: usize,
     /// How large the socket's buffers are asked to be, in bytes. The system may grant less.
     pub socket_buffer: usize,
@@ -53,6 +57,16 @@ impl Settings {
     /// For the accepting side: with many sessions it saves the timer and the packets of keeping alive.
     pub(crate) fn accepting(&self, windows: &AllOpen) -> Arc<TransportConfig> {
         Arc::new(self.transport(windows))
+    }
+
+    /// Bounds what waits while the listener is not awaited. quinn alone would keep 65,536 first packets, and 100 MiB of
+    /// what follows them; who comes beyond is not heard, and says it again.
+    pub(crate) fn bound_unmet(&self, config: &mut ServerConfig) {
+        let most = self.handshakes_max.max(1);
+        config
+            .max_incoming(most.saturating_mul(4))
+            .incoming_buffer_size(UNMET_BYTES_MAX)
+            .incoming_buffer_size_total(UNMET_BYTES_MAX.saturating_mul(most as u64));
     }
 
     fn transport(&self, windows: &AllOpen) -> TransportConfig {

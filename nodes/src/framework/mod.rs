@@ -219,7 +219,7 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
         events,
         outbox: Outbox::new(),
         timers: Timers::new(),
-        sessions: Sessions::new(),
+        sessions: Sessions::default(),
         session: 0,
         next_master: 0,
         driver: Driver::default(),

@@ -22,7 +22,9 @@ use std::time::{Duration, Instant};
 use neap_protocol::codec;
 use neap_protocol::ids::{Epoch, SessionId};
 use neap_protocol::master::{Config, Effect, Input, Master, Remembered, Timer};
-use neap_protocol::message::{Answer, Event, MasterToOperator, Page, ReceiptLine, Refusal};
+use neap_protocol::message::{
+    Answer, Event, MasterToFramework, MasterToOperator, MasterToSlave, Page, ReceiptLine, Refusal, Refused,
+};
 use neap_protocol::outbox::Outbox;
 use neap_protocol::time::Millis;
 use neap_protocol::transport::{CloseCode, CloseReason, Peer, Role, Session};
@@ -34,6 +36,7 @@ use crate::driver::{self, Timers};
 use crate::exit::Exit;
 use crate::journal::{self, Journal, JournalError};
 use crate::output::Failure;
+use crate::refusals::{Cause, Refusals};
 use crate::sessions::{News as Said, Sessions};
 use crate::shutdown::{Signal, Signals};
 use crate::units::Period;
@@ -204,13 +207,15 @@ pub async fn run(
     let (replies, reply_receiver) = mpsc::unbounded_channel();
     let (work, thread) = store.spawn(replies).map_err(system("start the store's thread"))?;
     let copies = copies::Copies::listen(&settings.data, work.clone());
+    let refusals = Refusals::default();
     let mut dispatcher = Dispatcher {
         master: Master::new(),
         config: settings.machine,
         journal,
         outbox: Outbox::new(),
         timers: Timers::new(),
-        sessions: Sessions::bounded(settings.waiting_bytes_max),
+        sessions: Sessions::bounded(settings.waiting_bytes_max, refusals.clone()),
+        refusals: refusals.clone(),
         last_session: SessionId(0),
         news: news.clone(),
         history: History::new(settings.history_max),
@@ -222,12 +227,13 @@ pub async fn run(
     };
     // Nobody is let in before there is somebody to answer.
     dispatcher.take(Input::Elected { epoch });
-    let accepting = tokio::spawn(sessions::accept(endpoint.listen(&sessions::ROLES), news));
+    let accepting = tokio::spawn(sessions::accept(endpoint.listen(&sessions::ROLES), news, refusals.clone()));
     dispatcher.dispatch(news_receiver, reply_receiver, stop).await;
     accepting.abort();
     copies.end().await;
     let reason = CloseReason { code: CloseCode::Shutdown, detail: "the master is stopping".into() };
     dispatcher.sessions.close_all(&reason).await;
+    refusals.end();
     let unwritten = dispatcher.unwritten.take();
     drop(dispatcher);
     endpoint.close(&reason);
@@ -249,6 +255,7 @@ struct Dispatcher {
     outbox: Outbox<Effect>,
     timers: Timers<Timer>,
     sessions: Sessions,
+    refusals: Refusals,
     last_session: SessionId,
     /// Where sessions bring their news.
     news: mpsc::Sender<News>,
@@ -375,14 +382,49 @@ impl Dispatcher {
             if let Input::Operator { session, at, message } = &input {
                 audit = self.audit.heard(*session, *at, message);
             }
+            let mut speaker = None;
+            if let Input::Slave { session, .. } | Input::Framework { session, .. } = &input {
+                speaker = Some(*session);
+            }
             self.journal.input(&input);
             self.master.handle(&self.config, input, &mut outbox);
             self.journal.effects(outbox.as_slice());
             for effect in outbox.drain() {
                 tracing::trace!(?effect, "effect");
+                self.count_refused(speaker, &effect);
                 self.carry_out(effect, &mut audit);
             }
             self.outbox = outbox;
+        }
+    }
+
+    /// Counts who is answered that it may not be what it says. A framework that is told so later was torn down.
+    fn count_refused(&self, speaker: Option<SessionId>, effect: &Effect) {
+        let (to, why) = match effect {
+            Effect::ToSlave { session, message: MasterToSlave::Refused(refused) } => match refused {
+                Refused::NotYours => (session, "it registers with the id of another slave"),
+                Refused::Invalid(why) => (session, why.as_str()),
+                // Where a master is new, or an operator removed it, that is how things go.
+                Refused::NotLeading { .. } | Refused::Removed => return,
+            },
+            Effect::ToFramework { session, message: MasterToFramework::Refused(why) } => {
+                (session, why.as_str())
+            }
+            Effect::ToSlave { .. }
+            | Effect::ToFramework { .. }
+            | Effect::ToOperator { .. }
+            | Effect::Close { .. }
+            | Effect::SetTimer { .. }
+            | Effect::CancelTimer { .. }
+            | Effect::Recover
+            | Effect::Store { .. }
+            | Effect::Record { .. }
+            | Effect::AnswerReceipt { .. }
+            | Effect::AnswerHistory { .. }
+            | Effect::Publish(_) => return,
+        };
+        if let Some(peer) = self.sessions.peer(*to).filter(|_| speaker == Some(*to)) {
+            self.refusals.count(Cause::NotAdmitted, peer, why);
         }
     }
 

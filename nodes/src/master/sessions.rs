@@ -5,6 +5,7 @@ use neap_protocol::transport::Role;
 use neap_transport_quic::{Listener, QuicSession};
 use tokio::sync::mpsc;
 
+use crate::refusals::Refusals;
 use crate::sessions;
 
 /// The roles that a master lets in.
@@ -21,7 +22,7 @@ pub(super) enum News {
 }
 
 /// Lets peers in until the endpoint is closed.
-pub(super) async fn accept(mut listener: Listener, news: mpsc::Sender<News>) {
+pub(super) async fn accept(mut listener: Listener, news: mpsc::Sender<News>, refusals: Refusals) {
     while let Some(accepted) = listener.accept().await {
         match accepted {
             Ok(session) => {
@@ -29,9 +30,7 @@ pub(super) async fn accept(mut listener: Listener, news: mpsc::Sender<News>) {
                     return;
                 }
             }
-            Err(refusal) => {
-                tracing::warn!(address = %refusal.address, cause = %refusal.cause, "a peer was refused");
-            }
+            Err(refusal) => refusals.count_unmet(&refusal),
         }
     }
 }

@@ -17,13 +17,14 @@ use neap_protocol::text::Text;
 use neap_protocol::transport::{CloseCode, CloseReason, Role, Session};
 use neap_transport_quic::{Endpoint, Expect, QuicSession};
 use neap_transport_unix::UnixSession;
-use neap_transport_unix::listener::Listener;
+use neap_transport_unix::listener::{Listener, Refusal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::logs::{Logs, Question};
 use super::trees::Nursery;
 use crate::driver::{Timers, jittered};
 use crate::journal::Journal;
+use crate::refusals::{Cause, Refusals};
 use crate::sessions::{News, Sessions};
 use crate::shutdown::{Signal, Signals};
 
@@ -75,6 +76,7 @@ pub(super) struct State {
     outbox: Outbox<Effect>,
     timers: Timers<Timer>,
     sessions: Sessions,
+    refusals: Refusals,
     /// Whose an executor's session is, while it is open.
     owners: BTreeMap<SessionId, ExecutorId>,
     /// Trees of which nothing is left but what they said.
@@ -84,6 +86,12 @@ pub(super) struct State {
     session: u32,
     /// The place in the list of the master to dial next.
     next_master: usize,
+}
+
+impl State {
+    pub(super) fn new(refusals: Refusals) -> Self {
+        Self { sessions: Sessions::new(refusals.clone()), refusals, ..Self::default() }
+    }
 }
 
 impl Dispatcher {
@@ -104,11 +112,11 @@ impl Dispatcher {
                     match accepted {
                         Ok(Ok(session)) => self.executor_opened(session),
                         Ok(Err(refusal)) => {
-                            tracing::warn!(%refusal, "an executor was not let in");
+                            self.not_let_in(&refusal);
                             None
                         }
                         Err(error) => {
-                            tracing::warn!(%error, "no room for an executor's session");
+                            self.state.refusals.count(Cause::Crowded, "an executor", &error);
                             tokio::time::sleep(ACCEPT_RETRY).await;
                             None
                         }
@@ -117,6 +125,12 @@ impl Dispatcher {
             };
         }
         exit
+    }
+
+    /// Any process of the host may try.
+    fn not_let_in(&self, refusal: &Refusal) {
+        let process = refusal.pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+        self.state.refusals.count(Cause::NotLetIn, process, &refusal.cause);
     }
 
     /// Takes up an executor that an earlier incarnation left.
@@ -136,6 +150,7 @@ impl Dispatcher {
             }
         };
         tokio::join!(self.state.sessions.close_all(&reason), logs);
+        self.state.refusals.end();
         self.endpoint.close(&reason);
         let _in_time = tokio::time::timeout(FAREWELL, self.endpoint.idle()).await;
     }

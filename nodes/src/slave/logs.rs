@@ -18,7 +18,7 @@ use neap_protocol::codec;
 use neap_protocol::ids::TaskId;
 use neap_protocol::message::{LogEnd, LogRefusal, LogStream, OperatorToSlave, SlaveToOperator};
 use neap_protocol::text::Text;
-use neap_protocol::transport::{CloseCode, CloseReason, Closed, Peer, ReceiveHalf, Role, SendHalf, Session};
+use neap_protocol::transport::{CloseCode, CloseReason, Closed, ReceiveHalf, Role, SendHalf, Session};
 use neap_transport_quic::{Credentials, Endpoint, QuicSend, QuicSession};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -27,6 +27,7 @@ use super::dispatch::Event;
 use super::sandboxes::{Opened, Sandboxes};
 use super::tail::{Piece, Tail};
 use crate::output::Failure;
+use crate::refusals::{Cause, Refusals};
 
 /// The most sessions that read at once.
 const SESSIONS_MAX: usize = 64;
@@ -78,11 +79,12 @@ impl Logs {
         credentials: &Credentials,
         sandboxes: Sandboxes,
         dispatcher: mpsc::Sender<Event>,
+        refusals: Refusals,
     ) -> Result<Self, Failure> {
         let (ready, bound) = oneshot::channel();
         let (stop, stopping) = oneshot::channel();
         let (done, stopped) = oneshot::channel();
-        let (credentials, shared) = (credentials.clone(), Shared { sandboxes, dispatcher });
+        let (credentials, shared) = (credentials.clone(), Shared { sandboxes, dispatcher, refusals });
         let thread = std::thread::Builder::new().name("logs".into()).spawn(move || {
             run(listen, &credentials, shared, ready, stopping);
             // Whoever waits for it may have given up.
@@ -111,6 +113,7 @@ impl Logs {
 struct Shared {
     sandboxes: Sandboxes,
     dispatcher: mpsc::Sender<Event>,
+    refusals: Refusals,
 }
 
 fn run(
@@ -164,14 +167,12 @@ async fn serve(endpoint: &Endpoint, shared: Shared, mut stop: oneshot::Receiver<
                     sessions.spawn(converse(session, shared.clone(), ends.clone()));
                 }
                 Some(Ok(session)) => {
-                    tracing::warn!(peer = %session.peer(), "an operator was turned away: too many read logs");
+                    shared.refusals.count(Cause::Crowded, session.peer(), "too many read logs: ask again later");
                     if sessions.len() < SESSIONS_MAX + TURNED_AWAY_MAX {
                         sessions.spawn(turn_away(session));
                     }
                 }
-                Some(Err(refusal)) => {
-                    tracing::warn!(address = %refusal.address, cause = %refusal.cause, "a peer was refused");
-                }
+                Some(Err(refusal)) => shared.refusals.count_unmet(&refusal),
                 None => return,
             },
         }
@@ -221,19 +222,27 @@ async fn converse(session: QuicSession, shared: Shared, mut ends: watch::Receive
                 Ok(Ok(OperatorToSlave::Read { task, stream, from, follow })) => {
                     tracing::debug!(%peer, %task, %stream, follow, "a log is read");
                     if !open.insert(stream) {
-                        break misbehaved(&peer, "it asked for a stream that is being sent");
+                        let detail = "it asked for a stream that is being sent";
+                        shared.refusals.count(Cause::Misbehaved, &peer, detail);
+                        break CloseReason { code: CloseCode::Misbehaved, detail: detail.into() };
                     }
                     let request = Request { task, stream, from, follow };
                     readers.spawn(request.answer(shared.clone(), said.clone()));
                 }
                 Ok(Err(error)) => {
+                    shared.refusals.count(Cause::Unreadable, &peer, &error);
                     let detail = error.to_string().into();
                     break CloseReason { code: error.close_code(), detail };
                 }
                 Err(Closed::Finished) => {
                     last = Some(CloseReason { code: CloseCode::Done, detail: Text::EMPTY });
                 }
-                Err(_ended) => return,
+                Err(ended) => {
+                    if let Closed::Violation(detail) = ended {
+                        shared.refusals.count(Cause::Unreadable, &peer, detail);
+                    }
+                    return;
+                }
             },
             Ok(()) = ends.changed(), if last.is_none() => last = ends.borrow().clone(),
             () = tokio::time::sleep(IDLE_MAX), if open.is_empty() => {
@@ -242,11 +251,6 @@ async fn converse(session: QuicSession, shared: Shared, mut ends: watch::Receive
         }
     };
     part(send, reason).await;
-}
-
-fn misbehaved(peer: &Peer, how: &str) -> CloseReason {
-    tracing::warn!(%peer, how, "an operator misbehaved");
-    CloseReason { code: CloseCode::Misbehaved, detail: how.into() }
 }
 
 /// Whether nothing of a stream comes after this message.

@@ -26,6 +26,7 @@ use crate::config::{self, ProcessTrees, Slave as Settings};
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::output::{Failure, Printer};
+use crate::refusals::Refusals;
 use crate::shutdown::Signals;
 
 mod dispatch;
@@ -161,7 +162,8 @@ async fn assemble(
         .map_err(|error| Failure::because("open the slave's network", &error))?;
     let sandboxes = Sandboxes::new(data.join("sandboxes"));
     let listen = settings.listen.unwrap_or(SocketAddr::new(local, 0));
-    let logs = Logs::start(listen, &credentials, sandboxes.clone(), events.clone()).await?;
+    let refusals = Refusals::default();
+    let logs = Logs::start(listen, &credentials, sandboxes.clone(), events.clone(), refusals.clone()).await?;
     let address = reachable(logs.address(), local);
     tracing::info!(%address, "operators read logs here");
     let admitted = Admitted::default();
@@ -214,7 +216,7 @@ async fn assemble(
         store,
         events,
         happened,
-        state: State::default(),
+        state: State::new(refusals),
     };
     Ok((dispatcher, writer))
 }

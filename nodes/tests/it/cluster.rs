@@ -1,5 +1,6 @@
 //! A real master, as a process, and peers that speak to it over QUIC in the test's own words.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
@@ -14,7 +15,7 @@ use neap_protocol::resources::Resources;
 use neap_protocol::text::Name;
 use neap_protocol::transport::{Closed, ReceiveHalf, Role, SendHalf, Session};
 use neap_transport_quic::certificates::Authority;
-use neap_transport_quic::{Credentials, Endpoint, Expect, QuicReceive, QuicSend};
+use neap_transport_quic::{Credentials, Endpoint, Expect, QuicReceive, QuicSend, QuicSession};
 
 use crate::program::Place;
 
@@ -50,6 +51,9 @@ pub(crate) fn identity(place: &Place, role: Role, name: &str) -> Identity {
     }
 }
 
+/// What a master that logs writes to.
+const LOG: &str = "master.log";
+
 /// A running `neap master`; it is killed with this value.
 pub(crate) struct Master {
     pub(crate) child: Child,
@@ -67,13 +71,43 @@ impl Master {
 
     /// The same with other flags.
     pub(crate) fn start_with(place: &Place, flags: &str) -> Self {
+        Self::spawn(place, flags, ("error", Stdio::inherit()))
+    }
+
+    /// Starts one that logs what an operator sees, to be read with [`log`](Self::log).
+    pub(crate) fn start_logging(place: &Place) -> Self {
+        let log = File::create(place.path().join(LOG)).unwrap();
+        Self::spawn(place, "--listen 127.0.0.1:0", ("warn,neap=info", log.into()))
+    }
+
+    fn spawn(place: &Place, flags: &str, (level, log): (&str, Stdio)) -> Self {
         let line = format!("-o json master {flags} --data data {CERTIFICATES}");
-        let mut child = place.command(&line).env("NEAP_LOG", "error").stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = place.command(&line);
+        let mut child = command.env("NEAP_LOG", level).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
         let line: serde_json::Value = serde_json::from_str(&first).expect("the line of a master that leads");
         let address = line["address"].as_str().unwrap().parse().unwrap();
         Self { child, address, epoch: line["epoch"].as_u64().unwrap() }
+    }
+
+    /// All that it has logged so far.
+    pub(crate) fn log(place: &Place) -> String {
+        std::fs::read_to_string(place.path().join(LOG)).unwrap()
+    }
+
+    /// How many bytes of its memory are in use.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kibibytes << 10
+    }
+
+    /// How many bytes it has written to files and pipes.
+    pub(crate) fn written(&self) -> u64 {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.child.id())).unwrap();
+        io.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap().parse().unwrap()
     }
 
     /// kill -9.
@@ -128,6 +162,14 @@ pub(crate) fn register() -> SlaveToMaster {
     }
 }
 
+/// One more certificate of a place's authority.
+pub(crate) fn issue(place: &Place, role: Role, name: &str) -> Credentials {
+    let pki = place.path().join("pki");
+    let ca = Authority::load(&pki).unwrap();
+    let issued = ca.issue(role, &Name::new(name).unwrap(), Duration::from_secs(3600)).unwrap();
+    Credentials::from_pem(ca.certificate_pem(), &issued.certificate_pem, &issued.key_pem).unwrap()
+}
+
 /// A peer that says what a test tells it to.
 pub(crate) struct Fake {
     _endpoint: Endpoint,
@@ -139,9 +181,18 @@ impl Fake {
     pub(crate) async fn connect(place: &Place, address: SocketAddr, role: Role, name: &str) -> Self {
         let identity = identity(place, role, name);
         let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key).unwrap();
+        Self::connect_as(&credentials, address).await
+    }
+
+    /// The same with these credentials.
+    pub(crate) async fn connect_as(credentials: &Credentials, address: SocketAddr) -> Self {
         let any = "127.0.0.1:0".parse().unwrap();
-        let endpoint = Endpoint::bind(any, &credentials, &neap_transport_quic::Settings::default()).unwrap();
+        let endpoint = Endpoint::bind(any, credentials, &neap_transport_quic::Settings::default()).unwrap();
         let session = endpoint.connect(address, Expect::role(Role::Master)).await.unwrap();
+        Self::of(endpoint, session)
+    }
+
+    pub(crate) fn of(endpoint: Endpoint, session: QuicSession) -> Self {
         let (send, receive) = session.split();
         Self { _endpoint: endpoint, send, receive }
     }

@@ -4,6 +4,7 @@
     reason = "a test names what it waits for and passes over the rest"
 )]
 
+mod beside;
 mod cluster;
 mod config;
 mod demo;
@@ -12,6 +13,7 @@ mod errors;
 mod examples;
 mod framework;
 mod help;
+mod hostile;
 mod inverse_offer;
 mod journal;
 #[expect(dead_code, unused_imports, reason = "the benchmark needs more of it")]
@@ -19,7 +21,9 @@ mod live;
 mod logs;
 mod master;
 mod operator;
+mod overload;
 mod program;
+mod raw;
 mod registry;
 mod requirements;
 mod signals;

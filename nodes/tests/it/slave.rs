@@ -380,9 +380,9 @@ async fn a_restarted_slave_takes_up_what_was_left() {
     let mut slave = master.slave("--unregister-timeout 1s");
     let (mut link, _) = master.admit().await;
     let waits = "echo begun >> begun; while [ ! -e go ]; do sleep 0.02; done; exit 7";
-    link.say(MasterToSlave::Launch(slave.task(1, waits))).await;
-    link.say(MasterToSlave::Launch(slave.task(2, "sleep 1000"))).await;
-    for number in [1, 2] {
+    // One after the other: news of the second may come before the first's.
+    for (number, script) in [(1, waits), (2, "sleep 1000")] {
+        link.say(MasterToSlave::Launch(slave.task(number, script))).await;
         link.until(task(number), TaskState::Running).await;
     }
     made(slave.sandbox(1).join("begun")).await;
