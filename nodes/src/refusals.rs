@@ -1,6 +1,6 @@
 //! What peers were refused: counted by cause, and told in the log without letting anybody fill it.
 //!
-//! Whoever misbehaves can do so thousands of times a second. The first time within a [`WINDOW`] that a peer gives a
+//! Whoever misbehaves can do so thousands of times a second. The first time within a minute that a peer gives a
 //! cause is a line; what it does again, and what too many others do, is counted. When the window is over, one line for
 //! each cause says how many that were, and how many in all; the last lines are written when the node ends.
 
