@@ -201,6 +201,11 @@ impl Fake {
         self.send.send(&codec::encode(message).unwrap()).await.unwrap();
     }
 
+    /// Says it to a peer that may have ended the session.
+    pub(crate) async fn say_in_vain<M: Wire>(&mut self, message: &M) {
+        let _ended = self.send.send(&codec::encode(message).unwrap()).await;
+    }
+
     pub(crate) async fn hear<M: Wire>(&mut self) -> M {
         let frame = tokio::time::timeout(PATIENCE, self.receive.receive()).await.unwrap().unwrap();
         codec::decode(&frame).unwrap()
