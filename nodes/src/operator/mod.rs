@@ -27,8 +27,8 @@ use crate::shutdown::{Signal, Signals};
 
 pub use client::{Client, Problem};
 use events::Line;
-pub(crate) use views::{Amount, asked};
-use views::{DrainRow, FrameworkRow, HeldRow, InverseOfferRow, OfferRow, SlaveRow, TaskRow};
+pub(crate) use views::{Amount, HeldRow, HoldRow, asked};
+use views::{DrainRow, FrameworkRow, InverseOfferRow, OfferRow, SlaveRow, TaskRow};
 
 /// What an operator asked for.
 #[derive(Debug)]

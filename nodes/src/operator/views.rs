@@ -6,6 +6,7 @@ use neap_protocol::message::{
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::task::TaskState;
+use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Moment;
 use serde::Serialize;
 use std::time::Duration;
@@ -58,21 +59,23 @@ pub(super) struct SlaveRow {
 }
 
 #[derive(Clone, Debug, Serialize)]
-struct HoldRow {
-    name: String,
+pub(crate) struct HoldRow {
+    pub(crate) name: String,
     by: String,
     reason: String,
     at_ms: u64,
 }
 
+impl HoldRow {
+    pub(crate) fn new(name: &Name, by: &Name, reason: &Text, at: Moment) -> Self {
+        let [name, by] = [name, by].map(ToString::to_string);
+        Self { name, by, reason: reason.to_string(), at_ms: at.0 }
+    }
+}
+
 impl From<SlaveView> for SlaveRow {
     fn from(view: SlaveView) -> Self {
-        let holds = view.holds.iter().map(|hold| HoldRow {
-            name: hold.name.to_string(),
-            by: hold.by.to_string(),
-            reason: hold.reason.to_string(),
-            at_ms: hold.at.0,
-        });
+        let holds = view.holds.iter().map(|hold| HoldRow::new(&hold.name, &hold.by, &hold.reason, hold.at));
         let drain = view.drain.as_ref();
         let open = drain.filter(|drain| drain.end.is_none());
         Self {
@@ -153,12 +156,12 @@ impl SlaveRow {
     }
 }
 
-/// A hold, for `neap status`.
+/// A hold and its slave.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct HeldRow {
-    slave: String,
+pub(crate) struct HeldRow {
+    pub(crate) slave: String,
     #[serde(flatten)]
-    hold: HoldRow,
+    pub(crate) hold: HoldRow,
 }
 
 impl Row for HeldRow {

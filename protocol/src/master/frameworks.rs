@@ -573,8 +573,8 @@ impl Leader {
             return;
         }
         let record = self.registry.slaves().get(&slave);
+        let aware = self.is_partition_aware(framework);
         let awaited = self.slaves.get_mut(&slave).filter(|state| !state.seen);
-        let aware = self.registry.frameworks().get(&framework).is_some_and(|record| record.partition_aware);
         let reason = match (record, awaited) {
             (None, _) => Reason::SlaveRemoved,
             (Some(record), _) if record.unreachable && !aware => Reason::SlaveUnreachable,

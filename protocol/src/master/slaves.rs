@@ -204,7 +204,8 @@ impl Leader {
         let unchanged = record.address == registration.address && record.resources == registration.resources;
         let unreachable = record.unreachable;
         // What was Lost is to be gone first; what may come back is not Lost.
-        let nothing_lost = registration.tasks.iter().all(|task| self.is_partition_aware(task.id.framework));
+        let was_lost = |task: &TaskReport| !self.is_partition_aware(task.id.framework);
+        let lost = unreachable && registration.tasks.iter().any(was_lost);
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
@@ -215,7 +216,7 @@ impl Leader {
             return;
         }
         state.waiting = None;
-        if unreachable && !nothing_lost {
+        if lost {
             let Registration { address, resources, .. } = &registration;
             state.waiting = Some(Waiting::Return { address: address.clone(), resources: resources.clone() });
             return self.registered(cx, slave, registration, false);

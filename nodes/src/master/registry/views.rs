@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::master::audit::{Audited, Number, Outcome};
 use crate::master::store::Contents;
-use crate::operator::{Amount, asked};
+use crate::operator::{Amount, HeldRow, HoldRow, asked};
 use crate::output::{Cell, Column, Row, Tone, clock, counted};
 use crate::units::{ByteSize, Period};
 
@@ -97,12 +97,8 @@ pub(super) struct SlaveRow {
 
 impl SlaveRow {
     fn of(id: SlaveId, record: &SlaveRecord) -> Self {
-        let holds = record.holds.iter().map(|(name, hold)| HoldRow {
-            name: name.to_string(),
-            by: hold.by.to_string(),
-            reason: hold.reason.to_string(),
-            at_ms: hold.at.0,
-        });
+        let holds =
+            record.holds.iter().map(|(name, hold)| HoldRow::new(name, &hold.by, &hold.reason, hold.at));
         Self {
             id: id.to_string(),
             name: record.name.to_string(),
@@ -143,43 +139,6 @@ impl Row for SlaveRow {
             Cell::toned(holds.join(", "), Tone::Warn),
             self.drain.clone().unwrap_or_default().into(),
             (&self.address).into(),
-        ]
-    }
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct HoldRow {
-    name: String,
-    by: String,
-    reason: String,
-    at_ms: u64,
-}
-
-/// A hold and its slave.
-#[derive(Debug, Serialize)]
-pub(super) struct HeldRow {
-    slave: String,
-    #[serde(flatten)]
-    hold: HoldRow,
-}
-
-impl Row for HeldRow {
-    const COLUMNS: &'static [Column] = &[
-        Column::left("SLAVE"),
-        Column::left("HOLD"),
-        Column::left("BY"),
-        Column::left("SINCE"),
-        Column::left("REASON"),
-    ];
-
-    fn cells(&self) -> Vec<Cell> {
-        let HoldRow { name, by, reason, at_ms } = &self.hold;
-        vec![
-            (&self.slave).into(),
-            Cell::toned(name, Tone::Warn),
-            by.into(),
-            clock(Moment(*at_ms)).into(),
-            reason.into(),
         ]
     }
 }
