@@ -35,10 +35,8 @@ impl Slave {
             true => Phase::Leaving(Leaving::Ending { grace: false }),
             false => Phase::Serving,
         };
-        let rebooted = ![BootId::default(), boot].contains(&checkpoint.boot);
-        if checkpoint.boot != boot {
-            self.store(CheckpointChange::Booted(boot), out);
-        }
+        let earlier_boot = checkpoint.boot;
+        let rebooted = ![BootId::default(), boot].contains(&earlier_boot);
         for id in alive {
             let life = Life::Ending(Reason::SlaveRestarted);
             let left = Executor { life, session: None, shared: false, tasks: Set::new(), next: None };
@@ -54,6 +52,10 @@ impl Slave {
         }
         for (id, ended) in gone {
             self.missed(id, ended, rebooted, out);
+        }
+        // Last, so that what is still to be told of an earlier boot is told as such if it crashes before that is durable.
+        if earlier_boot != boot {
+            self.store(CheckpointChange::Booted(boot), out);
         }
         if self.is_leaving() {
             out.push(Effect::Publish(Event::Leaving));

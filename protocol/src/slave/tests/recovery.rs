@@ -159,14 +159,16 @@ fn r28_a_slave_that_cleans_up_tells_what_it_ended_when_it_is_dead() {
 fn r28_a_rebooted_host_says_so() {
     let (_, effects) = started(&Bench::running(), BootId(2), &[]);
     let lost = news(1, 2 + RESTART_GAP, TaskState::Lost, Reason::SlaveRestarted);
-    let booted = stores(1, CheckpointChange::Booted(BootId(2)));
+    let booted = stores(2, CheckpointChange::Booted(BootId(2)));
     // Of the first start no boot is known.
-    assert_eq!(effects, [booted, recovered(0, 0, 1), stores_news(2, lost, None), DIALS]);
+    assert_eq!(effects, [recovered(0, 0, 1), stores_news(1, lost, None), booted, DIALS]);
     let mut earlier = Bench::running();
     (earlier.slave.boot, earlier.disk.boot) = (BootId(2), BootId(2));
     let (_, effects) = started(&earlier, BootId(3), &[]);
     let lost = news(1, 2 + RESTART_GAP, TaskState::Lost, Reason::HostRebooted);
-    assert_eq!(effects[2], stores_news(2, lost, None));
+    let booted = stores(2, CheckpointChange::Booted(BootId(3)));
+    // In this order: one that crashes before the first is durable says so again.
+    assert_eq!(effects, [recovered(0, 0, 1), stores_news(1, lost, None), booted, DIALS]);
 }
 
 /// R5: with no id there is no master who knows of what runs.
