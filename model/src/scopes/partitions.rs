@@ -22,6 +22,14 @@ pub(super) fn all() -> Vec<Scope> {
             ..aware()
         },
         Scope {
+            name: "partition-revoked",
+            about: "what is asked back is out of reach at the deadline, and is revoked when it is back",
+            commands: vec![inverse(InverseAsk::Everything)],
+            answers: false,
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1)]),
+            ..aware()
+        },
+        Scope {
             name: "partition-kill",
             about: "a task is killed that may be out of reach",
             long: true,

@@ -242,7 +242,7 @@ fn then(then: Then) -> &'static str {
 pub fn change(change: &CheckpointChange) -> String {
     match change {
         CheckpointChange::Identity { id, epoch } => format!("I am {id}, and have heard {epoch}"),
-        CheckpointChange::Booted(_) => "the machine was started anew".into(),
+        CheckpointChange::Booted(_) => "which start of my machine this is".into(),
         CheckpointChange::Leaving(true) => "I am leaving".into(),
         CheckpointChange::Leaving(false) => "I am to serve when I am started".into(),
         CheckpointChange::TaskAdded { report, .. } => format!("{} is mine to run", report.id),

@@ -74,7 +74,7 @@ impl World {
                 scope.masters.into()
             ],
             store: Shared::new(Store::default()),
-            slaves: vec![Shared::new(SlaveNode::default()); scope.slaves.into()],
+            slaves: vec![Shared::new(SlaveNode { boots: 1, ..SlaveNode::default() }); scope.slaves.into()],
             frameworks: vec![Shared::new(FrameworkNode::default()); scope.frameworks.into()],
             trees: Vec::new(),
             links: Vec::new(),

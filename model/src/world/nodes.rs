@@ -72,7 +72,7 @@ pub struct SlaveNode {
     pub disk: Checkpoint,
     /// The code that it has exited with.
     pub exited: Option<u8>,
-    /// How often its machine was started anew.
+    /// How often its machine was started.
     pub boots: u8,
     pub(super) timers: Timers<slave::Timer>,
     /// Writes that were asked for and are not durable.

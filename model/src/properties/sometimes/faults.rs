@@ -30,6 +30,13 @@ pub(in crate::properties) const BACK_IN_REACH: Property =
             before == Some(&TaskState::Unreachable) && update.state == TaskState::Running
         })
     });
+pub(in crate::properties) const REVOKED_WHEN_BACK: Property =
+    sometimes("what was Unreachable at its deadline is revoked as its slave returns", "R8 R19", |seen| {
+        ordered(seen, |message| {
+            let MasterToSlave::Kill { task, reason: Reason::Revoked(_), .. } = message else { return false };
+            seen.before.ghost.told.get(task) == Some(&TaskState::Unreachable)
+        })
+    });
 pub(in crate::properties) const ZOMBIE_KILLED: Property =
     sometimes("a task that was reported Lost is killed as its slave returns", "R8", |seen| {
         ordered(seen, |message| {
@@ -61,6 +68,10 @@ pub(in crate::properties) const ENDED_ALONE: Property =
 pub(in crate::properties) const ABANDONED: Property =
     sometimes("an executor gives up on its slave", "R28", |seen| {
         seen.happenings.iter().any(|happening| matches!(happening, Happening::Abandoned { .. }))
+    });
+pub(in crate::properties) const LOST_REBOOTED: Property =
+    sometimes("a task is Lost as its slave's machine was started anew", "R28", |seen| {
+        told(seen, TaskState::Lost, |reason| reason == Reason::HostRebooted)
     });
 pub(in crate::properties) const RESET: Property =
     sometimes("a removed slave ends what runs, and registers as new", "R3", |seen| {
