@@ -19,6 +19,10 @@ macro_rules! at_every_place {
             144 145 146 147 148 149 150 151 152 153 154 155 156 157 158 159
             160 161 162 163 164 165 166 167 168 169 170 171 172 173 174 175
             176 177 178 179 180 181 182 183 184 185 186 187 188 189 190 191
+            192 193 194 195 196 197 198 199 200 201 202 203 204 205 206 207
+            208 209 210 211 212 213 214 215 216 217 218 219 220 221 222 223
+            224 225 226 227 228 229 230 231 232 233 234 235 236 237 238 239
+            240 241 242 243 244 245 246 247 248 249 250 251 252 253 254 255
         }
     };
     ($of:ident: $($at:literal)*) => { [$($of::<$at>),*] };
@@ -27,6 +31,6 @@ macro_rules! at_every_place {
 pub(crate) use at_every_place;
 
 /// How many places there are functions for.
-pub(crate) const PLACES: usize = 192;
+pub(crate) const PLACES: usize = 256;
 
 const _: () = assert!(properties::ALL.len() <= PLACES, "each property has a function: list more places");

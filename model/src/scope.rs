@@ -3,6 +3,7 @@
 use neap_protocol::framework::NewTask;
 use neap_protocol::message::{Command, Query, SlaveRef};
 use neap_protocol::resources::Resources;
+use neap_protocol::time::Millis;
 use neap_protocol::{executor, framework, master, slave};
 
 use crate::world::{Alike, Budget};
@@ -36,6 +37,8 @@ pub struct Scope {
     pub masters_return: bool,
     /// Whether a framework that crashed is started again.
     pub frameworks_return: bool,
+    /// How long one that is started again may be away then; `None` for as long as before.
+    pub failover_again: Option<Millis>,
     /// Whether schedulers answer inverse offers.
     pub answers: bool,
     /// Of whom the first goes first; where it is nobody, every order is gone through.

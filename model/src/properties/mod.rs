@@ -13,6 +13,8 @@ use neap_protocol::registry::Operation;
 use crate::scope::Scope;
 use crate::world::{Action, Dialer, End, Happening, Message, World};
 
+use sometimes::crashes;
+
 mod l1_drain_ends;
 mod l2_slave_resolved;
 mod l3_updates_arrive;
@@ -161,7 +163,26 @@ pub struct Said<'a> {
 }
 
 /// Every property.
-pub const ALL: &[Property] = &[
+pub const ALL: &[Property] = &joined::<COUNT>(&[NAMED, crashes::OF_MASTERS, crashes::OF_SLAVES]);
+
+const COUNT: usize = NAMED.len() + crashes::OF_MASTERS.len() + crashes::OF_SLAVES.len();
+
+const fn joined<const COUNT: usize>(tables: &[&[Property]]) -> [Property; COUNT] {
+    let mut all = [NAMED[0]; COUNT];
+    let (mut table, mut at, mut place) = (0, 0, 0);
+    while table < tables.len() {
+        if at < tables[table].len() {
+            all[place] = tables[table][at];
+            (at, place) = (at + 1, place + 1);
+        } else {
+            (table, at) = (table + 1, 0);
+        }
+    }
+    all
+}
+
+/// Those that are named one by one.
+const NAMED: &[Property] = &[
     s01_dead_before_lost::PROPERTY,
     s02_one_change_at_a_time::PROPERTY,
     s03_removed_stays_removed::PROPERTY,

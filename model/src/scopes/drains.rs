@@ -46,9 +46,8 @@ pub(super) fn all() -> Vec<Scope> {
         },
         Scope {
             name: "inverse-offer-new-leader",
-            about: "an inverse offer whose leader crashes",
+            about: "an inverse offer with every answer, whose leader crashes",
             commands: vec![inverse(InverseAsk::Everything)],
-            answers: false,
             long: true,
             budget: Budget::of(&[(Event::Launch, 1), (Event::MasterCrash, 1)]),
             ..small()

@@ -8,11 +8,13 @@
 //! | `faults` | silence, crashes, full disks, frameworks that stay away, refusals |
 //! | `recovery` | slaves that are started anew where their executors live |
 //! | `partitions` | frameworks that wait for what is out of reach |
+//! | `crashes` | crashes at kinds of writes, in as little else as there can be |
 //! | `several` | more than one master, slave or framework |
 //!
 //! A scope is a bounded world (see [`Scope`]): the numbers of machines, the operator's commands in their order, and a
 //! budget of events. Those that are not `long` are checked on every change.
 
+mod crashes;
 mod drains;
 mod faults;
 mod holds;
@@ -52,6 +54,7 @@ pub fn all() -> Vec<Scope> {
         faults::all(),
         partitions::all(),
         recovery::all(),
+        crashes::all(),
         several::all(),
     ];
     let sized = |scope: Scope| Scope {
@@ -90,6 +93,7 @@ fn small() -> Scope {
         hostile: false,
         masters_return: true,
         frameworks_return: true,
+        failover_again: None,
         answers: true,
         alike: Alike::default(),
         master: master::Config { ping_timeouts_max: 1, removal_share: 1000, ..master::Config::default() },

@@ -52,6 +52,7 @@ pub(super) fn scope(seed: u64, options: &Options) -> Scope {
         hostile: random.percent(40),
         masters_return: true,
         frameworks_return: random.percent(85),
+        failover_again: failover_again(seed),
         answers: random.percent(75),
         alike: Alike::default(),
         master: limited(seed, master(random)),
@@ -110,6 +111,12 @@ fn limited(seed: u64, master: master::Config) -> master::Config {
     };
     let removal_window = Millis::from_secs(random.pick(&[10, 100, 600]));
     master::Config { removal_share, removals_min, removal_window, ..master }
+}
+
+/// Of a framework that is started again nothing may be as it was, but for who it is.
+fn failover_again(seed: u64) -> Option<Millis> {
+    let random = &mut Random::new(seed, Stream::Settings);
+    random.percent(40).then(|| Millis::from_secs(random.pick(&[60, 600])))
 }
 
 fn slave(random: &mut Random, room: u64) -> slave::Config {

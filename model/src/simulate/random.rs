@@ -57,6 +57,8 @@ pub(crate) enum Stream {
     Calm = 4,
     /// How many slaves may be given up.
     Removals = 5,
+    /// What settings are once someone is started again.
+    Settings = 6,
 }
 
 #[cfg(test)]

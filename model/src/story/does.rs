@@ -72,7 +72,10 @@ pub fn does(scope: &Scope, world: &World, action: Action) -> String {
         Action::Return(number) => format!("{}, which had exited, is started anew", names::slave(number)),
         Action::CrashFramework(number) => format!("{} crashes", told.framework(number)),
         Action::NewFramework(number) => format!("{} comes anew, as another", told.framework(number)),
-        Action::StartFramework(number) => format!("{} is started again", told.framework(number)),
+        Action::StartFramework(number) => {
+            let settings = scope.failover_again.map_or("", |_| ", with other settings");
+            format!("{} is started again{settings}", told.framework(number))
+        }
         Action::Suppress(number) => format!("{}'s scheduler wants no more offers", told.framework(number)),
         Action::Revive(number) => format!("{}'s scheduler wants offers again", told.framework(number)),
         Action::Launch(number, offer, _) => {

@@ -457,10 +457,13 @@ impl Step<'_> {
 
     pub(super) fn framework(&mut self, number: u8, input: framework::Input) {
         let mut out = Outbox::new();
-        let config = &self.scope.framework[usize::from(number)];
+        let first = &self.scope.framework[usize::from(number)];
         let node = self.world.frameworks[usize::from(number)].edit();
+        let failover_timeout = self.scope.failover_again.filter(|_| node.again);
+        let again =
+            failover_timeout.map(|failover_timeout| framework::Config { failover_timeout, ..first.clone() });
         let Some(machine) = &mut node.machine else { return };
-        machine.handle(config, input, &mut out);
+        machine.handle(again.as_ref().unwrap_or(first), input, &mut out);
         for effect in out.drain() {
             self.framework_effect(number, effect);
         }

@@ -102,6 +102,8 @@ pub struct FrameworkNode {
     pub tasks: Vec<(u32, SlaveId)>,
     /// Whether it is over: torn down, or refused.
     pub over: bool,
+    /// Whether it was started again, with other settings.
+    pub again: bool,
     /// Whether its scheduler wants no offers.
     pub sated: bool,
     pub(super) timers: Timers<framework::Timer>,

@@ -163,7 +163,10 @@ impl<'a> Step<'a> {
             Action::StartSlave(number) | Action::Return(number) => self.start_slave(number),
             Action::Reboot(number) => self.reboot(number),
             Action::CrashFramework(number) => self.crash_framework(number),
-            Action::StartFramework(number) => self.start_framework(number),
+            Action::StartFramework(number) => {
+                self.framework_node(number).again = self.scope.failover_again.is_some();
+                self.start_framework(number);
+            }
             Action::NewFramework(number) => {
                 self.crash_framework(number);
                 let node = self.framework_node(number);

@@ -6,7 +6,9 @@
 //! | [`refusals`] | what is asked in vain is refused, each refusal |
 //! | [`races`] | what can happen in either order does in both |
 //! | [`faults`] | what goes wrong is noticed, and dealt with |
+//! | [`crashes`] | every kind of write is crashed at, in both ways |
 
+pub(super) mod crashes;
 pub(super) mod faults;
 pub(super) mod races;
 pub(super) mod refusals;
