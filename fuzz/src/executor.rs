@@ -9,7 +9,7 @@ use neap_protocol::executor::{
 use neap_protocol::ids::{FrameworkId, SessionId, TaskId};
 use neap_protocol::message::{ExecutorToSlave, SlaveToExecutor};
 use neap_protocol::outbox::Outbox;
-use neap_protocol::task::{Exit, TaskState};
+use neap_protocol::task::{Exit, FENCE_ASKS, TaskState};
 use neap_protocol::text::Text;
 use neap_protocol::time::Millis;
 
@@ -17,7 +17,7 @@ use crate::choices::Choices;
 use crate::machine;
 
 /// What a run can reach.
-pub(crate) const GOALS: &[&str] = &["done", "abandoned", "killed", "finished", "said again"];
+pub(crate) const GOALS: &[&str] = &["done", "abandoned", "killed", "finished", "said again", "fenced"];
 
 /// Runs the target: one life after another.
 pub(crate) fn run(choices: &mut Choices<'_>) {
@@ -39,6 +39,10 @@ struct Life<'c, 'b> {
     never: BTreeSet<TaskId>,
     /// Tasks that it was told of at all.
     named: BTreeSet<TaskId>,
+    /// How many parts of its lease are over since the answer before, of each fenced task (R9).
+    parts: BTreeMap<TaskId, u8>,
+    /// Tasks that got SIGKILL.
+    forced: BTreeSet<TaskId>,
     over: bool,
 }
 
@@ -55,6 +59,8 @@ impl<'c, 'b> Life<'c, 'b> {
             alive: BTreeMap::new(),
             never: BTreeSet::new(),
             named: BTreeSet::new(),
+            parts: BTreeMap::new(),
+            forced: BTreeSet::new(),
             over: false,
         }
     }
@@ -120,8 +126,12 @@ impl<'c, 'b> Life<'c, 'b> {
 
     fn message(&mut self) -> SlaveToExecutor {
         let task = self.task();
-        match self.choices.below(8) {
-            0..3 => SlaveToExecutor::Launch { task, command: None, data: [].into() },
+        match self.choices.below(10) {
+            0..3 => {
+                let fence_after = self.choices.one_in(2).then_some(Millis(400));
+                SlaveToExecutor::Launch { task, command: None, data: [].into(), fence_after }
+            }
+            8.. => SlaveToExecutor::Renewed { task, turn: self.choices.one_in(2) },
             3..5 => SlaveToExecutor::Kill { task, grace: Millis(self.choices.below(3).into()) },
             _ => SlaveToExecutor::Acknowledge { task, number: self.choices.below(4) },
         }
@@ -161,6 +171,12 @@ impl<'c, 'b> Life<'c, 'b> {
         for effect in effects {
             self.carry_out(effect);
         }
+        if let Input::Timer(Timer::Fence(task)) = &input
+            && self.parts.get(task).is_some_and(|parts| *parts >= FENCE_ASKS)
+        {
+            let runs = self.alive.get(task) == Some(&true) && !self.forced.contains(task);
+            self.choices.hold(!runs, || format!("R9: {task} runs, and its lease is over"));
+        }
         if silent {
             machine::ignores(self.choices, &before, &input, |executor, out| {
                 executor.handle(&self.config, input.clone(), out);
@@ -179,6 +195,7 @@ impl<'c, 'b> Life<'c, 'b> {
             Input::Started { task } => {
                 self.alive.entry(*task).and_modify(|started| *started = true);
             }
+            Input::Timer(Timer::Fence(task)) => *self.parts.entry(*task).or_default() += 1,
             Input::Start | Input::Timer(_) | Input::Terminate => {}
             Input::Closed { .. } | Input::Slave { .. } => {}
         }
@@ -194,6 +211,9 @@ impl<'c, 'b> Life<'c, 'b> {
                 if self.named.insert(*task) && self.never.len() < REFUSED_MAX {
                     self.never.insert(*task);
                 }
+            }
+            SlaveToExecutor::Renewed { task, .. } => {
+                self.parts.remove(task);
             }
             SlaveToExecutor::Acknowledge { task, number } => {
                 let ends = |(id, nth): &(TaskId, u32), state: &TaskState| {
@@ -212,6 +232,8 @@ impl<'c, 'b> Life<'c, 'b> {
             Effect::Start { task, .. } => {
                 let killed = self.never.contains(&task);
                 self.choices.hold(!killed, || format!("S10: {task} starts after its kill"));
+                let fenced = self.parts.get(&task).is_some_and(|parts| *parts >= FENCE_ASKS);
+                self.choices.hold(!fenced, || format!("R9: {task} starts without a lease"));
                 let fresh = self.alive.insert(task, false).is_none();
                 self.choices.hold(fresh, || format!("{task} is started twice"));
                 self.said.retain(|(id, _), _| *id != task);
@@ -220,6 +242,10 @@ impl<'c, 'b> Life<'c, 'b> {
                 let alive = self.alive.contains_key(&task);
                 self.choices.hold(alive, || format!("{task} gets {signal:?} and does not run"));
                 if signal == Signal::Kill {
+                    self.forced.insert(task);
+                    if self.parts.get(&task).is_some_and(|parts| *parts >= FENCE_ASKS) {
+                        self.choices.reach("fenced");
+                    }
                     self.choices.reach("killed");
                 }
             }

@@ -433,6 +433,7 @@ fn new_task() -> NewTask {
         name: Name::new("shard").expect("it is a name"),
         resources: Resources::new(100, 1),
         kill_grace: Millis(500),
+        fence_after: None,
         run: NewRun::Command(Arc::new(task::Command { program: "true".into(), ..Default::default() })),
     }
 }

@@ -271,6 +271,7 @@ impl<'c, 'b> Life<'c, 'b> {
             | MasterToSlave::Registered { .. }
             | MasterToSlave::Refused(_)
             | MasterToSlave::Ping
+            | MasterToSlave::Renewed { .. }
             | MasterToSlave::Acknowledge { .. }
             | MasterToSlave::Resend { .. }
             | MasterToSlave::KillFramework { .. }
@@ -476,6 +477,7 @@ impl<'c, 'b> Life<'c, 'b> {
                 name: Name::new("t").expect("it is a name"),
                 resources: Resources::new(1000, 1),
                 kill_grace: Millis(5),
+                fence_after: None,
                 run: Run::Command(task::Command { program: "x".into(), ..Default::default() }.into()),
             }
         });
@@ -517,7 +519,10 @@ impl<'c, 'b> Life<'c, 'b> {
                 }
             }
             4..=6 => SlaveToMaster::Update { update: self.update(), ending: None },
-            7 => SlaveToMaster::Pong,
+            7 => match self.below(2) {
+                0 => SlaveToMaster::Pong,
+                _ => SlaveToMaster::Renew { task: self.task(), turn: self.below(2) == 0 },
+            },
             8 if self.below(3) == 0 => SlaveToMaster::Leaving,
             _ if self.below(4) == 0 => {
                 let finals = (0..self.below(3)).map(|_| Final { update: self.update(), ending: None });
@@ -551,6 +556,7 @@ impl<'c, 'b> Life<'c, 'b> {
                     name: Name::new("t").expect("it is a name"),
                     resources: Resources::new(1000 * u64::from(self.below(3)), 1),
                     kill_grace: Millis(5),
+                    fence_after: None,
                     run: Run::Command(task::Command { program: "x".into(), ..Default::default() }.into()),
                 });
                 let tasks = tasks.collect();

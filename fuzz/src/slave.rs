@@ -295,6 +295,7 @@ impl<'c, 'b> Life<'c, 'b> {
             name: Name::new("web").expect("it is a name"),
             resources: Resources::new(self.choices.below(2500).into(), 1),
             kill_grace: Millis::from_secs(5),
+            fence_after: None,
             run,
         }
     }
@@ -539,6 +540,7 @@ impl<'c, 'b> Life<'c, 'b> {
                 }
             }
             SlaveToMaster::Register { .. } | SlaveToMaster::Pong | SlaveToMaster::Leaving => {}
+            SlaveToMaster::Renew { .. } => {}
         }
     }
 

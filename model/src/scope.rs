@@ -53,6 +53,13 @@ pub struct Scope {
     pub executor: executor::Config,
 }
 
+impl Scope {
+    /// Whether what is launched is fenced (R9): all of it, or nothing.
+    pub fn is_fenced(&self) -> bool {
+        self.tasks.first().is_some_and(|task| task.fence_after.is_some())
+    }
+}
+
 /// The slave that a command is about.
 pub(crate) fn slave_of(command: &mut Command) -> Option<&mut SlaveRef> {
     match command {

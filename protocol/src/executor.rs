@@ -5,10 +5,13 @@
 //! exits once everything that it was given is over and acknowledged. It outlives its slave's session by
 //! [`Config::recovery_timeout`], and not longer (R28). A task that was killed before it came never starts (R13).
 //!
+//! It is the executor that fences tasks (R9), for it outlives its slave: see [`Fence`].
+//!
 //! What it makes of a command's end: exit code 0 is Finished, whatever was asked. After it was asked to end,
 //! any other end is Killed (many programs answer SIGTERM with an exit code of their own, and R19 promises Killed);
 //! before, it is Failed. The slave gives a Killed its reason.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -18,7 +21,7 @@ use crate::ids::{SessionId, TaskId};
 use crate::map::{Map, Set};
 use crate::message::{ExecutorToSlave, SlaveToExecutor};
 use crate::outbox::Outbox;
-use crate::task::{Command, Exit, Reason, TaskState};
+use crate::task::{Command, Exit, FENCE_ASKS, Reason, TaskState};
 use crate::text::Text;
 use crate::time::{Millis, When};
 
@@ -161,6 +164,8 @@ pub enum Timer {
     Kill(TaskId),
     /// The slave stayed away for too long.
     Recovery,
+    /// A fenced task's lease is so much shorter, and is asked for (R9).
+    Fence(TaskId),
 }
 
 /// An executor.
@@ -197,7 +202,8 @@ impl Executor {
             Input::Exited { task, how } => self.over(task, Outcome::Exited(how), out),
             Input::Timer(Timer::Kill(task)) => self.grace_over(task, out),
             Input::Timer(Timer::Recovery) => self.abandoned(out),
-            Input::Terminate => self.terminated(),
+            Input::Timer(Timer::Fence(task)) => self.lease_runs(task, out),
+            Input::Terminate => self.terminated(out),
         }
     }
 
@@ -226,6 +232,10 @@ impl Executor {
                 let message = said.message(*id);
                 out.push(Effect::ToSlave { session, message });
             }
+            if let Some(fence) = task.fence.as_ref().filter(|fence| fence.asked.is_some()) {
+                let message = ExecutorToSlave::Renew { task: *id, turn: fence.turn };
+                out.push(Effect::ToSlave { session, message });
+            }
         }
     }
 
@@ -238,19 +248,16 @@ impl Executor {
 
     fn slave_says(&mut self, message: SlaveToExecutor, out: &mut Outbox<Effect>) {
         match message {
-            SlaveToExecutor::Launch { task, command, data } => self.launch(task, command, data, out),
+            SlaveToExecutor::Launch { task, command, data, fence_after } => {
+                self.launch(task, Work { command, data }, fence_after, out);
+            }
             SlaveToExecutor::Kill { task, grace } => self.kill(task, grace, out),
             SlaveToExecutor::Acknowledge { task, number } => self.acknowledged(task, number, out),
+            SlaveToExecutor::Renewed { task, turn } => self.renewed(task, turn, out),
         }
     }
 
-    fn launch(
-        &mut self,
-        task: TaskId,
-        command: Option<Arc<Command>>,
-        data: Arc<[u8]>,
-        out: &mut Outbox<Effect>,
-    ) {
+    fn launch(&mut self, task: TaskId, work: Work, fence_after: Option<Millis>, out: &mut Outbox<Effect>) {
         if self.tasks.contains_key(&task) || self.refused.contains_key(&task) {
             return;
         }
@@ -262,8 +269,52 @@ impl Executor {
             // What was asked to end starts nothing more: it would not have been asked (R13).
             Phase::Terminated | Phase::Abandoned | Phase::Exited => return self.refuse(task, out),
         }
-        self.tasks.insert(task, Task::new(Stage::Starting));
-        out.push(Effect::Start { task, command, data });
+        match fence_after {
+            None => {
+                self.tasks.insert(task, Task::new(Stage::Starting));
+                out.push(work.start(task));
+            }
+            Some(after) => {
+                let fence = Some(Box::new(Fence::asking(after, work)));
+                self.tasks.insert(task, Task { fence, ..Task::new(Stage::Waiting) });
+                self.ask_for_lease(task, out);
+            }
+        }
+    }
+
+    /// Asks for a task's lease, and again after a part of what it lasts.
+    fn ask_for_lease(&self, task: TaskId, out: &mut Outbox<Effect>) {
+        let Some(fence) = self.tasks.get(&task).and_then(|task| task.fence.as_ref()) else {
+            return;
+        };
+        if let Some(session) = self.session {
+            let message = ExecutorToSlave::Renew { task, turn: fence.turn };
+            out.push(Effect::ToSlave { session, message });
+        }
+        out.push(Effect::SetTimer { timer: Timer::Fence(task), when: When::After(fence.part) });
+    }
+
+    fn lease_runs(&mut self, id: TaskId, out: &mut Outbox<Effect>) {
+        let Some(fence) = self.tasks.get_mut(&id).and_then(|task| task.fence.as_mut()) else {
+            return;
+        };
+        match fence.runs() {
+            true => self.ask_for_lease(id, out),
+            false => self.kill(id, Millis::ZERO, out),
+        }
+    }
+
+    fn renewed(&mut self, id: TaskId, turn: bool, out: &mut Outbox<Effect>) {
+        let Some(task) = self.tasks.get_mut(&id) else {
+            return;
+        };
+        if let Some(fence) = &mut task.fence
+            && fence.renewed(turn)
+            && let Some(work) = fence.work.take()
+        {
+            task.stage = Stage::Starting;
+            out.push(work.start(id));
+        }
     }
 
     /// Too many tasks: said once and not kept, for the slave will ask again if it is lost.
@@ -291,6 +342,7 @@ impl Executor {
         }
         task.grace = Some(grace);
         match task.stage {
+            Stage::Waiting => self.over(id, Outcome::Withheld, out),
             // It is asked as soon as it runs.
             Stage::Starting | Stage::Over => {}
             Stage::Running => ask(id, earlier, grace, out),
@@ -332,7 +384,10 @@ impl Executor {
         };
         match (task.stage, &outcome) {
             (Stage::Over, _) | (Stage::Running, Outcome::NotStarted(_)) => return,
-            (Stage::Starting, _) | (Stage::Running, Outcome::Exited(_)) => {}
+            (Stage::Waiting, Outcome::NotStarted(_) | Outcome::Exited(_)) => return,
+            (Stage::Starting | Stage::Running, Outcome::Withheld) => return,
+            (Stage::Waiting, Outcome::Withheld) | (Stage::Starting, _) => {}
+            (Stage::Running, Outcome::Exited(_)) => {}
         }
         if task.stage == Stage::Running && task.grace.is_some_and(|grace| grace > Millis::ZERO) {
             out.push(Effect::CancelTimer { timer: Timer::Kill(id) });
@@ -340,7 +395,12 @@ impl Executor {
         let asked = task.grace.is_some() || self.phase != Phase::Serving;
         task.stage = Stage::Over;
         task.grace = None;
-        let (state, reason, message) = outcome.verdict(asked);
+        let (state, mut reason, message) = outcome.verdict(asked);
+        match task.fence.take() {
+            Some(fence) if !fence.is_over() => out.push(Effect::CancelTimer { timer: Timer::Fence(id) }),
+            Some(_) if state == TaskState::Killed => reason = Reason::Fenced,
+            Some(_) | None => {}
+        }
         self.say(id, state, reason, message, out);
         self.end_if_abandoned(out);
     }
@@ -369,10 +429,15 @@ impl Executor {
         }
     }
 
-    fn terminated(&mut self) {
+    fn terminated(&mut self, out: &mut Outbox<Effect>) {
         match self.phase {
             Phase::Serving => self.phase = Phase::Terminated,
-            Phase::Terminated | Phase::Abandoned | Phase::Exited => {}
+            Phase::Terminated | Phase::Abandoned | Phase::Exited => return,
+        }
+        let waiting = self.tasks.iter().filter(|(_, task)| task.stage == Stage::Waiting);
+        let waiting: Vec<TaskId> = waiting.map(|(id, _)| *id).collect();
+        for id in waiting {
+            self.over(id, Outcome::Withheld, out);
         }
     }
 
@@ -435,10 +500,39 @@ struct Task {
     number: u32,
     /// What the slave has not acknowledged: at most that it runs, and its end.
     said: Vec<Said>,
+    /// Of a fenced task that is not over.
+    fence: Option<Box<Fence>>,
+}
+
+/// The lease of a fenced task (R9): without one it does not start, and when it is over the task is ended by force.
+///
+/// A leader that answers a request has heard of the slave no earlier than the request was made, so that the lease
+/// begins there, however late the answer comes. While `Timer::Fence` is set, time is counted in parts of what a lease
+/// lasts; at each part the executor asks for the next lease, or again for the one that was not answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Fence {
+    part: Millis,
+    /// How many parts of the lease are left; 0 when it is over, and then no timer is set.
+    left: u8,
+    /// How many parts ago the request was made that is not answered.
+    asked: Option<u8>,
+    /// What tells its answer from those to the request before, which was said more than once.
+    turn: bool,
+    /// What is to start with the first lease.
+    work: Option<Work>,
+}
+
+/// What an executor is to do for a task.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Work {
+    command: Option<Arc<Command>>,
+    data: Arc<[u8]>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
+    /// It is fenced, and has no lease yet.
+    Waiting,
     Starting,
     /// While it has a grace above zero, `Timer::Kill` is set.
     Running,
@@ -454,13 +548,55 @@ struct Said {
 }
 
 enum Outcome {
+    /// It was to end before it was to start.
+    Withheld,
     NotStarted(Text),
     Exited(Exit),
 }
 
 impl Task {
     fn new(stage: Stage) -> Self {
-        Self { stage, grace: None, number: 0, said: Vec::new() }
+        Self { stage, grace: None, number: 0, said: Vec::new(), fence: None }
+    }
+}
+
+impl Work {
+    fn start(self, task: TaskId) -> Effect {
+        let Self { command, data } = self;
+        Effect::Start { task, command, data }
+    }
+}
+
+impl Fence {
+    fn asking(after: Millis, work: Work) -> Self {
+        let part = Millis(after.0 / u64::from(FENCE_ASKS));
+        Self { part, left: FENCE_ASKS, asked: Some(0), turn: false, work: Some(work) }
+    }
+
+    /// A part of the lease is over. Answers whether any is left.
+    fn runs(&mut self) -> bool {
+        self.left = self.left.saturating_sub(1);
+        if self.is_over() {
+            return false;
+        }
+        match &mut self.asked {
+            Some(ago) => *ago = ago.saturating_add(1),
+            None => (self.asked, self.turn) = (Some(0), !self.turn),
+        }
+        true
+    }
+
+    /// A leader has answered. Answers whether that is a lease: of what was asked before it is not.
+    fn renewed(&mut self, turn: bool) -> bool {
+        let Some(ago) = self.asked.filter(|_| turn == self.turn && !self.is_over()) else {
+            return false;
+        };
+        (self.left, self.asked) = (FENCE_ASKS.saturating_sub(ago), None);
+        true
+    }
+
+    fn is_over(&self) -> bool {
+        self.left == 0
     }
 }
 
@@ -491,6 +627,7 @@ impl Outcome {
             (Self::Exited(Exit::Signal(signal)), false) => {
                 (TaskState::Failed, Reason::Signalled(signal), Text::EMPTY)
             }
+            (Self::Withheld, _) => (TaskState::Killed, Reason::Normal, Text::EMPTY),
             (Self::NotStarted(cause), true) => (TaskState::Killed, Reason::NotStarted, cause),
             (Self::NotStarted(cause), false) => (TaskState::Failed, Reason::NotStarted, cause),
         }

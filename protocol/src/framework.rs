@@ -175,6 +175,9 @@ pub struct NewTask {
     pub resources: Resources,
     /// How long it may take to end once it is asked to.
     pub kill_grace: Millis,
+    /// It must not live for longer than this without a leader that counts it as living: for it, Lost means dead (R9). See
+    /// [`TaskSpec::fence_after`] for what is allowed; what is not is Dropped.
+    pub fence_after: Option<Millis>,
     /// What runs it.
     pub run: NewRun,
 }
@@ -1103,13 +1106,14 @@ impl Kill {
 
 impl NewTask {
     fn numbered(self, id: TaskId) -> TaskSpec {
-        let run = match self.run {
+        let Self { name, resources, kill_grace, fence_after, run } = self;
+        let run = match run {
             NewRun::Command(command) => Run::Command(command),
             NewRun::Executor { number, command, data } => {
                 Run::Executor { number: number.unwrap_or(id.number), command, data }
             }
         };
-        TaskSpec { id, name: self.name, resources: self.resources, kill_grace: self.kill_grace, run }
+        TaskSpec { id, name, resources, kill_grace, fence_after, run }
     }
 }
 

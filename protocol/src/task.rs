@@ -18,6 +18,13 @@ pub const COMMAND_SIZE_MAX: usize = 64 << 10;
 /// The most bytes of data that a framework may give its own executor with a task.
 pub const TASK_DATA_MAX: usize = 64 << 10;
 
+/// The shortest that a task may ask to be fenced after (R9). It costs the leader [`FENCE_ASKS`] messages in each such
+/// time.
+pub const FENCE_AFTER_MIN: Millis = Millis::from_secs(1);
+
+/// How often an executor asks for a lease within the time that it lasts (R9).
+pub const FENCE_ASKS: u8 = 4;
+
 /// A task to launch.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TaskSpec {
@@ -29,6 +36,10 @@ pub struct TaskSpec {
     pub resources: Resources,
     /// How long it may take to end once it is asked to, before it is ended by force.
     pub kill_grace: Millis,
+    /// It must not live for longer than this without a leader that counts it as living (R9): from
+    /// [`FENCE_AFTER_MIN`] to half of what a leader waits before it gives a slave up. Only the built-in executor can be
+    /// held to it. `None`: it goes on for as long as its executor does.
+    pub fence_after: Option<Millis>,
     /// What runs it.
     pub run: Run,
 }
@@ -188,6 +199,10 @@ pub enum Reason {
     Unknown,
     /// Its slave's machine was started anew (R28).
     HostRebooted,
+    /// It asked to be fenced, and for that long no leader said that it counts it as living (R9).
+    Fenced,
+    /// It cannot be fenced as it asks: see [`TaskSpec::fence_after`] (R9).
+    CannotFence,
 }
 
 impl Reason {
@@ -209,7 +224,8 @@ impl Reason {
             | Self::SlaveRemoved
             | Self::SlaveForgot
             | Self::SlaveRestarted
-            | Self::HostRebooted => "launch it again, under a new number, from another offer",
+            | Self::HostRebooted
+            | Self::Fenced => "launch it again, under a new number, from another offer",
             Self::SlaveDeactivated | Self::SlaveLeaving | Self::SlaveDisconnected | Self::OfferGone => {
                 "it never started: launch it again, under a new number, from another offer"
             }
@@ -217,6 +233,9 @@ impl Reason {
             Self::IdUsed => "number tasks upwards, and never use a number again",
             Self::InvalidSpec => {
                 "keep commands and data within 64 KiB, and name executors by own task numbers"
+            }
+            Self::CannotFence => {
+                "fence tasks of the built-in executor only, after 1 s at least and half of the health check at most"
             }
             Self::Unknown => "launch it again, under a new number",
         }
@@ -251,6 +270,8 @@ impl fmt::Display for Reason {
             Self::InvalidSpec => f.write_str("InvalidSpec"),
             Self::Unknown => f.write_str("Unknown"),
             Self::HostRebooted => f.write_str("HostRebooted"),
+            Self::Fenced => f.write_str("Fenced"),
+            Self::CannotFence => f.write_str("CannotFence"),
         }
     }
 }

@@ -101,6 +101,7 @@ fn the_longest_lists_of_the_smallest_elements_keep_the_bound() {
                 task: TASK,
                 command: Some(Arc::new(command)),
                 data: Arc::from(vec![0u8; len]),
+                fence_after: None,
             };
             soundly::<SlaveToExecutor>(&unchecked(&launch));
         }

@@ -24,6 +24,7 @@ mod l6_offers_resume;
 mod l7_views_agree;
 mod r06_partitions;
 mod r08_lost_ends;
+mod r09_fenced;
 mod r12_acknowledged_when_heard;
 mod r13_kills_end;
 mod r14_teardowns_end;
@@ -201,6 +202,7 @@ const NAMED: &[Property] = &[
     s16_task_id_unique::PROPERTY,
     r06_partitions::PROPERTY,
     r08_lost_ends::PROPERTY,
+    r09_fenced::PROPERTY,
     r12_acknowledged_when_heard::PROPERTY,
     r13_kills_end::PROPERTY,
     r14_teardowns_end::PROPERTY,
@@ -317,6 +319,8 @@ const NAMED: &[Property] = &[
     sometimes::faults::LEAVES_AGAIN,
     sometimes::faults::ENDED_ALONE,
     sometimes::faults::ABANDONED,
+    sometimes::faults::FENCED,
+    sometimes::faults::UNLEASED,
     sometimes::faults::LOST_REBOOTED,
     sometimes::faults::RESET,
     sometimes::faults::HALTED,

@@ -52,7 +52,8 @@ fn said(seen: &Seen<'_>, slave: u8, message: &SlaveToMaster) -> Result<(), Strin
         SlaveToMaster::Register { .. }
         | SlaveToMaster::Update { .. }
         | SlaveToMaster::Pong
-        | SlaveToMaster::Leaving => return Ok(()),
+        | SlaveToMaster::Leaving
+        | SlaveToMaster::Renew { .. } => return Ok(()),
     };
     match over.into_iter().find(|task| lives(seen, slave, *task)) {
         Some(task) => Err(format!("slave {slave} says that {task} is over, and a process of it lives")),

@@ -71,7 +71,8 @@ fn told_slave(seen: &Seen<'_>, to: Dialer, message: &MasterToSlave) -> Result<()
         | MasterToSlave::Acknowledge { .. }
         | MasterToSlave::Resend { .. }
         | MasterToSlave::KillFramework { .. }
-        | MasterToSlave::Leave => Ok(()),
+        | MasterToSlave::Leave
+        | MasterToSlave::Renewed { .. } => Ok(()),
     }
 }
 

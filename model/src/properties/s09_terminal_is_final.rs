@@ -83,7 +83,10 @@ fn one_end(seen: &Seen<'_>, message: &SlaveToMaster) -> Result<(), String> {
     let updates: Vec<&Update> = match message {
         SlaveToMaster::Update { update, .. } => vec![update],
         SlaveToMaster::Unregister { finals } => finals.iter().map(|last| &last.update).collect(),
-        SlaveToMaster::Register { .. } | SlaveToMaster::Pong | SlaveToMaster::Leaving => return Ok(()),
+        SlaveToMaster::Register { .. }
+        | SlaveToMaster::Pong
+        | SlaveToMaster::Leaving
+        | SlaveToMaster::Renew { .. } => return Ok(()),
     };
     for update in updates.into_iter().filter(|update| update.state.is_terminal()) {
         let before = seen.before.ghost.over.get(&update.task);

@@ -85,6 +85,7 @@ fn life() -> (Vec<u8>, Vec<u8>) {
         name: Name::new("t").unwrap(),
         resources: Resources::new(100, 1),
         kill_grace: Millis(5),
+        fence_after: None,
         run: Runs::Command(Default::default()),
     };
     let registered = MasterToSlave::Registered { id: SlaveId(1), epoch: Epoch(1) };

@@ -6,6 +6,7 @@
 //! | `holds` | offers, holds, kills, executors |
 //! | `drains` | inverse offers and drains |
 //! | `faults` | silence, crashes, full disks, frameworks that stay away, refusals |
+//! | `fences` | tasks that do not outlive their leases |
 //! | `recovery` | slaves that are started anew where their executors live |
 //! | `partitions` | frameworks that wait for what is out of reach |
 //! | `crashes` | crashes at kinds of writes, in as little else as there can be |
@@ -17,6 +18,7 @@
 mod crashes;
 mod drains;
 mod faults;
+mod fences;
 mod holds;
 mod leaving;
 mod partitions;
@@ -53,6 +55,7 @@ pub fn all() -> Vec<Scope> {
         drains::all(),
         faults::all(),
         partitions::all(),
+        fences::all(),
         recovery::all(),
         crashes::all(),
         several::all(),
@@ -106,7 +109,7 @@ fn small() -> Scope {
 fn task(resources: Resources) -> NewTask {
     let program = task::Command { program: "x".to_owned(), ..task::Command::default() };
     let run = NewRun::Command(Arc::new(program));
-    NewTask { name: name("t"), resources, kill_grace: Millis::from_secs(5), run }
+    NewTask { name: name("t"), resources, kill_grace: Millis::from_secs(5), fence_after: None, run }
 }
 
 /// One for the executor that the framework's first task brings. The built-in executor plays that part too: it does

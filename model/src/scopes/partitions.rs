@@ -83,7 +83,7 @@ pub(super) fn all() -> Vec<Scope> {
     ]
 }
 
-fn aware() -> Scope {
+pub(super) fn aware() -> Scope {
     let small = small();
     let aware = |config: &framework::Config| framework::Config { partition_aware: true, ..config.clone() };
     Scope { framework: small.framework.iter().map(aware).collect(), ..small }

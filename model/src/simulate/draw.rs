@@ -36,6 +36,7 @@ pub(super) fn scope(seed: u64, options: &Options) -> Scope {
     };
     let room = u64::from(random.between(1, 6));
     let tasks = (0..random.between(1, 3)).map(|_| new_task(random, room)).collect();
+    let tasks = fenced(seed, tasks);
     let commands_max = usize::try_from(options.steps / 30).unwrap_or(usize::MAX).min(120);
     let commands_count = random.below(commands_max + 1);
     Scope {
@@ -82,8 +83,16 @@ fn new_task(random: &mut Random, room: u64) -> NewTask {
         name: name("t"),
         resources,
         kill_grace: Millis::from_secs(random.pick(&[0, 5, 5, 60, 200])),
+        fence_after: None,
         run: NewRun::Command(Arc::new(program)),
     }
+}
+
+/// R9: of a quarter of the worlds all tasks are fenced.
+fn fenced(seed: u64, tasks: Vec<NewTask>) -> Vec<NewTask> {
+    let is = Random::new(seed, Stream::Fences).percent(25);
+    let fence_after = is.then_some(Millis::from_secs(2));
+    tasks.into_iter().map(|task| NewTask { fence_after, ..task }).collect()
 }
 
 fn master(random: &mut Random) -> master::Config {

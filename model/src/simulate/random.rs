@@ -59,6 +59,8 @@ pub(crate) enum Stream {
     Removals = 5,
     /// What settings are once someone is started again.
     Settings = 6,
+    /// Whether tasks are fenced.
+    Fences = 7,
 }
 
 #[cfg(test)]

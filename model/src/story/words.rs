@@ -38,6 +38,7 @@ fn slave_to_master(message: &SlaveToMaster) -> String {
         SlaveToMaster::Update { update: news, .. } => update(news),
         SlaveToMaster::Pong => "pong".into(),
         SlaveToMaster::Leaving => "I am leaving: launch nothing here".into(),
+        SlaveToMaster::Renew { task, turn } => renew(task, *turn),
         SlaveToMaster::Unregister { finals } => {
             format!(
                 "unregister me: nothing runs here; {}",
@@ -69,6 +70,7 @@ fn master_to_slave(message: &MasterToSlave) -> String {
         MasterToSlave::KillFramework { framework } => format!("{framework} is gone for good: end its tasks"),
         MasterToSlave::Leave => "end everything and unregister".into(),
         MasterToSlave::Unregistered => "you are unregistered".into(),
+        MasterToSlave::Renewed { task, turn } => renewed(task, *turn),
     }
 }
 
@@ -167,7 +169,16 @@ fn executor_to_slave(message: &ExecutorToSlave) -> String {
         ExecutorToSlave::Update { task, number, state, reason, .. } => {
             format!("{task} is {} (update {number})", so(state, *reason))
         }
+        ExecutorToSlave::Renew { task, turn } => renew(task, *turn),
     }
+}
+
+fn renew(task: impl Display, turn: bool) -> String {
+    format!("renew the lease of {task} (turn {})", u8::from(turn))
+}
+
+fn renewed(task: impl Display, turn: bool) -> String {
+    format!("the lease of {task} is renewed (turn {})", u8::from(turn))
 }
 
 fn slave_to_executor(message: &SlaveToExecutor) -> String {
@@ -175,6 +186,7 @@ fn slave_to_executor(message: &SlaveToExecutor) -> String {
         SlaveToExecutor::Launch { task, .. } => format!("run {task}"),
         SlaveToExecutor::Kill { task, grace } => format!("end {task} within {grace}"),
         SlaveToExecutor::Acknowledge { task, number } => acknowledge(task, *number),
+        SlaveToExecutor::Renewed { task, turn } => renewed(task, *turn),
     }
 }
 

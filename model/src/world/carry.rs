@@ -264,7 +264,8 @@ impl Step<'_> {
             | MasterToSlave::Acknowledge { .. }
             | MasterToSlave::Resend { .. }
             | MasterToSlave::KillFramework { .. }
-            | MasterToSlave::Unregistered => {}
+            | MasterToSlave::Unregistered
+            | MasterToSlave::Renewed { .. } => {}
         }
     }
 
@@ -277,7 +278,7 @@ impl Step<'_> {
                 finals.iter().map(|last| (last.update.task, last.update.state)).collect()
             }
             SlaveToMaster::Register { tasks, .. } => tasks.iter().map(|task| (task.id, task.state)).collect(),
-            SlaveToMaster::Pong | SlaveToMaster::Leaving => return,
+            SlaveToMaster::Pong | SlaveToMaster::Leaving | SlaveToMaster::Renew { .. } => return,
         };
         let parts = matches!(message, SlaveToMaster::Unregister { .. });
         for (task, state) in states {

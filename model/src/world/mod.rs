@@ -5,7 +5,7 @@
 //! a process dies) is an action of its own; how often something may go wrong is counted in a [`Budget`].
 //!
 //! Time is order: a timer fires only when nothing faster is under way (see [`Class`]), or at the cost of
-//! [`Event::Skew`]. Timers that come again by themselves (pings, attempts to connect) hold no other up.
+//! [`Event::Skew`]. Timers that come again by themselves (pings, attempts to connect, parts of leases) hold no other up.
 
 mod action;
 mod alike;
@@ -16,6 +16,7 @@ mod nodes;
 mod step;
 mod timers;
 
+use neap_protocol::executor;
 use neap_protocol::framework::{self, Framework};
 use neap_protocol::ids::{ExecutorId, SlaveId, TaskId};
 use neap_protocol::master::{self, Master};
@@ -355,7 +356,7 @@ impl World {
             false => Cost::Skew,
         };
         for (number, node) in (0..).zip(&self.masters) {
-            let timers = node.timers.iter();
+            let timers = node.timers.iter().filter(|(timer, _)| !self.outlasts(scope, *timer));
             actions.extend(timers.map(|(timer, class)| Action::MasterTimer(number, timer, cost(class))));
         }
         for (number, node) in (0..).zip(&self.slaves) {
@@ -372,6 +373,21 @@ impl World {
                 timers.map(|(timer, class)| Action::ExecutorTimer(tree.slave, tree.id, timer, cost(class))),
             );
         }
+    }
+
+    /// Whether a slave would be given up that has leases to run out: they are over in half of the time that it takes (R9).
+    /// This is what is assumed of clocks, and no skew changes it.
+    fn outlasts(&self, scope: &Scope, timer: master::Timer) -> bool {
+        let (true, master::Timer::Ping(slave) | master::Timer::Reregister(slave)) =
+            (scope.is_fenced(), timer)
+        else {
+            return false;
+        };
+        self.trees.iter().any(|tree| {
+            let runs = tree.timers.iter().any(|(timer, _)| matches!(timer, executor::Timer::Fence(_)));
+            let ends = tree.processes.iter().any(|process| process.dying);
+            (runs || ends) && self.admitted_id(tree.slave) == Some(slave)
+        })
     }
 
     /// The highest class of timers whose turn it is.
@@ -394,7 +410,12 @@ impl World {
                 .filter(|(timer, _)| *timer != framework::Timer::Connect)
                 .map(|(_, class)| class)
         });
-        let trees = self.trees.iter().flat_map(|tree| tree.timers.iter().map(|(_, class)| class));
+        let trees = self.trees.iter().flat_map(|tree| {
+            tree.timers
+                .iter()
+                .filter(|(timer, _)| !matches!(timer, executor::Timer::Fence(_)))
+                .map(|(_, class)| class)
+        });
         masters.chain(slaves).chain(frameworks).chain(trees).min().unwrap_or(Class::Endless)
     }
 

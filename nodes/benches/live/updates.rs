@@ -146,7 +146,7 @@ pub(crate) fn through_a_slave(scale: Scale, interrupted: &AtomicBool) -> Result<
 /// A task that holds next to nothing.
 fn nothing(run: NewRun) -> NewTask {
     let name = Name::new("nothing").expect("a name");
-    NewTask { name, resources: Resources::new(1, 1), kill_grace: Millis::ZERO, run }
+    NewTask { name, resources: Resources::new(1, 1), kill_grace: Millis::ZERO, fence_after: None, run }
 }
 
 /// The word that makes this program an executor.

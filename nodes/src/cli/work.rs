@@ -49,6 +49,10 @@ pub struct Run {
     /// and ended when it is back
     #[arg(long)]
     pub partition_aware: bool,
+    /// End a task that has had no leader for so long: one that is lost is then dead. From 1s to half of the masters' health
+    /// check (37.5s by default)
+    #[arg(long, value_name = "D")]
+    pub fence_after: Option<Period>,
     /// Set a variable in the tasks' environment; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<Variable>,
@@ -75,6 +79,8 @@ pub(super) const RUN_EXAMPLES: &str = examples! {
     "neap run --name hi --output json -- sh -c 'echo $WHO' --";
     "A service that this process's end does not end: the same line takes it up within five minutes",
     "neap run --name web --id web --failover-timeout 5m --instances 3 --service -- ./server";
+    "One that must never run twice, not even beside a partition",
+    "neap run --name db --service --fence-after 20s -- ./primary";
     "With an environment and half a minute to end",
     "neap run --name job --env MODE=fast --kill-grace 30s -- ./job";
 };

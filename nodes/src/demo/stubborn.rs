@@ -37,6 +37,7 @@ impl Scheduler for Stubborn {
             name: self.name.clone(),
             resources: Resources::new(100, 16 << 20),
             kill_grace: Millis::ZERO,
+            fence_after: None,
             run: NewRun::Command(Arc::new(command)),
         };
         self.placed = true;

@@ -48,6 +48,8 @@ pub const JOURNAL_ENV: &str = "NEAP_EXECUTOR_JOURNAL";
 
 /// How long the slave may take to answer a hello, or to read a frame.
 const SLAVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long it has at least, whatever else is due.
+const PATIENCE_MIN: Duration = Duration::from_millis(100);
 /// How long after a session that was lost, or not had, the slave is dialled again.
 const REDIAL: Duration = Duration::from_millis(250);
 
@@ -243,7 +245,10 @@ impl Driver {
 
     fn dial(&mut self) {
         let Identity { socket, name, token } = &self.identity;
-        match connect(socket, name, token) {
+        // A slave that was stopped answers nobody, and a lease is over all the same (R9).
+        let left = self.timers.next().map(|at| at.saturating_duration_since(Instant::now()));
+        let patience = left.map_or(SLAVE_TIMEOUT, |left| left.clamp(PATIENCE_MIN, SLAVE_TIMEOUT));
+        match connect(socket, name, token, patience) {
             Ok(client) => {
                 self.sessions += 1;
                 let session = SessionId(self.sessions);
@@ -366,9 +371,8 @@ impl Driver {
     }
 }
 
-fn connect(socket: &Path, name: &Name, token: &Token) -> Result<Client, String> {
-    let mut client =
-        Client::connect(socket, name, token, SLAVE_TIMEOUT).map_err(|error| error.to_string())?;
+fn connect(socket: &Path, name: &Name, token: &Token, patience: Duration) -> Result<Client, String> {
+    let mut client = Client::connect(socket, name, token, patience).map_err(|error| error.to_string())?;
     client.set_send_timeout(Some(SLAVE_TIMEOUT)).map_err(|error| error.to_string())?;
     Ok(client)
 }

@@ -3,17 +3,20 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Stdio};
 
 use neap_protocol::executor::Signal;
 use neap_protocol::task::{Command, Exit};
-use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, kill_process_group, pidfd_open, pidfd_send_signal};
 
 use super::{NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
 
 /// A process of this executor, which nobody else waits for: its pidfd is its own until it is reaped here.
 pub(super) struct Process {
     child: Child,
+    /// Its number, and its group's.
+    pid: Pid,
     pidfd: OwnedFd,
 }
 
@@ -34,7 +37,9 @@ pub(super) fn start(command: &Command) -> Result<Process, String> {
     for name in [SOCKET_ENV, NAME_ENV, TOKEN_ENV, RECOVERY_ENV] {
         child.env_remove(name);
     }
-    let child = child.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
+    // What it starts is ended with it, where no slave is there to end the tree.
+    let child =
+        child.process_group(0).stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
     let mut child = child.spawn().map_err(|error| {
         format!(
             "failed to start {:?}: {error}; check that the slave has it and may execute it",
@@ -42,7 +47,7 @@ pub(super) fn start(command: &Command) -> Result<Process, String> {
         )
     })?;
     match watch(&child) {
-        Ok(pidfd) => Ok(Process { child, pidfd }),
+        Ok((pid, pidfd)) => Ok(Process { child, pid, pidfd }),
         Err(error) => {
             // Unwatched it must not go on.
             let _ = child.kill();
@@ -65,11 +70,12 @@ impl Process {
 
     /// Sends it a signal; one that has ended gets none.
     pub(super) fn signal(&self, signal: Signal) {
-        let signal = match signal {
-            Signal::Term => rustix::process::Signal::TERM,
-            Signal::Kill => rustix::process::Signal::KILL,
+        let sent = match signal {
+            Signal::Term => pidfd_send_signal(&self.pidfd, rustix::process::Signal::TERM),
+            // Its group has its number until it is reaped, which is done here and nowhere else.
+            Signal::Kill => kill_process_group(self.pid, rustix::process::Signal::KILL),
         };
-        if let Err(error) = pidfd_send_signal(&self.pidfd, signal)
+        if let Err(error) = sent
             && error != rustix::io::Errno::SRCH
         {
             tracing::warn!(%error, ?signal, "failed to signal the task's process");
@@ -83,8 +89,8 @@ impl AsFd for Process {
     }
 }
 
-fn watch(child: &Child) -> io::Result<OwnedFd> {
+fn watch(child: &Child) -> io::Result<(Pid, OwnedFd)> {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| io::Error::other("the system gave a process number that is none"))?;
-    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+    Ok((pid, pidfd_open(pid, PidfdFlags::empty())?))
 }

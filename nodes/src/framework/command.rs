@@ -224,6 +224,7 @@ impl Instances {
             name: run.name.clone(),
             resources: Resources::new(run.cpus.thousandths(), run.mem.bytes()),
             kill_grace: Millis(run.kill_grace.as_millis()),
+            fence_after: run.fence_after.map(|after| Millis(after.as_millis())),
             run: NewRun::Command(Arc::new(command)),
         };
         let fresh = Instance { stage: Stage::Wanted, failures: 0, not_before: Instant::now() };
@@ -446,7 +447,9 @@ impl Instances {
                 self.service
             }
             TaskState::Failed => true,
-            TaskState::Dropped => matches!(update.reason, Reason::InvalidSpec | Reason::BeyondOffer),
+            TaskState::Dropped => {
+                matches!(update.reason, Reason::InvalidSpec | Reason::BeyondOffer | Reason::CannotFence)
+            }
             TaskState::Killed => by_operator && !placed.killed,
             TaskState::Staging
             | TaskState::Starting
@@ -531,7 +534,8 @@ impl Instance {
 
 /// What a run does, as the arguments that ask for it.
 fn terms(run: &Run) -> String {
-    let Run { name, instances, cpus, mem, service, kill_grace, partition_aware, env, command, .. } = run;
+    let Run { name, instances, cpus, mem, service, kill_grace, .. } = run;
+    let Run { partition_aware, fence_after, env, command, .. } = run;
     let mut terms =
         format!("--name {name} --instances {instances} --cpus {cpus} --mem {mem} --kill-grace {kill_grace}");
     if *service {
@@ -539,6 +543,9 @@ fn terms(run: &Run) -> String {
     }
     if *partition_aware {
         terms.push_str(" --partition-aware");
+    }
+    if let Some(after) = fence_after {
+        terms.push_str(&format!(" --fence-after {after}"));
     }
     env.iter().for_each(|variable| terms.push_str(&format!(" --env {variable}")));
     terms.push_str(" --");

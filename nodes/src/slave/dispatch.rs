@@ -345,7 +345,8 @@ impl Dispatcher {
     fn note(&self, message: &SlaveToExecutor) {
         let task = match message {
             SlaveToExecutor::Launch { task, .. } => *task,
-            SlaveToExecutor::Kill { .. } | SlaveToExecutor::Acknowledge { .. } => return,
+            SlaveToExecutor::Kill { .. } => return,
+            SlaveToExecutor::Acknowledge { .. } | SlaveToExecutor::Renewed { .. } => return,
         };
         if let Some(executor) = self.machine.own_executor(task)
             && let Err(error) = self.nursery.sandboxes.note(task, executor)

@@ -108,7 +108,7 @@ impl Beside {
 pub(crate) fn spec(id: TaskId, resources: Resources) -> TaskSpec {
     let command = task::Command { program: "true".to_owned(), ..Default::default() };
     let (name, kill_grace) = (Name::new("task").unwrap(), Millis::ZERO);
-    TaskSpec { id, name, resources, kill_grace, run: Run::Command(Arc::new(command)) }
+    TaskSpec { id, name, resources, kill_grace, fence_after: None, run: Run::Command(Arc::new(command)) }
 }
 
 /// What a slave tells of a task.

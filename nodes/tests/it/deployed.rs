@@ -226,6 +226,7 @@ impl Stubborn {
             name: Name::new("one").unwrap(),
             resources: Resources::new(100, 16 << 20),
             kill_grace: self.kill_grace,
+            fence_after: None,
             run: Run::Command(Arc::new(command)),
         }
     }

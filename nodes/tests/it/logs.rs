@@ -150,6 +150,7 @@ impl Framework {
             name: Name::new("job").unwrap(),
             resources: Resources::new(100, 1 << 20),
             kill_grace: Millis(200),
+            fence_after: None,
             run: run.clone(),
         };
         let tasks = numbers.iter().map(spec).collect();

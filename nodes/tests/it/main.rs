@@ -11,6 +11,7 @@ mod demo;
 mod deployed;
 mod errors;
 mod examples;
+mod fence;
 mod framework;
 mod help;
 mod hostile;

@@ -85,6 +85,7 @@ async fn a_drain_is_watched_detached_from_and_watched_again() {
         name: Name::new("one").unwrap(),
         resources: Resources::new(1000, 1 << 20),
         kill_grace: Millis::from_secs(1),
+        fence_after: None,
         run: Run::Command(Arc::new(Command { program: "true".to_owned(), ..Default::default() })),
     };
     let accept =

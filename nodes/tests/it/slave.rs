@@ -173,6 +173,7 @@ impl Slave {
             name: Name::new("job").unwrap(),
             resources: Resources::new(100, 1 << 20),
             kill_grace: Millis(200),
+            fence_after: None,
             run: Run::Command(Arc::new(command)),
         }
     }

@@ -57,7 +57,7 @@ impl Bounded for SlaveToMaster {
             }
             Self::Update { ending, .. } => maybe(ending.as_deref()),
             Self::Unregister { finals } => each("the last updates of a slave", finals, REPORTS_MAX),
-            Self::Pong | Self::Leaving => Ok(()),
+            Self::Pong | Self::Leaving | Self::Renew { .. } => Ok(()),
         }
     }
 }
@@ -74,7 +74,8 @@ impl Bounded for MasterToSlave {
             | Self::Resend { .. }
             | Self::KillFramework { .. }
             | Self::Leave
-            | Self::Unregistered => Ok(()),
+            | Self::Unregistered
+            | Self::Renewed { .. } => Ok(()),
         }
     }
 }
@@ -118,7 +119,7 @@ impl Bounded for SlaveToExecutor {
                 maybe(command.as_deref())?;
                 at_most("the bytes of a task's data", data.len(), TASK_DATA_MAX)
             }
-            Self::Kill { .. } | Self::Acknowledge { .. } => Ok(()),
+            Self::Kill { .. } | Self::Acknowledge { .. } | Self::Renewed { .. } => Ok(()),
         }
     }
 }
@@ -127,7 +128,7 @@ impl Bounded for ExecutorToSlave {
     fn check(&self) -> Checked {
         match self {
             Self::Register { tasks } => at_most("the tasks of an executor", tasks.len(), executor::TASKS_MAX),
-            Self::Update { .. } => Ok(()),
+            Self::Update { .. } | Self::Renew { .. } => Ok(()),
         }
     }
 }

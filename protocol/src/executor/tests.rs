@@ -28,7 +28,12 @@ fn slave(message: SlaveToExecutor) -> Input {
 }
 
 fn launch(number: u32) -> Input {
-    slave(SlaveToExecutor::Launch { task: task(number), command: None, data: Arc::default() })
+    slave(SlaveToExecutor::Launch {
+        task: task(number),
+        command: None,
+        data: Arc::default(),
+        fence_after: None,
+    })
 }
 
 fn kill(number: u32, grace: u64) -> Input {
@@ -221,6 +226,134 @@ fn r28_a_slave_that_stays_away_ends_everything() {
     let mut executor = Executor::new();
     go(&mut executor, Input::Start);
     assert_eq!(go(&mut executor, Input::Timer(Timer::Recovery)), [ABANDONED]);
+}
+
+/// Of 400 ms: a part is 100.
+fn launch_fenced(number: u32) -> Input {
+    let (data, fence_after) = (Arc::default(), Some(Millis(400)));
+    slave(SlaveToExecutor::Launch { task: task(number), command: None, data, fence_after })
+}
+
+fn renewed(number: u32, turn: bool) -> Input {
+    slave(SlaveToExecutor::Renewed { task: task(number), turn })
+}
+
+fn renews(session: SessionId, number: u32, turn: bool) -> Effect {
+    Effect::ToSlave { session, message: ExecutorToSlave::Renew { task: task(number), turn } }
+}
+
+fn part(number: u32) -> Input {
+    Input::Timer(fence(number))
+}
+
+fn fence(number: u32) -> Timer {
+    Timer::Fence(task(number))
+}
+
+/// A fenced task that runs; its lease began with its launch.
+fn leased() -> Executor {
+    let mut executor = connected();
+    assert_eq!(go(&mut executor, launch_fenced(1)), [renews(S, 1, false), sets(fence(1), 100)]);
+    assert_eq!(go(&mut executor, renewed(1, false)), [starts(1)]);
+    go(&mut executor, started(1));
+    executor
+}
+
+const FENCED: Reason = Reason::Fenced;
+
+#[test]
+fn r9_a_fenced_task_starts_with_its_lease_and_ends_with_it() {
+    let mut executor = leased();
+    let asks = |turn| [renews(S, 1, turn), sets(fence(1), 100)];
+    assert_eq!(go(&mut executor, part(1)), asks(true));
+    assert_eq!(go(&mut executor, part(1)), asks(true));
+    assert_eq!(go(&mut executor, part(1)), asks(true));
+    assert_eq!(go(&mut executor, part(1)), [signals(1, Signal::Kill)]);
+    nothing(&mut executor, renewed(1, true));
+    nothing(&mut executor, part(1));
+    let killed = says(S, 1, 2, TaskState::Killed, FENCED);
+    assert_eq!(go(&mut executor, exited(1, Exit::Signal(9))), [killed]);
+    // One that had come to its end by then has ended well.
+    let mut executor = leased();
+    (0..4).for_each(|_| drop(go(&mut executor, part(1))));
+    let finished = says(S, 1, 2, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(go(&mut executor, exited(1, Exit::Code(0))), [finished]);
+}
+
+/// A lease begins when it is asked for: an answer that comes late is worth less, and one to an earlier request nothing.
+#[test]
+fn r9_a_late_answer_prolongs_a_lease_by_less() {
+    let mut executor = leased();
+    go(&mut executor, part(1));
+    go(&mut executor, part(1));
+    nothing(&mut executor, renewed(1, false));
+    // Asked a part ago: three are left.
+    assert_eq!(go(&mut executor, renewed(1, true)), []);
+    nothing(&mut executor, renewed(1, true));
+    assert_eq!(go(&mut executor, part(1)), [renews(S, 1, false), sets(fence(1), 100)]);
+    go(&mut executor, part(1));
+    assert_eq!(go(&mut executor, part(1)), [signals(1, Signal::Kill)]);
+    // Renewed in time, again and again, it lives for as long as it likes.
+    let mut executor = leased();
+    for nth in 0..20 {
+        let turn = nth % 2 == 0;
+        assert_eq!(go(&mut executor, part(1)), [renews(S, 1, turn), sets(fence(1), 100)]);
+        assert_eq!(go(&mut executor, renewed(1, turn)), []);
+    }
+}
+
+#[test]
+fn r9_what_gets_no_lease_never_starts() {
+    let mut executor = connected();
+    go(&mut executor, launch_fenced(1));
+    (0..3).for_each(|_| assert_eq!(go(&mut executor, part(1)), [renews(S, 1, false), sets(fence(1), 100)]));
+    assert_eq!(go(&mut executor, part(1)), [says(S, 1, 1, TaskState::Killed, FENCED)]);
+    nothing(&mut executor, renewed(1, false));
+    // Nor does what is killed first, or is there when SIGTERM comes.
+    let never = [cancels(fence(1)), says(S, 1, 1, TaskState::Killed, Reason::Normal)];
+    for kill in [kill(1, 500), kill(1, 0), Input::Terminate] {
+        let mut executor = connected();
+        go(&mut executor, launch_fenced(1));
+        assert_eq!(go(&mut executor, kill), never);
+        nothing(&mut executor, renewed(1, false));
+    }
+}
+
+/// R28: what the last session lost is asked for in the next, and a slave that stays away is no reason to live on.
+#[test]
+fn r9_a_lease_goes_on_without_a_session() {
+    let mut executor = leased();
+    go(&mut executor, Input::Closed { session: S });
+    assert_eq!(go(&mut executor, part(1)), [sets(fence(1), 100)]);
+    let running = says(S2, 1, 1, TaskState::Running, Reason::Normal);
+    let again = [cancels(Timer::Recovery), registers(S2, &[1]), running, renews(S2, 1, true)];
+    assert_eq!(go(&mut executor, Input::Opened { session: S2 }), again);
+    go(&mut executor, Input::Closed { session: S2 });
+    go(&mut executor, part(1));
+    go(&mut executor, part(1));
+    assert_eq!(go(&mut executor, part(1)), [signals(1, Signal::Kill)]);
+    assert_eq!(go(&mut executor, exited(1, Exit::Signal(9))), []);
+}
+
+/// Of what ends its task otherwise, the fence is no more.
+#[test]
+fn r9_a_task_that_is_over_has_no_fence() {
+    let mut executor = leased();
+    let effects = [cancels(fence(1)), says(S, 1, 2, TaskState::Failed, Reason::Exited(3))];
+    assert_eq!(go(&mut executor, exited(1, Exit::Code(3))), effects);
+    nothing(&mut executor, part(1));
+    // One that is being killed when its lease is over is ended by force.
+    let mut executor = leased();
+    go(&mut executor, kill(1, 500));
+    (0..3).for_each(|_| drop(go(&mut executor, part(1))));
+    let forced = [cancels(Timer::Kill(task(1))), signals(1, Signal::Kill)];
+    assert_eq!(go(&mut executor, part(1)), forced);
+    // One that is being started when its lease is over is ended as it runs.
+    let mut executor = connected();
+    go(&mut executor, launch_fenced(1));
+    go(&mut executor, renewed(1, false));
+    (0..4).for_each(|_| drop(go(&mut executor, part(1))));
+    assert_eq!(go(&mut executor, started(1)), [signals(1, Signal::Kill)]);
 }
 
 #[test]

@@ -66,6 +66,7 @@ fn new_task() -> NewTask {
         name: name("shard"),
         resources: Resources::new(100, 1),
         kill_grace: Millis(500),
+        fence_after: None,
         run: NewRun::Command(Arc::new(task::Command { program: "true".into(), ..task::Command::default() })),
     }
 }

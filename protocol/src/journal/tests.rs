@@ -27,7 +27,7 @@ fn header() -> Header {
 fn inputs() -> Vec<(Millis, Input)> {
     let session = SessionId(1);
     let task = TaskId { framework: FrameworkId(1), number: 1 };
-    let launch = SlaveToExecutor::Launch { task, command: None, data: [7; 40].into() };
+    let launch = SlaveToExecutor::Launch { task, command: None, data: [7; 40].into(), fence_after: None };
     vec![
         (Millis(0), Input::Start),
         (Millis(3), Input::Opened { session }),

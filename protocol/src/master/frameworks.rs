@@ -454,6 +454,7 @@ impl Leader {
             (Some(_), Some(_)) if !is_sound(spec) || !self.has_room(cx, spec.id.framework) => {
                 Some(Reason::InvalidSpec)
             }
+            (Some(_), Some(_)) if !Self::may_fence(cx, spec) => Some(Reason::CannotFence),
             (Some(_), Some(_)) => None,
         }
     }

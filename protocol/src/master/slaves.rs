@@ -14,9 +14,9 @@ use crate::message::{
 };
 use crate::registry::{Applied, InverseStage, Operation, SlaveRecord};
 use crate::resources::{Resources, Sum};
-use crate::task::{Reason, TaskReport, TaskState};
+use crate::task::{FENCE_AFTER_MIN, Reason, Run, TaskReport, TaskSpec, TaskState};
 use crate::text::{Name, Text};
-use crate::time::When;
+use crate::time::{Millis, When};
 use crate::transport::{CloseCode, Role};
 
 use super::leader::{Cx, Leader, Owner, Then};
@@ -140,6 +140,7 @@ impl Leader {
             }
             SlaveToMaster::Update { update, ending } => self.on_update(cx, slave, session, update, ending),
             SlaveToMaster::Pong => self.pong(cx, slave),
+            SlaveToMaster::Renew { task, turn } => self.renew(cx, slave, session, task, turn),
             SlaveToMaster::Leaving => self.leaving(cx, slave),
             SlaveToMaster::Unregister { finals } => {
                 self.unregister(cx, Unregistration { slave, session, finals });
@@ -517,6 +518,32 @@ impl Leader {
         if self.removals.overdue.remove(&slave).is_some() {
             self.ping(cx, slave, 0);
             self.resume_if_few(cx);
+        }
+    }
+
+    /// The executor of a fenced task asks for a lease (R9). It gets one while its task is counted as living, and its slave is
+    /// not being given up: whoever is told that the task is Lost has been told after the last lease was over, because
+    /// the health check takes twice as long (see [`Leader::may_fence`]), and begins anew with each request.
+    fn renew(&mut self, cx: &mut Cx<'_>, slave: SlaveId, session: SessionId, task: TaskId, turn: bool) {
+        self.pong(cx, slave);
+        let Some(state) = self.slaves.get(&slave) else {
+            return;
+        };
+        let lives = state.tasks.get(&task).is_some_and(|task| !task.state.is_terminal());
+        if lives && !state.writing {
+            cx.tell_slave(session, MasterToSlave::Renewed { task, turn });
+        }
+    }
+
+    /// Whether a task can be fenced as it asks (R9). Half of the health check leaves as much again for what is slow: its end,
+    /// once the lease is over.
+    pub(super) fn may_fence(cx: &Cx<'_>, spec: &TaskSpec) -> bool {
+        let given_up = cx.config.health_timeout().min(cx.config.reregister_timeout);
+        let most = Millis(given_up.0 / 2);
+        match (spec.fence_after, &spec.run) {
+            (Some(after), Run::Command(_)) => (FENCE_AFTER_MIN..=most).contains(&after),
+            (Some(_), Run::Executor { .. }) => false,
+            (None, _) => true,
         }
     }
 

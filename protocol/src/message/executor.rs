@@ -21,6 +21,9 @@ pub enum SlaveToExecutor {
         command: Option<Arc<Command>>,
         /// What the framework sent with it, for the framework's own executor.
         data: Arc<[u8]>,
+        /// The task is fenced: it starts with a lease, and is ended when that is over (R9). A lease lasts this long from
+        /// when it was asked for.
+        fence_after: Option<Millis>,
     },
     /// End this task: ask it to, and end it by force once the grace is over. A second kill can only shorten it.
     Kill {
@@ -35,6 +38,13 @@ pub enum SlaveToExecutor {
         task: TaskId,
         /// Up to which of its updates.
         number: u32,
+    },
+    /// A leader has renewed the lease of a fenced task (R9).
+    Renewed {
+        /// Which task's.
+        task: TaskId,
+        /// What it was asked for with.
+        turn: bool,
     },
 }
 
@@ -59,5 +69,14 @@ pub enum ExecutorToSlave {
         reason: Reason,
         /// For people.
         message: Text,
+    },
+    /// Asks the leader to renew the lease of a fenced task (R9). The slave passes it on, and the answer back; it keeps
+    /// neither.
+    Renew {
+        /// Which task's.
+        task: TaskId,
+        /// Another than that of the last request that was answered. Requests and answers keep their order and can be
+        /// lost, so that this is enough to tell which request an answer is to.
+        turn: bool,
     },
 }

@@ -45,6 +45,13 @@ pub enum SlaveToMaster {
         /// The final state of every task that the master may not have acknowledged.
         finals: Vec<Final>,
     },
+    /// The executor of a fenced task asks for its lease to be renewed (R9). It is a sign of life, as [`Self::Pong`] is.
+    Renew {
+        /// Which task's.
+        task: TaskId,
+        /// What the answer is to have.
+        turn: bool,
+    },
 }
 
 /// The final state of a task of a slave that leaves.
@@ -103,6 +110,14 @@ pub enum MasterToSlave {
     Leave,
     /// The slave is removed, durably, and its frameworks have been told; it may exit (R25).
     Unregistered,
+    /// This leader counts a fenced task as living, and will not say that it is Lost before the lease is over that was
+    /// asked for (R9).
+    Renewed {
+        /// Which task.
+        task: TaskId,
+        /// What it was asked with.
+        turn: bool,
+    },
 }
 
 /// Why a slave is not admitted.

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::state::{Executor, Life, Phase, Stage, Task};
-use super::{CheckpointChange, Config, Effect, Event, News, Program, Slave, Timer, close};
+use super::{CheckpointChange, Config, Effect, Event, News, Program, Slave, Timer, Work, close};
 use crate::ids::{ExecutorId, SessionId, TaskId};
 use crate::message::{ExecutorToSlave, SlaveToExecutor};
 use crate::outbox::Outbox;
@@ -83,6 +83,11 @@ impl Slave {
                 }
                 let news = News { state, reason, message };
                 self.executor_update(config, id, session, (task, number), news, out);
+            }
+            ExecutorToSlave::Renew { task, turn } => {
+                if !self.must_register(id) {
+                    self.pass_on(id, task, turn, out);
+                }
             }
         }
     }
@@ -168,8 +173,13 @@ impl Slave {
         if let Some(known) = self.tasks.get_mut(&task)
             && let (Stage::Waiting(work), false) = (&known.stage, known.adding)
         {
-            let message =
-                SlaveToExecutor::Launch { task, command: work.command.clone(), data: work.data.clone() };
+            let message = match work.clone() {
+                Work::Command { command, fence_after } => {
+                    let (command, data) = (Some(command), Arc::default());
+                    SlaveToExecutor::Launch { task, command, data, fence_after }
+                }
+                Work::Data(data) => SlaveToExecutor::Launch { task, command: None, data, fence_after: None },
+            };
             out.push(Effect::ToExecutor { session, message });
             known.stage = Stage::Handed(work.clone());
         }
@@ -562,13 +572,13 @@ fn may_say(state: TaskState) -> bool {
 fn believable(reason: Reason) -> Reason {
     match reason {
         Reason::Normal | Reason::Exited(_) | Reason::Signalled(_) | Reason::NotStarted => reason,
-        Reason::InvalidSpec | Reason::Unknown => reason,
+        Reason::InvalidSpec | Reason::Unknown | Reason::Fenced => reason,
         Reason::ExecutorEnded | Reason::ExecutorNotStarted | Reason::ExecutorSilent => Reason::Unknown,
         Reason::KilledByFramework | Reason::KilledByOperator | Reason::Revoked(_) => Reason::Unknown,
         Reason::FrameworkRemoved | Reason::SlaveUnregistered | Reason::SlaveUnreachable => Reason::Unknown,
         Reason::SlaveRemoved | Reason::SlaveForgot | Reason::SlaveRestarted => Reason::Unknown,
         Reason::SlaveDeactivated | Reason::SlaveLeaving | Reason::SlaveDisconnected => Reason::Unknown,
         Reason::OfferGone | Reason::BeyondOffer | Reason::IdUsed => Reason::Unknown,
-        Reason::HostRebooted => Reason::Unknown,
+        Reason::HostRebooted | Reason::CannotFence => Reason::Unknown,
     }
 }

@@ -86,9 +86,10 @@ impl Slave {
             }
             MasterToSlave::Leave if obeyed => self.leave(config, out),
             MasterToSlave::Unregistered if obeyed => self.unregistered(out),
+            MasterToSlave::Renewed { task, turn } if obeyed => self.renewed(task, turn, out),
             MasterToSlave::Launch(_) | MasterToSlave::Kill { .. } | MasterToSlave::Acknowledge { .. } => {}
             MasterToSlave::Resend { .. } | MasterToSlave::KillFramework { .. } => {}
-            MasterToSlave::Leave | MasterToSlave::Unregistered => {}
+            MasterToSlave::Leave | MasterToSlave::Unregistered | MasterToSlave::Renewed { .. } => {}
         }
     }
 

@@ -530,9 +530,11 @@ struct News {
 
 /// What is still to be handed to an executor.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Work {
-    command: Option<Arc<Command>>,
-    data: Arc<[u8]>,
+enum Work {
+    /// To the built-in executor.
+    Command { command: Arc<Command>, fence_after: Option<Millis> },
+    /// To the framework's own.
+    Data(Arc<[u8]>),
 }
 
 /// Ends a session for a reason that the peer may read.

@@ -26,7 +26,7 @@ impl Slave {
             return self.answer(task, TaskState::Dropped, reason, out);
         }
         let id = spec.id;
-        let Plan { executor, program, work } = Plan::of(spec.run, id);
+        let Plan { executor, program, work } = Plan::of(spec.run, id, spec.fence_after);
         let report = TaskReport {
             id,
             name: spec.name,
@@ -68,6 +68,10 @@ impl Slave {
         let executor = ExecutorId { framework: spec.id.framework, number };
         let stranger = self.executors.get(&executor).is_some_and(|other| !(shared && other.shared));
         let numbered = spec.id.number > 0 && number > 0;
+        // Nobody can hold a framework's own executor to it.
+        if shared && spec.fence_after.is_some() {
+            return Err(Reason::CannotFence);
+        }
         if stranger || !numbered || size > COMMAND_SIZE_MAX || data > TASK_DATA_MAX {
             return Err(Reason::InvalidSpec);
         }
@@ -412,6 +416,22 @@ impl Slave {
         }
     }
 
+    /// The executor of a fenced task asks the leader for a lease (R9).
+    pub(super) fn pass_on(&self, executor: ExecutorId, task: TaskId, turn: bool, out: &mut Outbox<Effect>) {
+        let theirs = self.tasks.get(&task).is_some_and(|known| known.executor == executor);
+        if let Some(session) = self.link.registered().filter(|_| theirs) {
+            out.push(Effect::ToMaster { session, message: SlaveToMaster::Renew { task, turn } });
+        }
+    }
+
+    /// The leader has renewed it. An executor that is not there asks again.
+    pub(super) fn renewed(&self, task: TaskId, turn: bool, out: &mut Outbox<Effect>) {
+        let executor = self.tasks.get(&task).and_then(|known| self.executors.get(&known.executor));
+        if let Some(Life::Registered(session)) = executor.map(|executor| executor.life) {
+            out.push(Effect::ToExecutor { session, message: SlaveToExecutor::Renewed { task, turn } });
+        }
+    }
+
     pub(super) fn tasks_of(&self, framework: FrameworkId) -> Vec<TaskId> {
         // Tasks are numbered from 1.
         let before = TaskId { framework, number: 0 };
@@ -460,18 +480,18 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(run: Run, id: TaskId) -> Self {
+    fn of(run: Run, id: TaskId, fence_after: Option<Millis>) -> Self {
         let framework = id.framework;
         match run {
             Run::Command(command) => Self {
                 executor: ExecutorId { framework, number: id.number },
                 program: Program::BuiltIn,
-                work: Work { command: Some(command), data: Arc::default() },
+                work: Work::Command { command, fence_after },
             },
             Run::Executor { number, command, data } => Self {
                 executor: ExecutorId { framework, number },
                 program: Program::Custom(command),
-                work: Work { command: None, data },
+                work: Work::Data(data),
             },
         }
     }

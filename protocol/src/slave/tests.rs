@@ -179,6 +179,7 @@ fn spec(number: u32, run: Run) -> TaskSpec {
         name: Name::new("web").unwrap(),
         resources: Resources::new(1000, 1 << 20),
         kill_grace: Millis::from_secs(5),
+        fence_after: None,
         run,
     }
 }
@@ -281,7 +282,7 @@ fn hands(session: SessionId, spec: &TaskSpec) -> Effect {
         Run::Command(command) => (Some(command.clone()), Arc::default()),
         Run::Executor { data, .. } => (None, data.clone()),
     };
-    to_executor(session, SlaveToExecutor::Launch { task: spec.id, command, data })
+    to_executor(session, SlaveToExecutor::Launch { task: spec.id, command, data, fence_after: None })
 }
 
 fn acks(session: SessionId, number: u32, nth: u32) -> Effect {

@@ -297,6 +297,7 @@ impl Cluster {
             name: name("t"),
             resources: takes,
             kill_grace: Millis(5),
+            fence_after: None,
             run: Run::Command(task::Command { program: "x".into(), ..Default::default() }.into()),
         };
         let message = FrameworkToMaster::Accept { offer, slave, tasks: vec![spec], filter: time(filter) };

@@ -87,7 +87,14 @@ fn command() -> Arc<task::Command> {
 }
 
 fn spec(run: Run) -> TaskSpec {
-    TaskSpec { id: TASK, name: name(), resources: resources(), kill_grace: Millis(3000), run }
+    TaskSpec {
+        id: TASK,
+        name: name(),
+        resources: resources(),
+        kill_grace: Millis(3000),
+        fence_after: Some(Millis(30_000)),
+        run,
+    }
 }
 
 fn update() -> Update {
@@ -139,6 +146,7 @@ fn slaves(all: &mut Vec<Example>) {
         Pong => SlaveToMaster::Pong,
         Leaving => SlaveToMaster::Leaving,
         Unregister => SlaveToMaster::Unregister { finals: vec![last] },
+        Renew => SlaveToMaster::Renew { task: TASK, turn: true },
     });
 }
 
@@ -154,6 +162,7 @@ fn masters_to_slaves(all: &mut Vec<Example>) {
         KillFramework => MasterToSlave::KillFramework { framework: FrameworkId(1) },
         Leave => MasterToSlave::Leave,
         Unregistered => MasterToSlave::Unregistered,
+        Renewed => MasterToSlave::Renewed { task: TASK, turn: true },
     });
 }
 
@@ -223,14 +232,21 @@ fn executors(all: &mut Vec<Example>) {
             reason: Reason::Normal,
             message: Text::EMPTY,
         },
+        Renew => ExecutorToSlave::Renew { task: TASK, turn: false },
     });
 }
 
 fn launches(all: &mut Vec<Example>) {
     examples!(all, SlaveToExecutor, |m| m, {
-        Launch => SlaveToExecutor::Launch { task: TASK, command: Some(command()), data: Arc::new([0, 255]) },
+        Launch => SlaveToExecutor::Launch {
+            task: TASK,
+            command: Some(command()),
+            data: Arc::new([0, 255]),
+            fence_after: Some(Millis(30_000)),
+        },
         Kill => SlaveToExecutor::Kill { task: TASK, grace: Millis(3000) },
         Acknowledge => SlaveToExecutor::Acknowledge { task: TASK, number: 1 },
+        Renewed => SlaveToExecutor::Renewed { task: TASK, turn: false },
     });
 }
 
@@ -609,6 +625,8 @@ fn reasons(all: &mut Vec<Example>) {
         InvalidSpec => Reason::InvalidSpec,
         Unknown => Reason::Unknown,
         HostRebooted => Reason::HostRebooted,
+        Fenced => Reason::Fenced,
+        CannotFence => Reason::CannotFence,
     });
 }
 

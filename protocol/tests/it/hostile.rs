@@ -24,7 +24,7 @@ fn unchecked<M: Wire>(message: &M) -> Vec<u8> {
 fn a_list_beyond_its_limit_is_refused_both_ways() {
     let arguments = vec![String::new(); 5_000];
     let command = Some(Arc::new(task::Command { arguments, ..task::Command::default() }));
-    let launch = SlaveToExecutor::Launch { task: TASK, command, data: Arc::default() };
+    let launch = SlaveToExecutor::Launch { task: TASK, command, data: Arc::default(), fence_after: None };
     let limit = LimitError { of: "the arguments of a command", max: codec::ARGUMENTS_MAX, found: 5_000 };
     let what = "SlaveToExecutor";
     let decoded = decode::<SlaveToExecutor>(&unchecked(&launch));
@@ -117,6 +117,7 @@ fn a_message_of_more_than_a_frame_is_refused_and_the_buffer_left_empty() {
         name: Name::new("big").unwrap(),
         resources: Resources::NONE,
         kill_grace: Millis::ZERO,
+        fence_after: None,
         run: task::Run::Executor { number: 1, command: Arc::default(), data },
     };
     let accept = |len| FrameworkToMaster::Accept {

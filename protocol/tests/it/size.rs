@@ -32,7 +32,7 @@ fn a_clone_takes_little() {
     clones(&small::draining(), 496, 3);
     clones(&small::a_slave(), 1128, 3);
     clones(&small::a_framework(), 336, 1);
-    clones(&small::an_executor(), 96, 0);
+    clones(&small::an_executor(), 104, 0);
 }
 
 /// What a step changes is copied then: a task that ends is on one slave, and of one framework.
@@ -62,6 +62,7 @@ fn a_framework_that_acknowledges_nothing_does_not_make_a_master_grow() {
             name: Name::new("task").unwrap(),
             resources: Resources::new(1, 1),
             kill_grace: Millis(1),
+            fence_after: None,
             run: Run::Command(std::sync::Arc::default()),
         };
         let (tasks, filter) = (vec![spec], Millis::ZERO);

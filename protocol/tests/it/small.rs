@@ -149,6 +149,7 @@ fn running(slaves: u32, frameworks: u32) -> Lead {
                     name: name("task"),
                     resources: part(),
                     kill_grace: Millis(1000),
+                    fence_after: None,
                     run: Run::Command(command()),
                 };
                 let filter = Millis::ZERO;
@@ -231,8 +232,14 @@ pub(crate) fn a_slave() -> SmallSlave {
     for n in 1..=2 {
         let (task, session) = (task_of(n), SessionId(1 + n));
         let run = Run::Command(command());
-        let spec =
-            TaskSpec { id: task, name: name("task"), resources: part(), kill_grace: Millis(1000), run };
+        let spec = TaskSpec {
+            id: task,
+            name: name("task"),
+            resources: part(),
+            kill_grace: Millis(1000),
+            fence_after: None,
+            run,
+        };
         feed(master(MasterToSlave::Launch(spec)));
         let executor = ExecutorId { framework: task.framework, number: 1 };
         feed(slave::Input::ExecutorOpened { session, executor });
@@ -277,6 +284,7 @@ pub(crate) fn a_framework() -> SmallFramework {
             name: name("task"),
             resources: part(),
             kill_grace: Millis(1000),
+            fence_after: None,
             run: NewRun::Command(command()),
         };
         let (offer, filter) = (OfferId(u64::from(n)), Millis::ZERO);
@@ -312,7 +320,8 @@ pub(crate) fn an_executor() -> SmallExecutor {
     let (task, session) = (task_of(1), SessionId(1));
     feed(executor::Input::Start);
     feed(executor::Input::Opened { session });
-    let message = SlaveToExecutor::Launch { task, command: Some(command()), data: [].into() };
+    let message =
+        SlaveToExecutor::Launch { task, command: Some(command()), data: [].into(), fence_after: None };
     feed(executor::Input::Slave { session, message });
     feed(executor::Input::Started { task });
     feed(executor::Input::Slave { session, message: SlaveToExecutor::Acknowledge { task, number: 1 } });

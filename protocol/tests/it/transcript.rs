@@ -254,6 +254,7 @@ impl World {
                 }
             }
             "pongs" => SlaveToMaster::Pong,
+            "renews" => SlaveToMaster::Renew { task: words.word(3), turn: false },
             "leaves" => SlaveToMaster::Leaving,
             "updates" => SlaveToMaster::Update { update: update(words.plain[3]), ending: None },
             "unregisters" => {
@@ -294,6 +295,7 @@ impl World {
                     name: Name::new("work").unwrap(),
                     resources: words.resources(Resources::new(1000, 1 << 30)),
                     kill_grace: grace.unwrap_or(Millis::from_secs(3)),
+                    fence_after: words.span("fence"),
                     run: Run::Command(task::Command { program: "true".into(), ..Default::default() }.into()),
                 });
                 let (offer, slave) = (words.word(3), words.word(4));

@@ -69,6 +69,20 @@ pub(in crate::properties) const ABANDONED: Property =
     sometimes("an executor gives up on its slave", "R28", |seen| {
         seen.happenings.iter().any(|happening| matches!(happening, Happening::Abandoned { .. }))
     });
+pub(in crate::properties) const FENCED: Property =
+    sometimes("a fenced task is ended, as its lease is over", "R9", |seen| {
+        heard(seen, |event| {
+            let framework::Event::Update { update, .. } = event else { return false };
+            update.reason == Reason::Fenced && seen.before.ghost.ran.contains_key(&update.task)
+        })
+    });
+pub(in crate::properties) const UNLEASED: Property =
+    sometimes("a fenced task that gets no lease never starts", "R9", |seen| {
+        heard(seen, |event| {
+            let framework::Event::Update { update, .. } = event else { return false };
+            update.reason == Reason::Fenced && !seen.before.ghost.ran.contains_key(&update.task)
+        })
+    });
 pub(in crate::properties) const LOST_REBOOTED: Property =
     sometimes("a task is Lost as its slave's machine was started anew", "R28", |seen| {
         told(seen, TaskState::Lost, |reason| reason == Reason::HostRebooted)

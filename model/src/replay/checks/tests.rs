@@ -226,7 +226,7 @@ fn inverse_offer(framework: FrameworkId) -> Operation {
 }
 
 fn to_executor() -> slave::Effect {
-    let message = SlaveToExecutor::Launch { task: TASK, command: None, data: [].into() };
+    let message = SlaveToExecutor::Launch { task: TASK, command: None, data: [].into(), fence_after: None };
     slave::Effect::ToExecutor { session: TO_EXECUTOR, message }
 }
 
@@ -241,7 +241,14 @@ fn say_slave(message: MasterToSlave) -> master::Effect {
 
 fn spec() -> TaskSpec {
     let run = Runs::Command(Default::default());
-    TaskSpec { id: TASK, name: name("t"), resources: Resources::NONE, kill_grace: Millis(1), run }
+    TaskSpec {
+        id: TASK,
+        name: name("t"),
+        resources: Resources::NONE,
+        kill_grace: Millis(1),
+        fence_after: None,
+        run,
+    }
 }
 
 #[test]
@@ -369,6 +376,7 @@ fn believing() -> Player<Framework> {
         name: name("t"),
         resources: Resources::NONE,
         kill_grace: Millis(1),
+        fence_after: None,
         run: framework::NewRun::Command(Default::default()),
     };
     let subscribed = MasterToFramework::Subscribed { id: F1, epoch: E1, highest_task: 0 };

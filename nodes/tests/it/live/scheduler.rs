@@ -110,6 +110,7 @@ pub(crate) fn task(command: Command, kill_grace: Millis) -> NewTask {
         name: Name::new("live").expect("a name"),
         resources: Resources::new(1000, 1 << 20),
         kill_grace,
+        fence_after: None,
         run: NewRun::Command(Arc::new(command)),
     }
 }

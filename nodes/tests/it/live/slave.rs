@@ -41,9 +41,13 @@ impl Slave {
         slave
     }
 
+    /// It is not reaped before it is waited for, so that the number is still its own.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        // It is not reaped before it is waited for, so that the number is still its own.
-        kill_process(Pid::from_child(&self.child), signal).expect("a slave to signal");
+        kill_process(self.pid(), signal).expect("a slave to signal");
     }
 
     /// Waits for its end: the exit code, or `None` where it does not end in time or was killed.

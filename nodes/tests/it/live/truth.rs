@@ -63,6 +63,13 @@ impl Hostiles {
         self.shell(r#"echo > "$READY""#)
     }
 
+    /// A task of two processes, the second started by the first, both known by a mark; it asks for no trouble.
+    pub(crate) fn pair(&self, mark: &str) -> Command {
+        let mut command = self.shell(r#"(eval "$WAIT") & eval "$WAIT""#);
+        command.environment.push(("MARK".to_owned(), mark.to_owned()));
+        command
+    }
+
     fn shell(&self, script: &str) -> Command {
         let path = |path: &Path| path.to_str().expect("a path in Unicode").to_owned();
         let environment = vec![
@@ -139,7 +146,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Watches every process that has this mark now.
-    fn of(mark: &str) -> io::Result<Self> {
+    pub(crate) fn of(mark: &str) -> io::Result<Self> {
         let limit = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit })?;
         let processes: Vec<OwnedFd> = marked(mark).into_iter().filter_map(|pid| open(pid, mark)).collect();

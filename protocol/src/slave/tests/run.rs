@@ -96,6 +96,8 @@ fn r11_what_does_not_fit_is_dropped() {
     refused(TaskSpec { resources: Resources::new(u64::MAX, 0), ..command(1) }, Reason::BeyondOffer);
     refused(command(0), Reason::InvalidSpec);
     refused(own(1, 0), Reason::InvalidSpec);
+    // R9: nobody can hold a framework's own executor to it.
+    refused(TaskSpec { fence_after: Some(Millis::from_secs(30)), ..own(1, 1) }, Reason::CannotFence);
     let huge = Command { program: "x".repeat((64 << 10) + 1), ..Command::default() };
     refused(spec(1, Run::Command(Arc::new(huge))), Reason::InvalidSpec);
     for number in 1..=3 {
@@ -457,4 +459,38 @@ fn tasks_that_share_an_executor_are_over_one_by_one() {
     }
     bench.says(X, 2, 2, TaskState::Finished, Reason::Normal);
     assert_eq!((bench.slave.is_over(task(2)), bench.slave.is_over(task(3))), (Some(true), Some(false)));
+}
+
+/// R9: a slave passes on what a fenced task's executor asks, and the answer; what it cannot pass on is asked again.
+#[test]
+fn r9_requests_for_leases_are_passed_on() {
+    let mut bench = Bench::registered();
+    let fence_after = Some(Millis::from_secs(30));
+    bench.master(MasterToSlave::Launch(TaskSpec { fence_after, ..command(1) }));
+    let Some(Effect::ToExecutor { message, .. }) = bench.open(1, X).pop() else { panic!("it is launched") };
+    let command = Some(program());
+    assert_eq!(
+        message,
+        SlaveToExecutor::Launch { task: task(1), command, data: Arc::default(), fence_after }
+    );
+    let renew = |number| Input::Executor {
+        session: X,
+        message: ExecutorToSlave::Renew { task: task(number), turn: true },
+    };
+    let passed_on = to_master(M, SlaveToMaster::Renew { task: task(1), turn: true });
+    assert_eq!(bench.go(renew(1)), [passed_on]);
+    bench.nothing(renew(2));
+    let answer = MasterToSlave::Renewed { task: task(1), turn: true };
+    let told = to_executor(X, SlaveToExecutor::Renewed { task: task(1), turn: true });
+    assert_eq!(bench.master(answer.clone()), [told]);
+    bench
+        .nothing(Input::Master { session: M, message: MasterToSlave::Renewed { task: task(2), turn: true } });
+    bench.go(Input::ExecutorClosed { session: X });
+    bench.nothing(Input::Master { session: M, message: answer.clone() });
+    bench.nothing(renew(1));
+    bench.go(Input::ExecutorOpened { session: X2, executor: executor(1) });
+    let early = ExecutorToSlave::Renew { task: task(1), turn: true };
+    bench.nothing(Input::Executor { session: X2, message: early });
+    bench.go(Input::MasterClosed { session: M });
+    bench.nothing(Input::Master { session: M, message: answer });
 }
