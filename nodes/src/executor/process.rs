@@ -9,7 +9,7 @@ use neap_protocol::executor::Signal;
 use neap_protocol::task::{Command, Exit};
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
-use super::{NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
+use super::OWN_VARIABLES;
 
 /// A process of this executor, which nobody else waits for: its pidfd is its own until it is reaped here.
 pub(super) struct Process {
@@ -31,7 +31,7 @@ pub(super) fn start(command: &Command) -> Result<Process, String> {
     let mut child = std::process::Command::new(&command.program);
     child.args(&command.arguments).envs(command.environment.iter().map(|(name, value)| (name, value)));
     // Who has these speaks as the executor.
-    for name in [SOCKET_ENV, NAME_ENV, TOKEN_ENV, RECOVERY_ENV] {
+    for name in OWN_VARIABLES {
         child.env_remove(name);
     }
     let child = child.stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
