@@ -7,7 +7,7 @@ use neap_protocol::ids::{Epoch, FrameworkId, SlaveId};
 use neap_protocol::master::Config;
 use neap_protocol::message::{
     Answer, Command, Event, FrameworkToMaster, MasterToFramework, MasterToOperator, OperatorToMaster, Query,
-    Refusal, SlaveRef,
+    Refusal, SlaveRef, Status,
 };
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
@@ -15,7 +15,7 @@ use neap_protocol::transport::{CloseCode, Closed, Role, SendHalf};
 use neap_transport_quic::{ConnectError, Credentials, Endpoint, Expect};
 use tokio::sync::oneshot;
 
-use crate::cluster::{CERTIFICATES, Fake, Master, identity, place, register};
+use crate::cluster::{CERTIFICATES, Fake, Master, PATIENCE, identity, place, register};
 
 pub(crate) fn subscribe(name: &str) -> FrameworkToMaster {
     FrameworkToMaster::Subscribe {
@@ -58,6 +58,34 @@ async fn what_was_answered_outlives_the_master() {
     assert_eq!(master.terminate(), Some(0));
     let end = slave.end().await;
     assert!(matches!(&end, Closed::Peer(reason) if reason.code == CloseCode::Shutdown), "{end:?}");
+}
+
+/// R28: how long a slave is waited for after a restart is the operator's to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_that_does_not_come_back_to_a_restarted_master_is_given_up_in_time() {
+    let place = place();
+    let master = Master::start(&place);
+    let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
+    slave.register(None).await;
+    master.kill();
+
+    let master = Master::start_with(&place, "--listen 127.0.0.1:0 --reregister-timeout 50ms");
+    let mut operator = Client::new(&master.operator(&place)).unwrap();
+    until(&mut operator, |status| status.unreachable == 1).await;
+}
+
+/// Waits until the cluster is so.
+async fn until(operator: &mut Client, so: impl Fn(&Status) -> bool) {
+    assert_eq!(operator.ask(Command::Watch).await.unwrap(), Answer::Watching);
+    let waiting = async {
+        loop {
+            match operator.ask(Command::Show(Query::Status)).await.unwrap() {
+                Answer::Status(status) if so(&status) => return,
+                _ => operator.event().await.unwrap(),
+            };
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("it does not come to that");
 }
 
 /// R16: the answer comes when the offers are rescinded.
