@@ -116,6 +116,10 @@ pub struct MasterConfig {
     #[arg(long, env = "NEAP_MASTER_MAX_PING_TIMEOUTS", value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_ping_timeouts: Option<u32>,
+    /// How long a restarted master waits for a slave to come back before it is unreachable [default: 10m]
+    #[arg(long, env = "NEAP_MASTER_REREGISTER_TIMEOUT", value_name = "D")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reregister_timeout: Option<Period>,
     /// How long an offer stands before it is rescinded [default: 5m]
     #[arg(long, env = "NEAP_MASTER_OFFER_TIMEOUT", value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -303,6 +307,8 @@ pub struct Master {
     pub ping_timeout: Period,
     /// R6; at least 1.
     pub max_ping_timeouts: u32,
+    /// R28.
+    pub reregister_timeout: Period,
     /// R10.
     pub offer_timeout: Period,
     /// The bound of R14's time.
@@ -499,6 +505,7 @@ impl Loaded {
             data: self.master_data(set.data)?,
             ping_timeout: set.ping_timeout.unwrap_or(Period::from_secs(15)),
             max_ping_timeouts: set.max_ping_timeouts.unwrap_or(5),
+            reregister_timeout: set.reregister_timeout.unwrap_or(Period::from_secs(10 * 60)),
             offer_timeout: set.offer_timeout.unwrap_or(Period::from_secs(5 * 60)),
             failover_timeout_max: set.failover_timeout_max.unwrap_or(Period::from_secs(7 * 24 * 60 * 60)),
             allocation_interval: set.allocation_interval.unwrap_or(Period::from_secs(1)),
@@ -760,6 +767,7 @@ impl MasterConfig {
         });
         Contradiction::not_zero("ping_timeout", zero(self.ping_timeout))
             .or(Contradiction::not_zero("max_ping_timeouts", self.max_ping_timeouts == Some(0)))
+            .or(Contradiction::not_zero("reregister_timeout", zero(self.reregister_timeout)))
             .or(Contradiction::not_zero("offer_timeout", zero(self.offer_timeout)))
             .or(Contradiction::not_zero("allocation_interval", zero(self.allocation_interval)))
             .or(Contradiction::not_zero("removal_window", zero(self.removal_window)))
@@ -795,6 +803,7 @@ over!(MasterConfig {
     key,
     ping_timeout,
     max_ping_timeouts,
+    reregister_timeout,
     offer_timeout,
     failover_timeout_max,
     allocation_interval,
@@ -887,6 +896,7 @@ mod tests {
             key = "/pki/m.key"
             ping_timeout = "1s"
             max_ping_timeouts = 2
+            reregister_timeout = "9m"
             offer_timeout = "3s"
             failover_timeout_max = "4h"
             allocation_interval = "500ms"
@@ -985,6 +995,11 @@ mod tests {
                 "[master]\nping_timeout = \"0\"",
                 "neap.toml:2: [master] ping_timeout is zero",
                 "make ping_timeout greater than zero",
+            ),
+            (
+                "[master]\nreregister_timeout = \"0s\"",
+                "neap.toml:2: [master] reregister_timeout is zero",
+                "make reregister_timeout greater than zero",
             ),
             (
                 "[master]\nremoval_share_percent = 101",

@@ -169,6 +169,7 @@ impl Place {
         config.cluster.masters = Some(vec![address]);
         config.cluster.ca = Some(pki.join("ca.pem"));
         config.master.listen = Some(address);
+        config.master.data = Some(self.data(Role::Master.as_str()));
         (config.master.cert, config.master.key) = own(Role::Master);
         (config.framework.cert, config.framework.key) = own(Role::Framework);
         (config.operator.cert, config.operator.key) = own(Role::Operator);
@@ -176,6 +177,11 @@ impl Place {
         let text = config.to_toml()?;
         fs::write(&self.settings, text)
             .map_err(|error| Failure::because(&format!("write {}", self.settings.display()), &error))
+    }
+
+    /// The data directory of a node.
+    fn data(&self, name: &str) -> PathBuf {
+        self.dir.join(name).join("data")
     }
 
     /// Starts one node; its output goes to `D/<node>/log`, its pid to `D/<node>/pid`.
@@ -186,7 +192,7 @@ impl Place {
         let log = File::create(home.join("log")).map_err(because)?;
         let mut command = Command::new(std::env::current_exe().map_err(because)?);
         command.arg(role.as_str()).arg("--config").arg(&self.settings);
-        command.args(["--name", name]).arg("--data").arg(home.join("data"));
+        command.args(["--name", name]).arg("--data").arg(self.data(name));
         if role == Role::Slave {
             let certificate = certificate(&self.dir.join("pki"), role, name);
             command.arg("--cert").arg(&certificate).arg("--key").arg(certificate.with_extension("key"));

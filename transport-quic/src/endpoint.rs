@@ -3,12 +3,12 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neap_protocol::text::Name;
 use neap_protocol::transport::{CloseCode, CloseReason, Peer, Role};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ConnectionError, ReadExactError, TokioRuntime, TransportErrorCode};
+use quinn::{Connecting, ConnectionError, ReadExactError, TokioRuntime, TransportErrorCode};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
 use crate::congestion::AllOpen;
@@ -19,6 +19,12 @@ use crate::{Settings, WELCOME};
 
 /// What TLS is told as the server's name. Nobody reads it: see the crate's page.
 const SERVER_NAME: &str = "neap";
+
+/// How long a peer that has answered may say nothing before it is met anew, at least; doubled each time.
+const PATIENCE_MIN: Duration = Duration::from_secs(1);
+
+/// The same in times that its answer took: who is busy is given longer.
+const PATIENCE_ANSWERS: u32 = 3;
 
 /// A UDP socket, over which sessions are made and accepted. Cheap to clone; the socket lives as long as its last
 /// session.
@@ -131,30 +137,69 @@ impl Endpoint {
         address: SocketAddr,
         expect: Expect,
     ) -> Result<QuicSession, ConnectError> {
-        let verifier = credentials.verifier(expect);
         let timeout = self.settings.handshake_timeout;
-        let handshake = self.handshake(credentials, address, &verifier);
-        match tokio::time::timeout(timeout, handshake).await {
-            Ok(Ok(session)) => Ok(session),
-            Ok(Err(Failure::Start(detail))) => Err(ConnectError::Unreachable { address, detail }),
-            Ok(Err(Failure::Connection(error))) => Err(connect_error(address, &error, &verifier)),
-            Err(_elapsed) => Err(ConnectError::NoAnswer { address, timeout }),
+        let dialling = self.dial(credentials, address, &expect);
+        tokio::time::timeout(timeout, dialling)
+            .await
+            .unwrap_or(Err(ConnectError::NoAnswer { address, timeout }))
+    }
+
+    /// Begins handshakes until one ends in a session, or in why there is none.
+    ///
+    /// A peer that was killed and started again hears this side's first packet when that is sent again. Once the old
+    /// process has answered, what follows is of a handshake that the new one knows nothing of, and until its end nothing
+    /// can be reset. So who has answered and then says nothing is met anew. Who has not answered may have much to do,
+    /// and is not given more.
+    async fn dial(
+        &self,
+        credentials: &Credentials,
+        address: SocketAddr,
+        expect: &Expect,
+    ) -> Result<QuicSession, ConnectError> {
+        let mut patience = PATIENCE_MIN;
+        let mut silent = None;
+        loop {
+            let begun = Instant::now();
+            let verifier = credentials.verifier(expect.clone());
+            let told = |failure| connect_error(address, failure, &verifier);
+            let mut connecting = self.call(credentials, address, &verifier).map_err(told)?;
+            tokio::select! {
+                Ok(session) = or_never(silent.as_mut()) => return Ok(session),
+                // Or there is no answer; why is told below.
+                _answered = connecting.handshake_data() => {}
+            }
+            // Before the peer lets this one in: a master takes the latest of a slave's sessions for the only one.
+            silent = None;
+            let wait = patience.max(begun.elapsed() * PATIENCE_ANSWERS);
+            let mut meeting = Box::pin(self.meet(connecting));
+            match tokio::time::timeout(wait, &mut meeting).await {
+                Ok(Err(Failure::Connection(ConnectionError::Reset)))
+                    if patience < self.settings.handshake_timeout => {}
+                Ok(met) => return met.map_err(told),
+                Err(_elapsed) => silent = Some(meeting),
+            }
+            patience *= 2;
         }
     }
 
-    async fn handshake(
+    /// Begins a handshake.
+    fn call(
         &self,
         credentials: &Credentials,
         address: SocketAddr,
         verifier: &Arc<PeerVerifier>,
-    ) -> Result<QuicSession, Failure> {
+    ) -> Result<Connecting, Failure> {
         let start = |error: &dyn std::error::Error| Failure::Start(error.to_string());
         let tls = credentials.client_config(Arc::clone(verifier)).map_err(|error| start(&error))?;
         let tls = QuicClientConfig::try_from(tls).map_err(|error| start(&error))?;
         let mut config = quinn::ClientConfig::new(Arc::new(tls));
         config.transport_config(self.settings.connecting(&self.windows));
-        let connecting = self.inner.connect_with(config, address, SERVER_NAME);
-        let connection = connecting.map_err(|error| start(&error))?.await?;
+        self.inner.connect_with(config, address, SERVER_NAME).map_err(|error| start(&error))
+    }
+
+    /// Ends a handshake, and waits to be let in.
+    async fn meet(&self, connecting: Connecting) -> Result<QuicSession, Failure> {
+        let connection = connecting.await?;
         let (send, mut receive) = connection.accept_bi().await?;
         let mut welcome = [0];
         match receive.read_exact(&mut welcome).await {
@@ -253,6 +298,14 @@ pub enum ConnectError {
     },
 }
 
+/// What `meeting` ends in, if there is one.
+async fn or_never<T>(meeting: Option<impl Future<Output = T>>) -> T {
+    match meeting {
+        Some(meeting) => meeting.await,
+        None => std::future::pending().await,
+    }
+}
+
 enum Failure {
     Start(String),
     Connection(ConnectionError),
@@ -264,18 +317,22 @@ impl From<ConnectionError> for Failure {
     }
 }
 
-fn connect_error(address: SocketAddr, error: &ConnectionError, verifier: &PeerVerifier) -> ConnectError {
+fn connect_error(address: SocketAddr, failure: Failure, verifier: &PeerVerifier) -> ConnectError {
+    let error = match failure {
+        Failure::Start(detail) => return ConnectError::Unreachable { address, detail },
+        Failure::Connection(error) => error,
+    };
     if let Some(detail) = verifier.refused() {
         let detail = detail.to_owned();
         return ConnectError::WrongPeer { address, detail };
     }
-    match error {
+    match &error {
         ConnectionError::ApplicationClosed(close) => match session::close_reason(close) {
             Some(reason) => ConnectError::Refused { address, reason },
             None => ConnectError::Unreachable { address, detail: "the peer dropped the session".to_owned() },
         },
-        ConnectionError::ConnectionClosed(close) => refused_by_tls(address, close.error_code, error),
-        ConnectionError::TransportError(wrong) => refused_by_tls(address, wrong.code, error),
+        ConnectionError::ConnectionClosed(close) => refused_by_tls(address, close.error_code, &error),
+        ConnectionError::TransportError(wrong) => refused_by_tls(address, wrong.code, &error),
         ConnectionError::VersionMismatch
         | ConnectionError::Reset
         | ConnectionError::TimedOut

@@ -46,6 +46,9 @@ pub const RECOVERY_ENV: &str = "NEAP_EXECUTOR_RECOVERY_MS";
 /// The environment variable of the file that the executor's machine is recorded in, if it is.
 pub const JOURNAL_ENV: &str = "NEAP_EXECUTOR_JOURNAL";
 
+/// All that a slave says in an executor's environment. It is for the executor alone: its tasks get none of it.
+const OWN_VARIABLES: [&str; 5] = [SOCKET_ENV, NAME_ENV, TOKEN_ENV, RECOVERY_ENV, JOURNAL_ENV];
+
 /// How long the slave may take to answer a hello, or to read a frame.
 const SLAVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it has at least, whatever else is due.

@@ -10,7 +10,7 @@ use neap_protocol::executor::Signal;
 use neap_protocol::task::{Command, Exit};
 use rustix::process::{Pid, PidfdFlags, kill_process_group, pidfd_open, pidfd_send_signal};
 
-use super::{NAME_ENV, RECOVERY_ENV, SOCKET_ENV, TOKEN_ENV};
+use super::OWN_VARIABLES;
 
 /// A process of this executor, which nobody else waits for: its pidfd is its own until it is reaped here.
 pub(super) struct Process {
@@ -34,7 +34,7 @@ pub(super) fn start(command: &Command) -> Result<Process, String> {
     let mut child = std::process::Command::new(&command.program);
     child.args(&command.arguments).envs(command.environment.iter().map(|(name, value)| (name, value)));
     // Who has these speaks as the executor.
-    for name in [SOCKET_ENV, NAME_ENV, TOKEN_ENV, RECOVERY_ENV] {
+    for name in OWN_VARIABLES {
         child.env_remove(name);
     }
     // What it starts is ended with it, where no slave is there to end the tree.

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,8 +65,7 @@ pub fn run(run: Run, connection: Connection, printer: Printer) -> Result<Exit, F
         Some(id) => State::open(&state_directory(&run)?.join(format!("{id}.redb")))?,
         None => State::none(),
     };
-    let timeout = connection.timeout.as_duration();
-    let mut scheduler = Instances::new(&run, timeout, Box::new(PrintUpdates(printer)));
+    let mut scheduler = Instances::new(&run, &connection, Box::new(PrintUpdates(printer)));
     scheduler.resume(&run, &state)?;
     let failover_timeout = Millis(run.failover_timeout.as_millis());
     let partition_aware = run.partition_aware;
@@ -160,7 +160,9 @@ struct Instances {
     last_failed: Option<TaskId>,
     /// By when a leader must be reached, or a teardown done.
     limit: Option<Instant>,
-    timeout: Duration,
+    masters: Vec<SocketAddr>,
+    timeout: Period,
+    failover_timeout: Period,
     subscribed: bool,
     stopping: bool,
     /// Of a run with an id.
@@ -172,7 +174,6 @@ struct Lasting {
     /// What was asked for, for a later process to compare.
     terms: String,
     file: PathBuf,
-    failover_timeout: Period,
     /// An earlier process was subscribed.
     resumed: bool,
     /// It was told to end, and its tasks are not.
@@ -213,7 +214,7 @@ struct Leaving {
 }
 
 impl Instances {
-    fn new(run: &Run, timeout: Duration, report: Box<dyn Report>) -> Self {
+    fn new(run: &Run, connection: &Connection, report: Box<dyn Report>) -> Self {
         let mut words = run.command.iter().cloned();
         let command = Command {
             program: words.next().unwrap_or_default(),
@@ -242,7 +243,9 @@ impl Instances {
             hungry: None,
             last_failed: None,
             limit: None,
-            timeout,
+            masters: connection.masters.clone(),
+            timeout: connection.timeout,
+            failover_timeout: run.failover_timeout,
             subscribed: false,
             stopping: false,
             lasting: None,
@@ -276,9 +279,8 @@ impl Instances {
                 self.tasks.insert(TaskId { framework, number }, placed);
             }
         }
-        let failover_timeout = run.failover_timeout;
         let (file, resumed) = (file.to_owned(), state.is_resumed());
-        self.lasting = Some(Lasting { terms, file, failover_timeout, resumed, left: false });
+        self.lasting = Some(Lasting { terms, file, resumed, left: false });
         Ok(())
     }
 
@@ -300,21 +302,14 @@ impl Instances {
         }
         let count = |stage| self.instances.iter().filter(|instance| instance.stage == stage).count();
         match end {
-            End::Refused(cause) => {
-                let failure = Failure::new(Exit::Refused, cause.as_str());
-                Err(match &self.lasting {
-                    Some(lasting) => {
-                        let file = lasting.file.display();
-                        failure
-                            .help(format!("if its time is over, remove {file} to begin as a new framework"))
-                    }
-                    None => failure,
-                })
-            }
+            End::Refused(cause) => Err(self.refused(cause.as_str())),
             End::Left if self.lasting.as_ref().is_some_and(|lasting| lasting.left) => Ok(Exit::Success),
             End::Left if !self.subscribed && !self.stopping => {
-                Err(Failure::new(Exit::Unreachable, "no leader was reached in time")
-                    .help("check that a master runs at the addresses of `masters`"))
+                let (timeout, masters) = (self.timeout, self.masters.iter().map(ToString::to_string));
+                let masters = masters.collect::<Vec<_>>().join(", ");
+                let message = format!("no leader was reached within {timeout} at {masters}");
+                Err(Failure::new(Exit::Unreachable, message)
+                    .help("`neap status` says whether a master runs there and leads; --masters IP:PORT names another"))
             }
             End::Left => {
                 Err(Failure::new(Exit::Unreachable, "no leader has confirmed that the tasks are ended")
@@ -337,6 +332,27 @@ impl Instances {
                     Err(Failure::new(Exit::Failed, message).help(help))
                 }
             },
+        }
+    }
+
+    fn refused(&self, cause: &str) -> Failure {
+        match &self.lasting {
+            Some(lasting) => {
+                let file = lasting.file.display();
+                Failure::new(Exit::Refused, cause)
+                    .help(format!("if its time is over, remove {file} to begin as a new framework"))
+            }
+            // It had an id, of which only its master and this process knew.
+            None if self.subscribed => {
+                let away = self.failover_timeout;
+                let message = format!(
+                    "the master has ended its tasks: this run was out of its reach for longer than the failover timeout, \
+                     {away}, or than a master allows"
+                );
+                Failure::new(Exit::Refused, message)
+                    .help("run it again; a longer --failover-timeout lets tasks go on")
+            }
+            None => Failure::new(Exit::Refused, cause),
         }
     }
 
@@ -566,7 +582,7 @@ impl Scheduler for Instances {
                 return;
             }
         }
-        let limit = Instant::now() + self.timeout;
+        let limit = Instant::now() + self.timeout.as_duration();
         self.limit = Some(limit);
         driver.wake_at(limit);
     }
@@ -696,7 +712,7 @@ impl Scheduler for Instances {
             _ if self.stopping => driver.leave(),
             Some(lasting) if signal == Signal::Terminate => {
                 lasting.left = true;
-                let Lasting { failover_timeout, .. } = lasting;
+                let failover_timeout = self.failover_timeout;
                 let text = format!("its tasks go on for {failover_timeout}; the same command takes them up");
                 self.note(&text);
                 driver.leave();

@@ -616,6 +616,7 @@ fn machine(config: &config::Master) -> Config {
     let set = Config {
         ping_timeout: millis(config.ping_timeout),
         ping_timeouts_max: u8::try_from(config.max_ping_timeouts).unwrap_or(u8::MAX),
+        reregister_timeout: millis(config.reregister_timeout),
         offer_timeout: Some(millis(config.offer_timeout)),
         failover_timeout_max: millis(config.failover_timeout_max),
         removal_share: u32::from(config.removal_share_percent) * 10,

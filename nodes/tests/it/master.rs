@@ -1,5 +1,7 @@
 //! A master as a process: what it keeps, whom it refuses, how it ends.
 
+use std::process::Stdio;
+
 use neap_nodes::master::Settings;
 use neap_nodes::operator::{Client, Problem};
 
@@ -7,15 +9,17 @@ use neap_protocol::ids::{Epoch, FrameworkId, SlaveId};
 use neap_protocol::master::Config;
 use neap_protocol::message::{
     Answer, Command, Event, FrameworkToMaster, MasterToFramework, MasterToOperator, OperatorToMaster, Query,
-    Refusal, SlaveRef,
+    Refusal, SlaveRef, Status,
 };
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
 use neap_protocol::transport::{CloseCode, Closed, Role, SendHalf};
 use neap_transport_quic::{ConnectError, Credentials, Endpoint, Expect};
+use rustix::process::Signal;
 use tokio::sync::oneshot;
 
-use crate::cluster::{CERTIFICATES, Fake, Master, identity, place, register};
+use crate::cluster::{CERTIFICATES, Fake, Master, PATIENCE, identity, place, register};
+use crate::up::signal;
 
 pub(crate) fn subscribe(name: &str) -> FrameworkToMaster {
     FrameworkToMaster::Subscribe {
@@ -58,6 +62,69 @@ async fn what_was_answered_outlives_the_master() {
     assert_eq!(master.terminate(), Some(0));
     let end = slave.end().await;
     assert!(matches!(&end, Closed::Peer(reason) if reason.code == CloseCode::Shutdown), "{end:?}");
+}
+
+/// R28: how long a slave is waited for after a restart is the operator's to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slave_that_does_not_come_back_to_a_restarted_master_is_given_up_in_time() {
+    let place = place();
+    let master = Master::start(&place);
+    let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
+    slave.register(None).await;
+    master.kill();
+
+    let master = Master::start_with(&place, "--listen 127.0.0.1:0 --reregister-timeout 50ms");
+    let mut operator = Client::new(&master.operator(&place)).unwrap();
+    until(&mut operator, |status| status.unreachable == 1).await;
+}
+
+/// R14: whose time is over while its master does not hear it is told what became of its tasks, and what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_was_away_for_too_long_says_what_became_of_it() {
+    let place = place();
+    let master = Master::start(&place);
+    let address = master.address;
+    let certificates = "--ca pki/ca.pem --cert pki/framework-web.pem --key pki/framework-web.key";
+    let line = format!("run --name web --failover-timeout 50ms --masters {address} {certificates} -- true");
+    let run = place.command(&line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut operator = Client::new(&master.operator(&place)).unwrap();
+    until(&mut operator, |status| status.frameworks == 1).await;
+    signal(&run, Signal::STOP);
+    master.kill();
+
+    let master = Master::start_with(&place, &format!("--listen {address}"));
+    let mut operator = Client::new(&master.operator(&place)).unwrap();
+    until(&mut operator, |status| status.frameworks == 0).await;
+    signal(&run, Signal::CONT);
+    let ended = run.wait_with_output().unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    let told = said.split_once("error: ").map(|(_warnings, told)| told);
+    assert_eq!(
+        (ended.status.code(), told),
+        (
+            Some(3),
+            Some(
+                "the master has ended its tasks: this run was out of its reach for longer than the failover timeout, \
+                 50ms, or than a master allows\n\
+                 help: run it again; a longer --failover-timeout lets tasks go on\n"
+            )
+        ),
+        "{said}"
+    );
+}
+
+/// Waits until the cluster is so.
+async fn until(operator: &mut Client, so: impl Fn(&Status) -> bool) {
+    assert_eq!(operator.ask(Command::Watch).await.unwrap(), Answer::Watching);
+    let waiting = async {
+        loop {
+            match operator.ask(Command::Show(Query::Status)).await.unwrap() {
+                Answer::Status(status) if so(&status) => return,
+                _ => operator.event().await.unwrap(),
+            };
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("it does not come to that");
 }
 
 /// R16: the answer comes when the offers are rescinded.

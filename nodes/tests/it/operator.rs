@@ -200,10 +200,17 @@ fn a_cluster_that_is_not_there_is_unreachable() {
     let place = place();
     let master = Master::start(&place);
     let line = master.line("status --timeout 1s");
+    let address = master.address;
     master.kill();
     let ended = place.neap(&line);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
     assert!(ended.stderr.contains("no master was reached"), "{}", ended.stderr);
+
+    let certificate = "--ca pki/ca.pem --cert pki/framework-web.pem --key pki/framework-web.key";
+    let ended = place.neap(&format!("run --name x --masters {address} {certificate} -- true"));
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(4), ""), "{}", ended.stderr);
+    let said = format!("error: no leader was reached within 10s at {address}\nhelp: `neap status` ");
+    assert!(ended.stderr.contains(&said), "{}", ended.stderr);
 }
 
 #[test]

@@ -94,6 +94,25 @@ fn a_cluster_is_started_used_drained_and_ended_without_a_process_left() {
     assert_eq!(marked(&marker), [0u32; 0], "nothing of it is left");
 }
 
+/// `neap registry` finds what the master of this directory keeps, while it runs and afterwards.
+#[test]
+fn the_registry_of_a_cluster_is_found_by_its_settings() {
+    let place = Place::new();
+    let mut cluster = Cluster::start(&place, "up --slaves 1");
+    let ready = cluster.hear();
+    assert!(ready.starts_with("ready"), "{ready}");
+    let find = |line: &str, expected: &str| {
+        let found = place.neap(line);
+        assert_eq!(found.code, Some(0), "{line}: {}", found.stderr);
+        assert!(found.stdout.contains(expected), "{line}: {}", found.stdout);
+    };
+    find("registry show", "1 slave");
+    find("registry check", "a master has it open");
+    find("registry backup copy.redb", "wrote copy.redb");
+    assert_eq!(cluster.end(), Some(0));
+    find("registry check", "is sound");
+}
+
 #[test]
 fn a_directory_has_one_cluster_at_a_time() {
     let place = Place::new();

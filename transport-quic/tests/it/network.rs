@@ -86,6 +86,40 @@ fn a_peer_that_was_killed_and_started_again_is_known_to_have_been() {
     });
 }
 
+/// Who is killed within a handshake is not waited for: it is begun again, with whoever was started in its place.
+#[test]
+fn a_peer_that_was_killed_within_a_handshake_is_dialled_again() {
+    run::<Quic>(async |quic: &Quic| {
+        let credentials = issued(authority(), Role::Master, "m");
+        let mut dialling = JoinSet::new();
+        // Nothing of what it said arrives, or its first packet, or its first few.
+        for answers in 0..=4 {
+            let [killed, again] =
+                [(); 2].map(|()| Endpoint::bind(ANY_PORT, &credentials, &Settings::default()).unwrap());
+            let then = again.local_address().unwrap();
+            let relay = Relay::start(killed.local_address().unwrap(), Pass::Few { answers, then }).await;
+            let (slave, mut listening) = (quic.slave.clone(), JoinSet::new());
+            for endpoint in [killed, again] {
+                let mut listener = endpoint.listen(&[Role::Slave]);
+                listening.spawn(async move {
+                    let mut accepted = Vec::new();
+                    while let Some(next) = listener.accept().await {
+                        accepted.push(next);
+                    }
+                });
+            }
+            dialling.spawn(async move {
+                let connected = slave.connect(relay.address, master()).await;
+                drop((relay, listening));
+                (answers, connected)
+            });
+        }
+        for (answers, connected) in dialling.join_all().await {
+            assert!(connected.is_ok(), "{answers} packets had come: {connected:?}");
+        }
+    });
+}
+
 #[test]
 fn an_idle_session_is_kept_alive() {
     run::<Quic>(async |_: &Quic| {
@@ -192,6 +226,11 @@ enum Pass {
     Everything,
     Retries,
     Nothing,
+    /// So many of the server's datagrams, and then everything of another server, to which what follows goes.
+    Few {
+        answers: usize,
+        then: SocketAddr,
+    },
 }
 
 /// Between clients and a server, to which they all seem to be at one other address: passes datagrams on, or does not.
@@ -227,12 +266,20 @@ impl Relay {
         let here_dark = Arc::clone(&dark);
         tasks.spawn(async move {
             let mut datagram = vec![0; 65_536];
-            while let Ok(size) = here.recv(&mut datagram).await {
+            let mut passed = 0;
+            while let Ok((size, from)) = here.recv_from(&mut datagram).await {
                 let passes = match pass {
                     Pass::Everything => true,
                     // A long header of type 3 (RFC 9000, 17.2.5).
                     Pass::Retries => datagram[0] & 0xf0 == 0xf0,
                     Pass::Nothing => false,
+                    Pass::Few { answers, then } => {
+                        if from != then && passed == answers {
+                            here.connect(then).await.unwrap();
+                        }
+                        passed += 1;
+                        from == then || passed <= answers
+                    }
                 };
                 let client = *clients.borrow();
                 if let Some(client) = client.filter(|_| passes && !here_dark.load(Ordering::SeqCst)) {
