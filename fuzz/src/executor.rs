@@ -279,6 +279,8 @@ impl<'c, 'b> Life<'c, 'b> {
             self.choices.reach("finished");
         }
         if state.is_terminal() {
+            self.parts.remove(&task);
+            self.forced.remove(&task);
             let alive = self.alive.contains_key(&task);
             self.choices.hold(!alive, || format!("{task} is {state:?} and runs"));
         }

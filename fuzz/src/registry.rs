@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use neap_protocol::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId};
+use neap_protocol::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId, TaskId};
 use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Then};
 use neap_protocol::registry::{
     Applied, DrainRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage, Operation, Registry,
 };
 use neap_protocol::resources::Resources;
+use neap_protocol::task::{Reason, TaskState, Update};
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::{Millis, Moment};
 
@@ -70,7 +71,7 @@ impl File {
                 let fresh = !self.removed.contains(id);
                 choices.hold(fresh, || format!("S3: {id} was removed, and is admitted again"));
             }
-            (Operation::RemoveSlave { slave }, _) => {
+            (Operation::RemoveSlave { slave, .. }, _) => {
                 choices.reach("removed");
                 self.removed.insert(*slave);
                 choices.hold(self.registry.was_removed(*slave), || format!("S3: {slave} is forgotten"));
@@ -160,7 +161,8 @@ fn operation(choices: &mut Choices<'_>) -> Operation {
         1 | 2 => Operation::AdmitSlave { name: name(choices, &["a", "b", "c"]), address, resources },
         3 => Operation::ReadmitSlave { slave, address, resources },
         4 => Operation::MarkUnreachable { slave },
-        5 => Operation::RemoveSlave { slave },
+        5 => Operation::RemoveSlave { slave, ends: (0..choices.below(3)).map(|_| end(choices)).collect() },
+        19 if choices.one_in(2) => Operation::ForgetEnd { task: end(choices).task },
         6 => Operation::PlaceHold {
             slave,
             name: name(choices, &["ann", "bob", "drain-D1"]),
@@ -194,6 +196,13 @@ fn operation(choices: &mut Choices<'_>) -> Operation {
             Operation::EndDrain { drain, end: choices.one(&ends) }
         }
     }
+}
+
+/// A true one, for the most part.
+fn end(choices: &mut Choices<'_>) -> Update {
+    let task = TaskId { framework: FrameworkId(1 + choices.below(4)), number: 1 + choices.below(3) };
+    let state = choices.one(&[TaskState::Finished, TaskState::Failed, TaskState::Killed, TaskState::Lost]);
+    Update { task, number: 1, state, reason: Reason::Normal, message: Text::EMPTY }
 }
 
 fn name(choices: &mut Choices<'_>, of: &[&str]) -> Name {

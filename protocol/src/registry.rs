@@ -12,10 +12,11 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId};
+use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId, TaskId};
 use crate::map::{Map, Records};
 use crate::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Refusal, SlaveRef, Then};
 use crate::resources::{Resources, Sum};
+use crate::task::{TaskState, Update};
 use crate::text::{Name, Text};
 use crate::time::{Millis, Moment};
 
@@ -40,6 +41,16 @@ pub struct Registry {
     frameworks: Records<FrameworkId, FrameworkRecord>,
     inverse_offers: Records<InverseOfferId, InverseOfferRecord>,
     drains: Records<DrainId, DrainRecord>,
+    ends: Records<TaskId, EndRecord>,
+}
+
+/// How a task of a slave that has left ended, until its framework has acknowledged it (R12, R25): nobody else knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EndRecord {
+    /// The slave that it was on.
+    pub slave: SlaveId,
+    /// What is told of it: that it is Finished, Failed or Killed.
+    pub update: Update,
 }
 
 /// An admitted slave.
@@ -173,6 +184,13 @@ pub enum Operation {
     RemoveSlave {
         /// Which.
         slave: SlaveId,
+        /// How those of its tasks ended that it did not end in order to leave, and whose frameworks have not acknowledged it.
+        ends: Vec<Update>,
+    },
+    /// A framework has acknowledged how a task ended whose slave has left (R12).
+    ForgetEnd {
+        /// Which task.
+        task: TaskId,
     },
     /// Place a hold (R16).
     PlaceHold {
@@ -287,6 +305,8 @@ pub enum Applied {
         drain: Option<(DrainId, DrainRecord)>,
         /// Inverse offers that were not over.
         closed: Vec<(InverseOfferId, InverseOfferRecord)>,
+        /// The tasks of which it is kept how they ended.
+        ends: Vec<TaskId>,
     },
     /// A framework is removed, and with it what it was asked for.
     FrameworkRemoved {
@@ -325,7 +345,11 @@ impl Registry {
                 let changed = !core::mem::replace(&mut record.unreachable, true);
                 Ok(Applied::Done { changed })
             }
-            Operation::RemoveSlave { slave } => self.remove_slave(*slave),
+            Operation::RemoveSlave { slave, ends } => self.remove_slave(*slave, ends),
+            Operation::ForgetEnd { task } => {
+                let changed = self.ends.remove(task).is_some();
+                Ok(Applied::Done { changed })
+            }
             Operation::PlaceHold { slave, name, hold } => self.place_hold(*slave, name, hold),
             Operation::LiftHolds { slave, name } => self.lift_holds(*slave, name.as_ref()),
             Operation::AddFramework(record) => {
@@ -390,6 +414,11 @@ impl Registry {
         &self.drains
     }
 
+    /// How tasks ended whose slaves have left, until that is acknowledged.
+    pub fn ends(&self) -> &Records<TaskId, EndRecord> {
+        &self.ends
+    }
+
     /// What all admitted slaves have together, ports left out.
     pub fn total(&self) -> &Sum {
         &self.total
@@ -452,6 +481,16 @@ impl Registry {
         }
         if self.total != self.count() {
             return Err("the total is not the sum of its slaves");
+        }
+        let ended = |(task, end): (&TaskId, &EndRecord)| {
+            let EndRecord { slave, update } = end;
+            *task == update.task
+                && is_true_end(update)
+                && self.was_removed(*slave)
+                && self.frameworks.contains_key(&task.framework)
+        };
+        if !self.ends.iter().all(ended) {
+            return Err("it keeps the end of a task that is nobody's, or of a slave that has not left");
         }
         self.check_asked()
     }
@@ -533,7 +572,7 @@ impl Registry {
         Ok(Applied::Slave { id: slave, changed: false })
     }
 
-    fn remove_slave(&mut self, slave: SlaveId) -> Result<Applied, Refusal> {
+    fn remove_slave(&mut self, slave: SlaveId, ends: &[Update]) -> Result<Applied, Refusal> {
         self.slave_mut(slave)?;
         let Some(record) = self.slaves.remove(&slave) else {
             return Err(Refusal::RemovedSlave(slave));
@@ -543,7 +582,14 @@ impl Registry {
         let drain = record.drain.and_then(|id| Some((id, self.drains.remove(&id)?)));
         let offers = record.inverse_offers.keys();
         let closed = offers.filter_map(|id| Some((*id, self.inverse_offers.remove(id)?))).collect();
-        Ok(Applied::Removed { record, drain, closed })
+        let kept =
+            |update: &&Update| self.frameworks.contains_key(&update.task.framework) && is_true_end(update);
+        let kept: Vec<Update> = ends.iter().filter(kept).cloned().collect();
+        let ends = kept.iter().map(|update| update.task).collect();
+        for update in kept {
+            self.ends.insert(update.task, EndRecord { slave, update });
+        }
+        Ok(Applied::Removed { record, drain, closed, ends })
     }
 
     fn place_hold(&mut self, slave: SlaveId, name: &Name, hold: &Hold) -> Result<Applied, Refusal> {
@@ -602,6 +648,11 @@ impl Registry {
             .map(|(id, _)| *id)
             .collect();
         let closed = its.into_iter().filter_map(|id| self.close(id)).collect();
+        let ends = self.ends.keys().filter(|task| task.framework == framework);
+        let ends: Vec<TaskId> = ends.copied().collect();
+        for task in ends {
+            self.ends.remove(&task);
+        }
         Ok(Applied::FrameworkRemoved { record, closed })
     }
 
@@ -711,6 +762,11 @@ impl Registry {
     }
 }
 
+/// Whether it is an end that nobody could guess: that a task is Lost, or never was, is told of one that nobody knows.
+pub fn is_true_end(update: &Update) -> bool {
+    matches!(update.state, TaskState::Finished | TaskState::Failed | TaskState::Killed)
+}
+
 /// The name of a drain's own hold.
 pub fn drain_hold(drain: DrainId) -> Option<Name> {
     Name::new(&format!("{DRAIN_HOLD_PREFIX}{drain}")).ok()
@@ -757,9 +813,12 @@ mod tests {
     #[test]
     fn r27_a_removed_id_never_comes_back() {
         let (mut registry, slave) = with_slave();
-        assert!(matches!(registry.apply(&Operation::RemoveSlave { slave }), Ok(Applied::Removed { .. })));
+        assert!(matches!(
+            registry.apply(&Operation::RemoveSlave { slave, ends: Vec::new() }),
+            Ok(Applied::Removed { .. })
+        ));
         assert!(registry.total().is_empty());
-        let again = registry.apply(&Operation::RemoveSlave { slave });
+        let again = registry.apply(&Operation::RemoveSlave { slave, ends: Vec::new() });
         assert_eq!(again, Err(Refusal::RemovedSlave(slave)));
         let readmit = Operation::ReadmitSlave { slave, address: Text::EMPTY, resources: Resources::NONE };
         assert_eq!(registry.apply(&readmit), Err(Refusal::RemovedSlave(slave)));
@@ -930,5 +989,44 @@ mod tests {
             record.holds.insert(name("one-more"), hold);
         };
         assert_eq!(check(|registry| of(registry, &one_more)), Err("a slave has more holds than it may have"));
+    }
+
+    /// R12, R25: true ends are kept with the removal, and go with their acknowledgement, or their framework.
+    #[test]
+    fn r25_how_tasks_of_a_slave_that_left_ended_is_kept_until_it_is_acknowledged() {
+        let (mut registry, slave) = with_slave();
+        let record = FrameworkRecord {
+            name: name("f"),
+            principal: name("f"),
+            failover_timeout: Millis(1),
+            partition_aware: false,
+        };
+        let framework = FrameworkId(1);
+        assert_eq!(registry.apply(&Operation::AddFramework(record)), Ok(Applied::Framework(framework)));
+        let end = |framework, number, state| Update {
+            task: TaskId { framework, number },
+            number: 7,
+            state,
+            reason: crate::task::Reason::Normal,
+            message: Text::EMPTY,
+        };
+        let ends = alloc::vec![
+            end(framework, 1, TaskState::Finished),
+            end(framework, 2, TaskState::Killed),
+            end(framework, 3, TaskState::Lost),
+            end(FrameworkId(9), 1, TaskState::Failed),
+        ];
+        let [first, second] = [ends[0].clone(), ends[1].clone()];
+        let removed = registry.apply(&Operation::RemoveSlave { slave, ends });
+        let Ok(Applied::Removed { ends, .. }) = removed else { panic!("{removed:?}") };
+        assert_eq!(ends, [first.task, second.task]);
+        let kept = EndRecord { slave, update: first.clone() };
+        assert_eq!((registry.ends().get(&first.task), registry.ends().len()), (Some(&kept), 2));
+        assert_eq!(registry.check(), Ok(()));
+        let forget = Operation::ForgetEnd { task: first.task };
+        assert_eq!(registry.apply(&forget), Ok(Applied::Done { changed: true }));
+        assert_eq!(registry.apply(&forget), Ok(Applied::Done { changed: false }));
+        assert!(registry.apply(&Operation::RemoveFramework { framework }).is_ok());
+        assert_eq!((registry.ends().len(), registry.check()), (0, Ok(())));
     }
 }

@@ -49,6 +49,7 @@ fn is_lifted(seen: &Seen<'_>, slave: SlaveId, hold: &Name) -> bool {
         | Operation::ReadmitSlave { .. }
         | Operation::MarkUnreachable { .. }
         | Operation::RemoveSlave { .. }
+        | Operation::ForgetEnd { .. }
         | Operation::PlaceHold { .. }
         | Operation::AddFramework(_)
         | Operation::ChangeFramework { .. }

@@ -54,13 +54,14 @@ fn of<'a>(registry: &'a Registry, operation: &'a Operation) -> Option<&'a Name> 
         Operation::AdmitSlave { name, .. } => Some(name),
         Operation::ReadmitSlave { slave, .. }
         | Operation::MarkUnreachable { slave }
-        | Operation::RemoveSlave { slave } => named(slave),
+        | Operation::RemoveSlave { slave, .. } => named(slave),
         Operation::Lead { .. }
         | Operation::PlaceHold { .. }
         | Operation::LiftHolds { .. }
         | Operation::AddFramework(_)
         | Operation::ChangeFramework { .. }
         | Operation::RemoveFramework { .. }
+        | Operation::ForgetEnd { .. }
         | Operation::OpenInverseOffer(_)
         | Operation::AnswerInverseOffer { .. }
         | Operation::AdvanceInverseOffer { .. }

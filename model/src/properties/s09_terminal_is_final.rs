@@ -1,6 +1,7 @@
 //! S9: each scheduler's callback hears of a task in order, no state twice, one end, the true one, and nothing after it.
 
 use neap_protocol::framework::Event;
+use neap_protocol::ids::TaskId;
 use neap_protocol::message::SlaveToMaster;
 use neap_protocol::task::{Reason, TaskState, Update};
 
@@ -61,18 +62,31 @@ fn is_true(seen: &Seen<'_>, update: &Update) -> Result<(), String> {
             // That it was never started is kept nowhere, and may be lost with a session.
             said.is_some_and(|said| said != TaskState::Lost && said != TaskState::Dropped)
         }
+        TaskState::Lost => is_kept(seen, update.task) && said.is_some_and(is_true_end),
         TaskState::Staging
         | TaskState::Starting
         | TaskState::Running
         | TaskState::Killing
         | TaskState::Unreachable
-        | TaskState::Lost
         | TaskState::Dropped => false,
     };
     match wrong {
         true => Err(format!("{} is {}, and its slave said {said:?}", update.task, update.state)),
         false => Ok(()),
     }
+}
+
+/// Whether what a task's slave said of it as it left outlives every leader. One that was given up before was Lost before.
+fn is_kept(seen: &Seen<'_>, task: TaskId) -> bool {
+    let ghost = &seen.after.ghost;
+    let launched = ghost.launched.get(&task);
+    launched
+        .is_some_and(|(slave, _)| ghost.removed.contains_key(slave) && !ghost.given_up.contains_key(slave))
+        && !seen.scope.budget.has(world::Event::FullDisk)
+}
+
+fn is_true_end(state: TaskState) -> bool {
+    matches!(state, TaskState::Finished | TaskState::Failed | TaskState::Killed)
 }
 
 fn one_end(seen: &Seen<'_>, message: &SlaveToMaster) -> Result<(), String> {

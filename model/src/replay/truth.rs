@@ -160,7 +160,7 @@ impl Truth {
             if let Some(registry) = &mut self.registry {
                 for operation in &master.durable {
                     if registry.apply(operation).is_ok()
-                        && let Operation::RemoveSlave { slave } = operation
+                        && let Operation::RemoveSlave { slave, .. } = operation
                     {
                         self.removed.insert(*slave);
                     }

@@ -50,6 +50,30 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "crash-last-word",
+            about: "a slave leaves whose task has ended by itself, and the master crashes, before that is acknowledged or after",
+            long: true,
+            budget: Budget::of(&[
+                (Event::Launch, 1),
+                (Event::Finish, 1),
+                (Event::Signal, 1),
+                (Event::MasterCrash, 1),
+            ]),
+            ..small()
+        },
+        Scope {
+            name: "crash-forget",
+            about: "the same, and the only master never comes back",
+            masters_return: false,
+            budget: Budget::of(&[
+                (Event::Launch, 1),
+                (Event::Finish, 1),
+                (Event::Signal, 1),
+                (Event::MasterCrash, 1),
+            ]),
+            ..small()
+        },
+        Scope {
             name: "crash-leave",
             about: "a slave that runs nothing crashes as it comes, leaves, and returns as new",
             frameworks: 0,

@@ -218,7 +218,14 @@ pub fn operation(operation: &Operation) -> String {
         Operation::AdmitSlave { name, resources, .. } => format!("slave {name} is admitted with {resources}"),
         Operation::ReadmitSlave { slave, .. } => format!("{slave} is re-admitted"),
         Operation::MarkUnreachable { slave } => format!("{slave} is unreachable"),
-        Operation::RemoveSlave { slave } => format!("{slave} is removed for good"),
+        Operation::RemoveSlave { slave, ends } => {
+            let kept = match ends.is_empty() {
+                true => String::new(),
+                false => format!(", and {}", listed(ends.iter().map(update), "")),
+            };
+            format!("{slave} is removed for good{kept}")
+        }
+        Operation::ForgetEnd { task } => format!("it is acknowledged how {task} ended"),
         Operation::PlaceHold { slave, name, .. } => format!("{slave} is held by {name}"),
         Operation::LiftHolds { slave, name: Some(name) } => format!("{slave} is no longer held by {name}"),
         Operation::LiftHolds { slave, name: None } => format!("{slave} is no longer held"),

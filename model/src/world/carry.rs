@@ -150,7 +150,7 @@ impl Step<'_> {
 
     pub(super) fn write(&mut self, operation: Operation) {
         let applied = self.world.store.edit().registry.apply(&operation).is_ok();
-        if let (Operation::RemoveSlave { slave }, true) = (&operation, applied) {
+        if let (Operation::RemoveSlave { slave, .. }, true) = (&operation, applied) {
             self.world.ghost.edit().removed.insert(*slave, ());
         }
         if let (Operation::MarkUnreachable { slave }, true) = (&operation, applied) {

@@ -23,6 +23,9 @@ const BATCHES: usize = 2;
 /// How many instances the service has.
 const SERVED: usize = 4;
 
+/// Of as many of the faults as last longer than this it is ended, and begun anew (R9).
+const FENCED: &str = "--fence-after 1500ms";
+
 /// Leaves a process behind that ignores SIGTERM, in a session of its own.
 const HOSTILE: &str = r#"(setsid sh -c 'trap "" TERM; sleep 1000; :' &)"#;
 
@@ -112,7 +115,8 @@ impl Load {
             let left_behind = if self.random.percent(30) { HOSTILE } else { ":" };
             let ms = self.random.within(100..900);
             let script = format!("{START}; {left_behind}; sleep 0.{ms:03}; {END}");
-            let flags = format!("--instances {instances} --cpus 1");
+            let fenced = if self.random.percent(40) { FENCED } else { "" };
+            let flags = format!("--instances {instances} --cpus 1 {fenced}");
             self.run(cluster, name, Some(instances as usize), flags, script)?;
         }
         Ok(())

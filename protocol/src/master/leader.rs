@@ -6,9 +6,11 @@ use alloc::vec::Vec;
 
 use crate::ids::{Epoch, FrameworkId, OfferId, Seq, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Records, Set};
-use crate::message::{Answer, DrainEnd, Event, MasterToFramework, MasterToOperator, MasterToSlave, Refusal};
+use crate::message::{
+    Answer, DrainEnd, Event, MasterToFramework, MasterToOperator, MasterToSlave, ReceiptId, Refusal,
+};
 use crate::outbox::Outbox;
-use crate::registry::{Applied, InverseOfferRecord, Operation, Registry};
+use crate::registry::{Applied, EndRecord, InverseOfferRecord, Operation, Registry};
 use crate::resources::{Resources, Sum};
 use crate::shared::Shared;
 use crate::text::{Name, Text};
@@ -16,6 +18,7 @@ use crate::transport::{CloseCode, Peer, Role};
 
 use super::frameworks::{Framework, Subscription};
 use super::slaves::{Registration, Removals, Slave, Unregistration};
+use super::tasks::Obituary;
 use super::{Config, CountedTask, Effect, Input, Timer, close};
 
 /// A leader. Its registry is what was durable at the last [`Input::Stored`]; the rest is volatile.
@@ -340,6 +343,11 @@ impl Leader {
             self.await_framework(framework);
             self.arm_failover(cx, framework);
         }
+        let ends: Vec<EndRecord> = self.registry.ends().values().cloned().collect();
+        for EndRecord { slave, update } in ends {
+            let receipt = Some(ReceiptId::Unregistration(slave));
+            self.mourn(cx, update.task.framework, Obituary { slave, update, receipt });
+        }
         let slaves: Vec<SlaveId> = self.registry.slaves().keys().copied().collect();
         for slave in slaves {
             self.await_slave(cx, slave);
@@ -391,12 +399,13 @@ impl Leader {
             }
             // Nobody is answered before it is written, and nobody else is elected for it (R29).
             Operation::Lead { .. } => Timer::Lead,
-            // An answer is said again by a framework that reconnects; what an operator asked for is the operator's to
+            // An answer is said again by a framework that reconnects, and an acknowledgement to the next leader; what an operator asked for is the operator's to
             // ask again.
             Operation::AnswerInverseOffer { .. }
             | Operation::OpenInverseOffer(InverseOfferRecord { drain: None, .. })
             | Operation::AdmitSlave { .. }
             | Operation::RemoveSlave { .. }
+            | Operation::ForgetEnd { .. }
             | Operation::PlaceHold { .. }
             | Operation::LiftHolds { .. }
             | Operation::AddFramework(_)

@@ -12,9 +12,9 @@ use crate::message::{
     Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus, SlaveToMaster,
     Then as After,
 };
-use crate::registry::{Applied, InverseStage, Operation, SlaveRecord};
+use crate::registry::{Applied, InverseStage, Operation, SlaveRecord, is_true_end};
 use crate::resources::{Resources, Sum};
-use crate::task::{FENCE_AFTER_MIN, Reason, Run, TaskReport, TaskSpec, TaskState};
+use crate::task::{FENCE_AFTER_MIN, Reason, Run, TaskReport, TaskSpec, TaskState, Update};
 use crate::text::{Name, Text};
 use crate::time::{Millis, When};
 use crate::transport::{CloseCode, Role};
@@ -718,7 +718,12 @@ impl Leader {
             return;
         }
         state.writing = true;
-        self.store(cx, Operation::RemoveSlave { slave }, Then::Unregister(unregistration));
+        let known = |update: &&Update| state.tasks.get(&update.task).is_some_and(|t| !t.state.is_terminal());
+        let said = unregistration.finals.iter().map(|last| &last.update).filter(known).cloned();
+        let over = state.tasks.iter().filter(|(_, task)| task.state.is_terminal());
+        let over = over.map(|(id, task)| ended(*id, task.number, task.state, task.reason));
+        let ends = said.chain(over).filter(is_true_end).collect();
+        self.store(cx, Operation::RemoveSlave { slave, ends }, Then::Unregister(unregistration));
     }
 
     /// The removal is durable (R25): frameworks are told at once, then the slave, which may go.
@@ -729,9 +734,16 @@ impl Leader {
         applied: Result<Applied, Refusal>,
     ) {
         let Unregistration { slave, session, finals } = unregistration;
-        if let Ok(Applied::Removed { record, drain, closed }) = applied {
+        if let Ok(Applied::Removed { record, drain, closed, ends }) = applied {
             self.rescind_slave(cx, slave, None);
             self.bury_removed(cx, slave, &record, finals);
+            // What was acknowledged while this was written is not told again.
+            for task in ends {
+                let framework = self.frameworks.get(&task.framework);
+                if framework.is_none_or(|framework| !framework.obituaries.contains_key(&task)) {
+                    self.store(cx, Operation::ForgetEnd { task }, Then::Nothing);
+                }
+            }
             for (id, record) in closed {
                 self.inverse_over(cx, id, &record, crate::message::InverseOutcome::Void);
             }

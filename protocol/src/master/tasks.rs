@@ -8,13 +8,13 @@ use alloc::vec::Vec;
 use crate::ids::{FrameworkId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::Set;
 use crate::message::{Event, MasterToFramework, MasterToSlave, ReceiptId, ReceiptLine, TaskView};
-use crate::registry::SlaveRecord;
+use crate::registry::{Operation, SlaveRecord};
 use crate::resources::Resources;
 use crate::task::{Ending, Reason, TaskReport, TaskSpec, TaskState, Update};
 use crate::text::{Name, Text};
 use crate::time::{Millis, When};
 
-use super::leader::{Cx, Leader, Offer, Stale};
+use super::leader::{Cx, Leader, Offer, Stale, Then};
 use super::{Effect, Timer};
 
 /// A task on a slave, until its end is acknowledged.
@@ -302,6 +302,9 @@ impl Leader {
                     state.mourned.remove(&task);
                 }
                 self.acknowledged(cx, task, receipt);
+                if self.registry.ends().contains_key(&task) {
+                    self.store(cx, Operation::ForgetEnd { task }, Then::Nothing);
+                }
                 self.check_drained(cx, slave);
             }
             return;

@@ -32,6 +32,7 @@ by_kind! {
     "ReadmitSlave": Operation::ReadmitSlave { .. },
     "MarkUnreachable": Operation::MarkUnreachable { .. },
     "RemoveSlave": Operation::RemoveSlave { .. },
+    "ForgetEnd": Operation::ForgetEnd { .. },
     "PlaceHold": Operation::PlaceHold { .. },
     "LiftHolds": Operation::LiftHolds { .. },
     "AddFramework": Operation::AddFramework(_),
@@ -116,7 +117,7 @@ mod tests {
     /// docs/reliability.md says how many.
     #[test]
     fn each_kind_has_both_ways() {
-        assert_eq!((OF_MASTERS.len(), OF_SLAVES.len()), (2 * 17, 2 * 11));
+        assert_eq!((OF_MASTERS.len(), OF_SLAVES.len()), (2 * 18, 2 * 11));
     }
 
     #[test]

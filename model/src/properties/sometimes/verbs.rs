@@ -113,7 +113,7 @@ pub(in crate::properties) const DRAINED_AND_GONE: Property =
             let drain = registry.slaves().get(slave).and_then(|record| record.drain);
             drain.and_then(|drain| registry.drains().get(&drain)).is_some_and(|drain| drain.end.is_some())
         };
-        stored(seen, |operation| matches!(operation, Operation::RemoveSlave { slave } if drained(slave)))
+        stored(seen, |operation| matches!(operation, Operation::RemoveSlave { slave, .. } if drained(slave)))
     });
 pub(in crate::properties) const DRAIN_CANCELLED: Property =
     sometimes("a drain is cancelled", "R22", |seen| ended(seen, DrainEnd::Cancelled));

@@ -35,7 +35,7 @@ fn of(registry: &Registry, operation: &Operation) -> Option<SlaveId> {
     }
     if let Operation::ReadmitSlave { slave, .. }
     | Operation::MarkUnreachable { slave }
-    | Operation::RemoveSlave { slave } = operation
+    | Operation::RemoveSlave { slave, .. } = operation
     {
         return Some(*slave);
     }

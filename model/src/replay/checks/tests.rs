@@ -294,7 +294,7 @@ fn s2_two_changes_of_one_slave() {
     let store = |seq, operation| vec![master::Effect::Store { seq: Seq(seq), epoch: E1, operation }];
     let mut bench = Bench::new().with_a_task();
     let unreachable = || store(1, Operation::MarkUnreachable { slave: S1 });
-    let remove = || store(2, Operation::RemoveSlave { slave: S1 });
+    let remove = || store(2, Operation::RemoveSlave { slave: S1, ends: Vec::new() });
     assert_eq!(bench.master(fired(), unreachable()), [""; 0]);
     assert_eq!(bench.master(fired(), store(2, hold())), [""; 0], "a hold is no change of its life");
     assert_eq!(bench.master(fired(), remove()), ["S2 one-change-at-a-time"]);
@@ -307,12 +307,12 @@ fn s2_two_changes_of_one_slave() {
 #[test]
 fn s3_a_removed_slave_that_is_admitted_again() {
     let mut bench = Bench::new().with_a_task();
-    bench.store(1, Operation::RemoveSlave { slave: S1 });
+    bench.store(1, Operation::RemoveSlave { slave: S1, ends: Vec::new() });
     let registered = say_slave(MasterToSlave::Registered { id: S1, epoch: E1 });
     let found = bench.master(fired(), vec![registered]);
     assert!(found.contains(&"S3 removed-stays-removed"), "{found:?}");
     assert_eq!(bench.recover(&[admit(), subscribe()]), ["S3 removed-stays-removed"]);
-    let remove = Operation::RemoveSlave { slave: S1 };
+    let remove = Operation::RemoveSlave { slave: S1, ends: Vec::new() };
     assert_eq!(bench.recover(&[admit(), subscribe(), remove]), [""; 0]);
 }
 
@@ -418,7 +418,7 @@ fn s6_what_is_told_before_it_is_durable() {
     }
     let gone = || vec![say_slave(MasterToSlave::Unregistered)];
     assert_eq!(bench.master(fired(), gone()), ["S6 registry-first"]);
-    bench.store(1, Operation::RemoveSlave { slave: S1 });
+    bench.store(1, Operation::RemoveSlave { slave: S1, ends: Vec::new() });
     assert_eq!(bench.master(fired(), gone()), [""; 0]);
 }
 
@@ -575,7 +575,7 @@ fn s12_a_slave_that_is_told_to_go() {
     let input = || master::Input::Slave { session: TO_SLAVE, message: register.clone() };
     let refused = || vec![say_slave(MasterToSlave::Refused(Refused::Removed))];
     assert_eq!(bench.master(input(), refused()), ["S12 no-wrongful-shutdown"]);
-    bench.store(1, Operation::RemoveSlave { slave: S1 });
+    bench.store(1, Operation::RemoveSlave { slave: S1, ends: Vec::new() });
     assert_eq!(bench.master(input(), refused()), [""; 0]);
 }
 

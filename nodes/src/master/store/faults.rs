@@ -248,7 +248,7 @@ fn leaders() -> Vec<(Epoch, Vec<Batch>)> {
         Batch::of(vec![Operation::EndDrain { drain: DrainId(1), end: DrainEnd::Cancelled }])
             .asked(1)
             .lines(&[4]),
-        Batch::of(vec![lift, Operation::RemoveSlave { slave: SlaveId(2) }]).answered(1),
+        Batch::of(vec![lift, Operation::RemoveSlave { slave: SlaveId(2), ends: Vec::new() }]).answered(1),
         Batch::of(vec![admit("slave-3")]).lines(&[5]),
     ];
     vec![(Epoch(1), first), (Epoch(2), second)]
