@@ -4,12 +4,13 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neap_protocol::journal::LinkId;
 use neap_protocol::text::{Name, Text};
 use neap_protocol::transport::{CloseCode, CloseReason, Closed, Peer, SendError};
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::hello::{ConnectError, hello, parse_welcome};
 use crate::socket::{bound_buffer, fits, lost, shut};
@@ -31,22 +32,26 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the slave's socket as the executor `name`, and waits for its answer, `timeout` at most.
+    /// Connects to the slave's socket as the executor `name`, and waits for its answer, `timeout` at most in all.
     ///
     /// # Errors
     /// [`ConnectError`] names the cause and the cure.
     pub fn connect(path: &Path, name: &Name, token: &Token, timeout: Duration) -> Result<Self, ConnectError> {
-        let unreachable = |source| ConnectError::Unreachable { path: path.to_owned(), source };
+        if !fits(path) {
+            return Err(ConnectError::PathTooLong { path: path.to_owned() });
+        }
+        let patience = Patience { begun: Instant::now(), timeout };
+        let unreachable = |source: io::Error| match late(&source) {
+            true => ConnectError::late(path, timeout),
+            false => ConnectError::Unreachable { path: path.to_owned(), source },
+        };
         let silent = |detail: &dyn std::fmt::Display| ConnectError::NoAnswer {
             path: path.to_owned(),
             detail: detail.to_string(),
         };
-        if !fits(path) {
-            return Err(ConnectError::PathTooLong { path: path.to_owned() });
-        }
-        let mut stream = UnixStream::connect(path).map_err(unreachable)?;
+        let mut stream = open(path, &patience).map_err(unreachable)?;
         bound_buffer(&stream);
-        stream.set_read_timeout(Some(timeout)).map_err(unreachable)?;
+        stream.set_write_timeout(Some(patience.left().map_err(unreachable)?)).map_err(unreachable)?;
         // A refusal may come before the hello is out: then the answer says more than this error.
         let _ = stream.write_all(&hello(name, token));
         let mut decoder = Decoder::default();
@@ -54,17 +59,17 @@ impl Client {
             if let Some(answer) = decoder.take().map_err(|wrong| silent(&format!("it sent {wrong}")))? {
                 break answer;
             }
+            stream.set_read_timeout(Some(patience.left().map_err(unreachable)?)).map_err(unreachable)?;
             match fill(&mut decoder, |chunk| stream.read(chunk)) {
                 Ok(0) => return Err(silent(&"it hung up")),
                 Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Err(silent(&format!("not within {timeout:?}")));
-                }
+                Err(error) if late(&error) => return Err(ConnectError::late(path, timeout)),
                 Err(error) => return Err(silent(&error)),
             }
         };
         let (peer, link) = parse_welcome(answer, path)?;
         stream.set_read_timeout(None).map_err(unreachable)?;
+        stream.set_write_timeout(None).map_err(unreachable)?;
         Ok(Self { stream, peer, link, decoder, received: None, sent: None })
     }
 
@@ -228,6 +233,40 @@ impl Client {
 impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+/// How long something may take in all.
+struct Patience {
+    begun: Instant,
+    timeout: Duration,
+}
+
+impl Patience {
+    /// What is left of it: never zero, which to the system is for ever.
+    fn left(&self) -> io::Result<Duration> {
+        let left = self.timeout.saturating_sub(self.begun.elapsed());
+        if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    }
+}
+
+/// Linux has one answer for a time that is over and for what would block.
+fn late(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// Connects. While the listener's queue is full this waits, as for a slave that was stopped, for as long as a send may.
+fn open(path: &Path, patience: &Patience) -> io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket =
+        rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    loop {
+        set_socket_timeout(&socket, Timeout::Send, Some(patience.left()?))?;
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => return Ok(socket.into()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use neap_protocol::journal::LinkId;
 use neap_protocol::text::Name;
@@ -79,4 +80,13 @@ pub enum ConnectError {
     /// What listens there does not answer as a slave does.
     #[error("what listens at {} is no slave of this version of neap", path.display())]
     NotNeap { path: PathBuf },
+}
+
+impl ConnectError {
+    /// There was no answer in time.
+    pub(crate) fn late(path: &Path, timeout: Duration) -> Self {
+        let detail =
+            format!("not within {timeout:?}; if it is stopped, or hangs, continue it or start it again");
+        Self::NoAnswer { path: path.to_owned(), detail }
+    }
 }

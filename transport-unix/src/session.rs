@@ -32,9 +32,7 @@ pub async fn connect(
     }
     match tokio::time::timeout(timeout, say_hello(path, name, token)).await {
         Ok(outcome) => outcome,
-        Err(_elapsed) => {
-            Err(ConnectError::NoAnswer { path: path.to_owned(), detail: format!("not within {timeout:?}") })
-        }
+        Err(_elapsed) => Err(ConnectError::late(path, timeout)),
     }
 }
 

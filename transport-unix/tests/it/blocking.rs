@@ -1,6 +1,8 @@
 //! The blocking client against the slave's side.
 
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use neap_protocol::transport::{
@@ -9,6 +11,8 @@ use neap_protocol::transport::{
 use neap_transport_conformance::run;
 use neap_transport_unix::blocking::Client;
 use neap_transport_unix::{ConnectError, Token, UnixSession};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::harness::{TIMEOUT, Unix, name};
 
@@ -168,7 +172,7 @@ fn a_wrong_token_is_told_so() {
 fn a_slave_that_does_not_answer_is_not_waited_for() {
     run::<Unix>(async |unix: &Unix| {
         let path = unix.directory.path().join("mute.sock");
-        let _mute = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let _mute = UnixListener::bind(&path).unwrap();
         let refused = tokio::task::spawn_blocking(move || {
             let timeout = Duration::from_millis(100);
             Client::connect(&path, &name("default"), &Token::random().unwrap(), timeout).unwrap_err()
@@ -176,4 +180,39 @@ fn a_slave_that_does_not_answer_is_not_waited_for() {
         let error = refused.await.unwrap();
         assert!(matches!(error, ConnectError::NoAnswer { .. }), "{error}");
     });
+}
+
+/// A slave that was stopped: whoever was given up before has filled its queue.
+#[test]
+fn a_slave_that_does_not_accept_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("stopped.sock");
+    let stopped = UnixListener::bind(&path).unwrap();
+    rustix::net::listen(&stopped, 0).unwrap();
+    let address = SocketAddrUnix::new(&path).unwrap();
+    let mut queue = Vec::new();
+    let full = loop {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+        if let Err(error) = rustix::net::connect(&socket, &address) {
+            break error;
+        }
+        queue.push(socket);
+    };
+    assert_eq!(full, Errno::AGAIN);
+
+    let (told, outcome) = mpsc::channel();
+    let connecting = path.clone();
+    std::thread::spawn(move || {
+        let timeout = Duration::from_millis(200);
+        let connected = Client::connect(&connecting, &name("default"), &Token::random().unwrap(), timeout);
+        told.send(connected).unwrap();
+    });
+    let error = outcome.recv_timeout(TIMEOUT).expect("it waits for ever").unwrap_err();
+    assert!(matches!(error, ConnectError::NoAnswer { .. }), "{error}");
+    let expected = format!(
+        "the slave at {} did not answer: not within 200ms; if it is stopped, or hangs, continue it or start it again",
+        path.display()
+    );
+    assert_eq!(error.to_string(), expected);
 }
