@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use neap_protocol::text::Name;
@@ -116,7 +117,8 @@ pub struct MasterConfig {
     #[arg(long, env = "NEAP_MASTER_MAX_PING_TIMEOUTS", value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_ping_timeouts: Option<u32>,
-    /// How long a restarted master waits for a slave to come back before it is unreachable [default: 10m]
+    /// How long a restarted master waits for a slave to come back before it is unreachable: no shorter than
+    /// --ping-timeout times --max-ping-timeouts. While fenced tasks run, cut neither below half [default: 10m]
     #[arg(long, env = "NEAP_MASTER_REREGISTER_TIMEOUT", value_name = "D")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reregister_timeout: Option<Period>,
@@ -307,7 +309,7 @@ pub struct Master {
     pub ping_timeout: Period,
     /// R6; at least 1.
     pub max_ping_timeouts: u32,
-    /// R28.
+    /// R28; not shorter than the health check.
     pub reregister_timeout: Period,
     /// R10.
     pub offer_timeout: Period,
@@ -498,7 +500,7 @@ impl Loaded {
     pub fn master(&self, cluster: &ClusterConfig, flags: MasterConfig) -> Result<Master, ConfigError> {
         let set = flags.over(self.config.master.clone());
         self.consistent(set.contradiction())?;
-        Ok(Master {
+        let master = Master {
             identity: self.identity(cluster, "master", &set.cert, &set.key)?,
             name: set.name,
             listen: set.listen.unwrap_or(LISTEN_DEFAULT),
@@ -514,7 +516,9 @@ impl Loaded {
             revoke_grace: set.revoke_grace.unwrap_or(Period::from_secs(5)),
             revoke_ack_timeout: set.revoke_ack_timeout.unwrap_or(Period::from_secs(10)),
             journal: journal::Options::of(set.journal, set.journal_effects.unwrap_or(false)),
-        })
+        };
+        self.consistent(master.contradiction())?;
+        Ok(master)
     }
 
     /// A master's data directory, where its registry is: `flag` over the file.
@@ -773,6 +777,33 @@ impl MasterConfig {
             .or(Contradiction::not_zero("removal_window", zero(self.removal_window)))
             .or(Contradiction::not_zero("revoke_ack_timeout", zero(self.revoke_ack_timeout)))
             .or(share)
+    }
+}
+
+impl Master {
+    /// How long a slave may not answer before it is unreachable (R6).
+    fn health_timeout(&self) -> Period {
+        let ms = self.ping_timeout.as_millis().saturating_mul(self.max_ping_timeouts.into());
+        Period::saturating_from(Duration::from_millis(ms))
+    }
+
+    /// A lease is as long as half of the health check allows (R9): a master that was started again waits for its end.
+    ///
+    /// Of what is in force, and not of the file alone: a flag may be what makes it right.
+    fn contradiction(&self) -> Option<Contradiction> {
+        let Self { ping_timeout, max_ping_timeouts, reregister_timeout, .. } = self;
+        let health = self.health_timeout();
+        (*reregister_timeout < health).then(|| Contradiction {
+            key: "reregister_timeout",
+            cause: format!(
+                "reregister_timeout is {reregister_timeout}, shorter than ping_timeout times max_ping_timeouts, \
+                 {ping_timeout} times {max_ping_timeouts}: a restarted master could call fenced tasks lost that still \
+                 run"
+            ),
+            cure: format!(
+                "make reregister_timeout at least {health}, or ping_timeout or max_ping_timeouts smaller"
+            ),
+        })
     }
 }
 
@@ -1069,6 +1100,28 @@ mod tests {
         let loaded = Loaded { config: bare, file: None };
         assert_eq!(loaded.master(&none, MasterConfig::default()).unwrap().max_ping_timeouts, 5);
         assert_eq!(loaded.slave(&none, SlaveConfig::default()).unwrap().drain_now_grace, None);
+    }
+
+    #[test]
+    fn a_restarted_master_waits_for_as_long_as_the_health_check() {
+        let loaded = Loaded { config: full(), file: None };
+        let with = |ping: &str, most, reregister: &str| {
+            let flags = MasterConfig {
+                ping_timeout: Some(ping.parse().unwrap()),
+                max_ping_timeouts: Some(most),
+                reregister_timeout: Some(reregister.parse().unwrap()),
+                ..MasterConfig::default()
+            };
+            loaded.master(&ClusterConfig::default(), flags).map(|master| master.reregister_timeout)
+        };
+        assert_eq!(with("15s", 5, "1m15s"), Ok(Period::from_secs(75)));
+        let error = with("15s", 5, "1m14s999ms").unwrap_err();
+        assert!(error.to_string().starts_with("reregister_timeout is 1m14s999ms, shorter than"), "{error}");
+        assert_eq!(
+            error.cures,
+            ["make reregister_timeout at least 1m15s, or ping_timeout or max_ping_timeouts smaller"]
+        );
+        assert!(with("366d", u32::MAX, "365d").is_err());
     }
 
     #[test]

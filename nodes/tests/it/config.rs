@@ -82,6 +82,23 @@ fn a_wrong_file_is_named_with_line_cause_and_cure() {
     }
 }
 
+/// Of what is in force together: the file's pings with the default, and with a flag that makes it right.
+#[test]
+fn a_restarted_master_that_would_not_wait_for_leases_is_refused() {
+    let place = Place::new();
+    place.write(".neap/neap.toml", &FILE.replace("\"3s\"", "\"2m1s\""));
+    let ended = place.neap("master");
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(
+        ended.stderr,
+        "error: reregister_timeout is 10m, shorter than ping_timeout times max_ping_timeouts, 2m1s times 5: a \
+         restarted master could call fenced tasks lost that still run\n\
+         help: make reregister_timeout at least 10m5s, or ping_timeout or max_ping_timeouts smaller\n"
+    );
+    let ended = place.neap("-v master --reregister-timeout 10m5s");
+    assert!(settings(&ended).contains("reregister_timeout: Period { ms: 605000 }"), "{}", settings(&ended));
+}
+
 #[test]
 fn without_a_cluster_the_error_says_how_to_get_one() {
     let ended = Place::new().neap("status");

@@ -73,7 +73,8 @@ async fn a_slave_that_does_not_come_back_to_a_restarted_master_is_given_up_in_ti
     slave.register(None).await;
     master.kill();
 
-    let master = Master::start_with(&place, "--listen 127.0.0.1:0 --reregister-timeout 50ms");
+    let times = "--ping-timeout 10ms --max-ping-timeouts 5 --reregister-timeout 50ms";
+    let master = Master::start_with(&place, &format!("--listen 127.0.0.1:0 {times}"));
     let mut operator = Client::new(&master.operator(&place)).unwrap();
     until(&mut operator, |status| status.unreachable == 1).await;
 }
