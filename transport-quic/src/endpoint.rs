@@ -20,7 +20,7 @@ use crate::{Settings, WELCOME};
 /// What TLS is told as the server's name. Nobody reads it: see the crate's page.
 const SERVER_NAME: &str = "neap";
 
-/// How long a peer that has answered may say nothing before it is met anew, at least; doubled each time.
+/// How long a peer that has answered may take to let this side in before it is met anew, at least; doubled each time.
 const PATIENCE_MIN: Duration = Duration::from_secs(1);
 
 /// The same in times that its answer took: who is busy is given longer.
@@ -148,8 +148,8 @@ impl Endpoint {
     ///
     /// A peer that was killed and started again hears this side's first packet when that is sent again. Once the old
     /// process has answered, what follows is of a handshake that the new one knows nothing of, and until its end nothing
-    /// can be reset. So who has answered and then says nothing is met anew. Who has not answered may have much to do,
-    /// and is not given more.
+    /// can be reset. So who has answered and does not let this side in within a wait is met anew. Who has not answered may
+    /// have much to do, and is not given more.
     async fn dial(
         &self,
         credentials: &Credentials,
@@ -157,26 +157,30 @@ impl Endpoint {
         expect: &Expect,
     ) -> Result<QuicSession, ConnectError> {
         let mut patience = PATIENCE_MIN;
-        let mut silent = None;
+        let mut earlier = None;
         loop {
             let begun = Instant::now();
             let verifier = credentials.verifier(expect.clone());
             let told = |failure| connect_error(address, failure, &verifier);
             let mut connecting = self.call(credentials, address, &verifier).map_err(told)?;
             tokio::select! {
-                Ok(session) = or_never(silent.as_mut()) => return Ok(session),
+                biased;
+                met = decided(earlier.as_mut()) => return met,
                 // Or there is no answer; why is told below.
                 _answered = connecting.handshake_data() => {}
             }
             // Before the peer lets this one in: a master takes the latest of a slave's sessions for the only one.
-            silent = None;
+            earlier = None;
             let wait = patience.max(begun.elapsed() * PATIENCE_ANSWERS);
             let mut meeting = Box::pin(self.meet(connecting));
             match tokio::time::timeout(wait, &mut meeting).await {
                 Ok(Err(Failure::Connection(ConnectionError::Reset)))
                     if patience < self.settings.handshake_timeout => {}
                 Ok(met) => return met.map_err(told),
-                Err(_elapsed) => silent = Some(meeting),
+                Err(_elapsed) => {
+                    let told = move |failure| connect_error(address, failure, &verifier);
+                    earlier = Some(Box::pin(async move { meeting.await.map_err(told) }));
+                }
             }
             patience *= 2;
         }
@@ -298,11 +302,16 @@ pub enum ConnectError {
     },
 }
 
-/// What `meeting` ends in, if there is one.
-async fn or_never<T>(meeting: Option<impl Future<Output = T>>) -> T {
-    match meeting {
-        Some(meeting) => meeting.await,
-        None => std::future::pending().await,
+/// What `meeting` ends in, if that is a session or a refusal. Without one, a later meeting may do better.
+async fn decided<T>(
+    meeting: Option<impl Future<Output = Result<T, ConnectError>>>,
+) -> Result<T, ConnectError> {
+    let Some(meeting) = meeting else {
+        return std::future::pending().await;
+    };
+    match meeting.await {
+        Err(ConnectError::NoAnswer { .. } | ConnectError::Unreachable { .. }) => std::future::pending().await,
+        decided => decided,
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Settings {
     /// The most bytes that one direction of a session holds unread, and the most that it holds unacknowledged.
     pub window: u32,
     /// The most time from a peer's first packet to a session. Who dials begins anew within it, where a peer has answered
-    /// and then says nothing.
+    /// and does not let it in.
     pub handshake_timeout: Duration,
     /// The most handshakes that a listener has going on at once; four times as many may wait to be looked at.
     pub handshakes_max: usize,

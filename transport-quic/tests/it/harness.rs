@@ -9,7 +9,7 @@ use neap_protocol::transport::{FRAME_SIZE_MAX, Peer, Role};
 use neap_transport_conformance::{Harness, Impostor, LetIn};
 use neap_transport_quic::certificates::{Authority, VALIDITY};
 use neap_transport_quic::{Credentials, Endpoint, Expect, Listener, QuicSession, Settings, WELCOME};
-use quinn::crypto::rustls::QuicClientConfig;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rcgen::string::Ia5String;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -213,6 +213,23 @@ pub(crate) async fn bare_connection(
     let endpoint = quinn::Endpoint::client(ANY_PORT).unwrap();
     let connection = endpoint.connect_with(config, address, "neap").unwrap().await.unwrap();
     (endpoint, connection)
+}
+
+/// A master as far as its certificate goes; what it does with a connection is the test's.
+pub(crate) fn bare_master() -> quinn::Endpoint {
+    let issued = authority().issue(Role::Master, &name("m"), VALIDITY).unwrap();
+    let certificate = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(issued.key_pem.as_bytes()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    tls.alpn_protocols = vec![neap_transport_quic::ALPN.to_vec()];
+    let config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
+    quinn::Endpoint::server(config, ANY_PORT).unwrap()
 }
 
 /// What an attacker's client would do.

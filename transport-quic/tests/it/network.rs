@@ -11,7 +11,10 @@ use neap_transport_quic::{BindError, ConnectError, Endpoint, Expect, Settings};
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
-use crate::harness::{ANY_PORT, Quic, authority, issued, name};
+use crate::harness::{ANY_PORT, Quic, authority, bare_master, issued, name};
+
+/// [`CloseCode::Forbidden`], as it goes over the wire.
+const FORBIDDEN: u32 = 0x103;
 
 fn master() -> Expect {
     Expect::role(Role::Master)
@@ -117,6 +120,25 @@ fn a_peer_that_was_killed_within_a_handshake_is_dialled_again() {
         for (answers, connected) in dialling.join_all().await {
             assert!(connected.is_ok(), "{answers} packets had come: {connected:?}");
         }
+    });
+}
+
+/// Who is refused is told so, although it has begun anew meanwhile and is not answered.
+#[test]
+fn a_refusal_that_took_its_time_is_told() {
+    run::<Quic>(async |quic: &Quic| {
+        let busy = bare_master();
+        let address = busy.local_addr().unwrap();
+        let refusing = async {
+            let met = busy.accept().await.unwrap().await.unwrap();
+            let again = busy.accept().await.unwrap();
+            met.close(quinn::VarInt::from_u32(FORBIDDEN), b"not you");
+            again
+        };
+        let (connected, _never_answered) = tokio::join!(quic.slave.connect(address, master()), refusing);
+        let error = connected.unwrap_err();
+        assert!(matches!(&error, ConnectError::Refused { .. }), "{error}");
+        assert!(error.to_string().ends_with("not you"), "{error}");
     });
 }
 
