@@ -9,7 +9,7 @@ use neap_protocol::executor::{
 use neap_protocol::ids::{FrameworkId, SessionId, TaskId};
 use neap_protocol::message::{ExecutorToSlave, SlaveToExecutor};
 use neap_protocol::outbox::Outbox;
-use neap_protocol::task::{Exit, FENCE_ASKS, TaskState};
+use neap_protocol::task::{Exit, TaskState};
 use neap_protocol::text::Text;
 use neap_protocol::time::Millis;
 
@@ -39,8 +39,8 @@ struct Life<'c, 'b> {
     never: BTreeSet<TaskId>,
     /// Tasks that it was told of at all.
     named: BTreeSet<TaskId>,
-    /// How many parts of its lease are over since the answer before, of each fenced task (R9).
-    parts: BTreeMap<TaskId, u8>,
+    /// The task whose process is just heard to have ended, and is not reaped yet.
+    ended: Option<TaskId>,
     /// Tasks that got SIGKILL.
     forced: BTreeSet<TaskId>,
     over: bool,
@@ -59,7 +59,7 @@ impl<'c, 'b> Life<'c, 'b> {
             alive: BTreeMap::new(),
             never: BTreeSet::new(),
             named: BTreeSet::new(),
-            parts: BTreeMap::new(),
+            ended: None,
             forced: BTreeSet::new(),
             over: false,
         }
@@ -160,6 +160,10 @@ impl<'c, 'b> Life<'c, 'b> {
     }
 
     fn feed(&mut self, input: Input) {
+        self.ended = None;
+        if let Input::Exited { task, .. } = &input {
+            self.ended = Some(*task);
+        }
         self.before(&input);
         let before = self.executor.clone();
         let handle = |input, out: &mut Outbox<Effect>| self.executor.handle(&self.config, input, out);
@@ -171,9 +175,8 @@ impl<'c, 'b> Life<'c, 'b> {
         for effect in effects {
             self.carry_out(effect);
         }
-        if let Input::Timer(Timer::Fence(task)) = &input
-            && self.parts.get(task).is_some_and(|parts| *parts >= FENCE_ASKS)
-        {
+        if let Input::Timer(Timer::Lease(task, _)) = &input {
+            self.choices.reach("fenced");
             let runs = self.alive.get(task) == Some(&true) && !self.forced.contains(task);
             self.choices.hold(!runs, || format!("R9: {task} runs, and its lease is over"));
         }
@@ -195,7 +198,6 @@ impl<'c, 'b> Life<'c, 'b> {
             Input::Started { task } => {
                 self.alive.entry(*task).and_modify(|started| *started = true);
             }
-            Input::Timer(Timer::Fence(task)) => *self.parts.entry(*task).or_default() += 1,
             Input::Start | Input::Timer(_) | Input::Terminate => {}
             Input::Closed { .. } | Input::Slave { .. } => {}
         }
@@ -212,9 +214,7 @@ impl<'c, 'b> Life<'c, 'b> {
                     self.never.insert(*task);
                 }
             }
-            SlaveToExecutor::Renewed { task, .. } => {
-                self.parts.remove(task);
-            }
+            SlaveToExecutor::Renewed { .. } => {}
             SlaveToExecutor::Acknowledge { task, number } => {
                 let ends = |(id, nth): &(TaskId, u32), state: &TaskState| {
                     id == task && nth <= number && state.is_terminal()
@@ -232,20 +232,15 @@ impl<'c, 'b> Life<'c, 'b> {
             Effect::Start { task, .. } => {
                 let killed = self.never.contains(&task);
                 self.choices.hold(!killed, || format!("S10: {task} starts after its kill"));
-                let fenced = self.parts.get(&task).is_some_and(|parts| *parts >= FENCE_ASKS);
-                self.choices.hold(!fenced, || format!("R9: {task} starts without a lease"));
                 let fresh = self.alive.insert(task, false).is_none();
                 self.choices.hold(fresh, || format!("{task} is started twice"));
                 self.said.retain(|(id, _), _| *id != task);
             }
             Effect::Signal { task, signal } => {
-                let alive = self.alive.contains_key(&task);
+                let alive = self.alive.contains_key(&task) || self.ended == Some(task);
                 self.choices.hold(alive, || format!("{task} gets {signal:?} and does not run"));
                 if signal == Signal::Kill {
                     self.forced.insert(task);
-                    if self.parts.get(&task).is_some_and(|parts| *parts >= FENCE_ASKS) {
-                        self.choices.reach("fenced");
-                    }
                     self.choices.reach("killed");
                 }
             }
@@ -279,7 +274,6 @@ impl<'c, 'b> Life<'c, 'b> {
             self.choices.reach("finished");
         }
         if state.is_terminal() {
-            self.parts.remove(&task);
             self.forced.remove(&task);
             let alive = self.alive.contains_key(&task);
             self.choices.hold(!alive, || format!("{task} is {state:?} and runs"));

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use neap_protocol::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId, TaskId};
 use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Then};
 use neap_protocol::registry::{
-    Applied, DrainRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage, Operation, Registry,
+    Applied, DrainRecord, EndRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage, Operation,
+    Registry,
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::task::{Reason, TaskState, Update};
@@ -161,7 +162,11 @@ fn operation(choices: &mut Choices<'_>) -> Operation {
         1 | 2 => Operation::AdmitSlave { name: name(choices, &["a", "b", "c"]), address, resources },
         3 => Operation::ReadmitSlave { slave, address, resources },
         4 => Operation::MarkUnreachable { slave },
-        5 => Operation::RemoveSlave { slave, ends: (0..choices.below(3)).map(|_| end(choices)).collect() },
+        5 => {
+            let ends =
+                (0..choices.below(3)).map(|_| EndRecord { slave, update: end(choices), receipt: None });
+            Operation::RemoveSlave { slave, ends: ends.collect() }
+        }
         19 if choices.one_in(2) => Operation::ForgetEnd { task: end(choices).task },
         6 => Operation::PlaceHold {
             slave,

@@ -5,7 +5,7 @@
 //! exits once everything that it was given is over and acknowledged. It outlives its slave's session by
 //! [`Config::recovery_timeout`], and not longer (R28). A task that was killed before it came never starts (R13).
 //!
-//! It is the executor that fences tasks (R9), for it outlives its slave: see [`Fence`].
+//! It is the executor that fences tasks (R9), for it outlives its slave: a fenced task starts with a lease, and ends with it.
 //!
 //! What it makes of a command's end: exit code 0 is Finished, whatever was asked. After it was asked to end,
 //! any other end is Killed (many programs answer SIGTERM with an exit code of their own, and R19 promises Killed);
@@ -115,7 +115,8 @@ pub enum Effect {
         /// What the framework sent with it.
         data: Arc<[u8]>,
     },
-    /// Send a signal to a task's process.
+    /// Send a signal to a task's process; SIGKILL to what it has started, too, as far as that can be told. One that has
+    /// ended is not reaped before the effects of [`Input::Exited`] are carried out.
     Signal {
         /// Which task's.
         task: TaskId,
@@ -164,8 +165,10 @@ pub enum Timer {
     Kill(TaskId),
     /// The slave stayed away for too long.
     Recovery,
-    /// A fenced task's lease is so much shorter, and is asked for (R9).
-    Fence(TaskId),
+    /// A fenced task's lease is to be asked for (R9).
+    Ask(TaskId),
+    /// A lease of a fenced task that was asked for with this turn is over (R9).
+    Lease(TaskId, bool),
 }
 
 /// An executor.
@@ -202,7 +205,8 @@ impl Executor {
             Input::Exited { task, how } => self.over(task, Outcome::Exited(how), out),
             Input::Timer(Timer::Kill(task)) => self.grace_over(task, out),
             Input::Timer(Timer::Recovery) => self.abandoned(out),
-            Input::Timer(Timer::Fence(task)) => self.lease_runs(task, out),
+            Input::Timer(Timer::Ask(task)) => self.ask(task, out),
+            Input::Timer(Timer::Lease(task, turn)) => self.lease_over(task, turn, out),
             Input::Terminate => self.terminated(out),
         }
     }
@@ -232,7 +236,7 @@ impl Executor {
                 let message = said.message(*id);
                 out.push(Effect::ToSlave { session, message });
             }
-            if let Some(fence) = task.fence.as_ref().filter(|fence| fence.asked.is_some()) {
+            if let Some(fence) = task.fence.as_ref().filter(|fence| fence.is_asking()) {
                 let message = ExecutorToSlave::Renew { task: *id, turn: fence.turn };
                 out.push(Effect::ToSlave { session, message });
             }
@@ -275,32 +279,28 @@ impl Executor {
                 out.push(work.start(task));
             }
             Some(after) => {
-                let fence = Some(Box::new(Fence::asking(after, work)));
+                let fence = Some(Box::new(Fence::new(after, work)));
                 self.tasks.insert(task, Task { fence, ..Task::new(Stage::Waiting) });
-                self.ask_for_lease(task, out);
+                self.ask(task, out);
             }
         }
     }
 
-    /// Asks for a task's lease, and again after a part of what it lasts.
-    fn ask_for_lease(&self, task: TaskId, out: &mut Outbox<Effect>) {
-        let Some(fence) = self.tasks.get(&task).and_then(|task| task.fence.as_ref()) else {
+    /// Asks for a task's next lease, or again for the one that was not answered.
+    fn ask(&mut self, id: TaskId, out: &mut Outbox<Effect>) {
+        let fence = self.tasks.get_mut(&id).and_then(|task| task.fence.as_mut());
+        let Some(fence) = fence.filter(|fence| fence.request != Request::Over) else {
             return;
         };
-        if let Some(session) = self.session {
-            let message = ExecutorToSlave::Renew { task, turn: fence.turn };
-            out.push(Effect::ToSlave { session, message });
+        if fence.ask() {
+            let timer = Timer::Lease(id, fence.turn);
+            out.push(Effect::SetTimer { timer, when: When::After(fence.after) });
         }
-        out.push(Effect::SetTimer { timer: Timer::Fence(task), when: When::After(fence.part) });
-    }
-
-    fn lease_runs(&mut self, id: TaskId, out: &mut Outbox<Effect>) {
-        let Some(fence) = self.tasks.get_mut(&id).and_then(|task| task.fence.as_mut()) else {
-            return;
-        };
-        match fence.runs() {
-            true => self.ask_for_lease(id, out),
-            false => self.kill(id, Millis::ZERO, out),
+        let again = Millis(fence.after.0 / u64::from(FENCE_ASKS));
+        out.push(Effect::SetTimer { timer: Timer::Ask(id), when: When::After(again) });
+        if let Some(session) = self.session {
+            let message = ExecutorToSlave::Renew { task: id, turn: fence.turn };
+            out.push(Effect::ToSlave { session, message });
         }
     }
 
@@ -308,12 +308,36 @@ impl Executor {
         let Some(task) = self.tasks.get_mut(&id) else {
             return;
         };
-        if let Some(fence) = &mut task.fence
-            && fence.renewed(turn)
-            && let Some(work) = fence.work.take()
-        {
-            task.stage = Stage::Starting;
-            out.push(work.start(id));
+        let Some(fence) = task.fence.as_mut().filter(|fence| fence.is_asking() && fence.turn == turn) else {
+            return;
+        };
+        let late = fence.request == Request::Repeated;
+        fence.request = Request::Answered;
+        match fence.work.take() {
+            Some(work) => {
+                task.stage = Stage::Starting;
+                out.push(work.start(id));
+            }
+            None => out.push(Effect::CancelTimer { timer: Timer::Lease(id, !turn) }),
+        }
+        if late {
+            // Not much of it may be left.
+            self.ask(id, out);
+        }
+    }
+
+    fn lease_over(&mut self, id: TaskId, turn: bool, out: &mut Outbox<Effect>) {
+        let Some(fence) = self.tasks.get_mut(&id).and_then(|task| task.fence.as_mut()) else {
+            return;
+        };
+        if fence.is_set(turn) {
+            let left = fence.is_set(!turn);
+            fence.request = Request::Over;
+            out.push(Effect::CancelTimer { timer: Timer::Ask(id) });
+            if left {
+                out.push(Effect::CancelTimer { timer: Timer::Lease(id, !turn) });
+            }
+            self.kill(id, Millis::ZERO, out);
         }
     }
 
@@ -395,11 +419,17 @@ impl Executor {
         let asked = task.grace.is_some() || self.phase != Phase::Serving;
         task.stage = Stage::Over;
         task.grace = None;
+        let ran = matches!(outcome, Outcome::Exited(_));
         let (state, mut reason, message) = outcome.verdict(asked);
-        match task.fence.take() {
-            Some(fence) if !fence.is_over() => out.push(Effect::CancelTimer { timer: Timer::Fence(id) }),
-            Some(_) if state == TaskState::Killed => reason = Reason::Fenced,
-            Some(_) | None => {}
+        if let Some(fence) = task.fence.take() {
+            if fence.request == Request::Over && state == TaskState::Killed {
+                reason = Reason::Fenced;
+            }
+            fence.end(id, out);
+            if ran {
+                // What it has started goes with it: should its slave be dead, nobody else would see to that.
+                out.push(Effect::Signal { task: id, signal: Signal::Kill });
+            }
         }
         self.say(id, state, reason, message, out);
         self.end_if_abandoned(out);
@@ -449,7 +479,10 @@ impl Executor {
         self.phase = Phase::Abandoned;
         let all: Vec<TaskId> = self.tasks.keys().copied().collect();
         for id in all {
-            self.kill(id, Millis::ZERO, out);
+            // The last one that had yet to start takes the executor along.
+            if self.phase == Phase::Abandoned {
+                self.kill(id, Millis::ZERO, out);
+            }
         }
         self.end_if_abandoned(out);
     }
@@ -506,20 +539,28 @@ struct Task {
 
 /// The lease of a fenced task (R9): without one it does not start, and when it is over the task is ended by force.
 ///
-/// A leader that answers a request has heard of the slave no earlier than the request was made, so that the lease
-/// begins there, however late the answer comes. While `Timer::Fence` is set, time is counted in parts of what a lease
-/// lasts; at each part the executor asks for the next lease, or again for the one that was not answered.
+/// A leader that answers a request has heard of the slave no earlier than the request was made, so that the lease begins
+/// there, however late the answer comes: its timer is set with the request, and the answer cancels that of the lease
+/// before. `Timer::Ask` says when to ask for the next one, or again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Fence {
-    part: Millis,
-    /// How many parts of the lease are left; 0 when it is over, and then no timer is set.
-    left: u8,
-    /// How many parts ago the request was made that is not answered.
-    asked: Option<u8>,
-    /// What tells its answer from those to the request before, which was said more than once.
+    after: Millis,
+    request: Request,
+    /// What tells an answer to the last request from those to the one before, which may have been repeated.
     turn: bool,
     /// What is to start with the first lease.
     work: Option<Work>,
+}
+
+/// How the last request for a lease fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Request {
+    /// There is a lease, and the next is not asked for yet.
+    Answered,
+    Made,
+    Repeated,
+    /// A lease ended before it was answered, and the task is being ended. No timer is set any more.
+    Over,
 }
 
 /// What an executor is to do for a task.
@@ -568,35 +609,43 @@ impl Work {
 }
 
 impl Fence {
-    fn asking(after: Millis, work: Work) -> Self {
-        let part = Millis(after.0 / u64::from(FENCE_ASKS));
-        Self { part, left: FENCE_ASKS, asked: Some(0), turn: false, work: Some(work) }
+    fn new(after: Millis, work: Work) -> Self {
+        Self { after, request: Request::Answered, turn: true, work: Some(work) }
     }
 
-    /// A part of the lease is over. Answers whether any is left.
-    fn runs(&mut self) -> bool {
-        self.left = self.left.saturating_sub(1);
-        if self.is_over() {
-            return false;
+    /// Makes a request, or repeats it. Answers whether a new lease begins with it.
+    fn ask(&mut self) -> bool {
+        let fresh = self.request == Request::Answered;
+        match self.request {
+            Request::Answered => (self.request, self.turn) = (Request::Made, !self.turn),
+            Request::Made => self.request = Request::Repeated,
+            Request::Repeated | Request::Over => {}
         }
-        match &mut self.asked {
-            Some(ago) => *ago = ago.saturating_add(1),
-            None => (self.asked, self.turn) = (Some(0), !self.turn),
+        fresh
+    }
+
+    fn is_asking(&self) -> bool {
+        matches!(self.request, Request::Made | Request::Repeated)
+    }
+
+    /// Whether the timer of a lease is set: that of the last request, and that of the lease before until it is answered.
+    fn is_set(&self, turn: bool) -> bool {
+        match self.request {
+            Request::Answered => turn == self.turn,
+            Request::Made | Request::Repeated => turn == self.turn || self.work.is_none(),
+            Request::Over => false,
         }
-        true
     }
 
-    /// A leader has answered. Answers whether that is a lease: of what was asked before it is not.
-    fn renewed(&mut self, turn: bool) -> bool {
-        let Some(ago) = self.asked.filter(|_| turn == self.turn && !self.is_over()) else {
-            return false;
-        };
-        (self.left, self.asked) = (FENCE_ASKS.saturating_sub(ago), None);
-        true
-    }
-
-    fn is_over(&self) -> bool {
-        self.left == 0
+    /// The task is over: what is set fires no more.
+    fn end(&self, task: TaskId, out: &mut Outbox<Effect>) {
+        if self.request == Request::Over {
+            return;
+        }
+        out.push(Effect::CancelTimer { timer: Timer::Ask(task) });
+        for turn in [false, true].into_iter().filter(|turn| self.is_set(*turn)) {
+            out.push(Effect::CancelTimer { timer: Timer::Lease(task, turn) });
+        }
     }
 }
 

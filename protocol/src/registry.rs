@@ -13,8 +13,10 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId, TaskId};
-use crate::map::{Map, Records};
-use crate::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Refusal, SlaveRef, Then};
+use crate::map::{Map, Records, Set};
+use crate::message::{
+    DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, ReceiptId, Refusal, SlaveRef, Then,
+};
 use crate::resources::{Resources, Sum};
 use crate::task::{TaskState, Update};
 use crate::text::{Name, Text};
@@ -44,13 +46,16 @@ pub struct Registry {
     ends: Records<TaskId, EndRecord>,
 }
 
-/// How a task of a slave that has left ended, until its framework has acknowledged it (R12, R25): nobody else knows.
+/// How a task of a slave that has left ended, until its framework has acknowledged it (R12, R25): nobody else knows. (Where
+/// that the framework has cannot be written, the next leader tells it again.)
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EndRecord {
     /// The slave that it was on.
     pub slave: SlaveId,
     /// What is told of it: that it is Finished, Failed or Killed.
     pub update: Update,
+    /// Where its acknowledgement is to be recorded (R23a).
+    pub receipt: Option<ReceiptId>,
 }
 
 /// An admitted slave.
@@ -185,7 +190,8 @@ pub enum Operation {
         /// Which.
         slave: SlaveId,
         /// How those of its tasks ended that it did not end in order to leave, and whose frameworks have not acknowledged it.
-        ends: Vec<Update>,
+        /// Of a task that is named twice the first counts.
+        ends: Vec<EndRecord>,
     },
     /// A framework has acknowledged how a task ended whose slave has left (R12).
     ForgetEnd {
@@ -268,6 +274,7 @@ pub enum Operation {
 
 /// What an operation did.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, looked at where it is made")]
 pub enum Applied {
     /// It is so; `changed` is false where it was so before.
     Done {
@@ -483,7 +490,7 @@ impl Registry {
             return Err("the total is not the sum of its slaves");
         }
         let ended = |(task, end): (&TaskId, &EndRecord)| {
-            let EndRecord { slave, update } = end;
+            let EndRecord { slave, update, .. } = end;
             *task == update.task
                 && is_true_end(update)
                 && self.was_removed(*slave)
@@ -572,7 +579,7 @@ impl Registry {
         Ok(Applied::Slave { id: slave, changed: false })
     }
 
-    fn remove_slave(&mut self, slave: SlaveId, ends: &[Update]) -> Result<Applied, Refusal> {
+    fn remove_slave(&mut self, slave: SlaveId, ends: &[EndRecord]) -> Result<Applied, Refusal> {
         self.slave_mut(slave)?;
         let Some(record) = self.slaves.remove(&slave) else {
             return Err(Refusal::RemovedSlave(slave));
@@ -582,13 +589,16 @@ impl Registry {
         let drain = record.drain.and_then(|id| Some((id, self.drains.remove(&id)?)));
         let offers = record.inverse_offers.keys();
         let closed = offers.filter_map(|id| Some((*id, self.inverse_offers.remove(id)?))).collect();
-        let kept =
-            |update: &&Update| self.frameworks.contains_key(&update.task.framework) && is_true_end(update);
-        let kept: Vec<Update> = ends.iter().filter(kept).cloned().collect();
-        let ends = kept.iter().map(|update| update.task).collect();
-        for update in kept {
-            self.ends.insert(update.task, EndRecord { slave, update });
+        let mut kept = Set::new();
+        for end in ends {
+            let task = end.update.task;
+            let known = end.slave == slave && self.frameworks.contains_key(&task.framework);
+            if known && is_true_end(&end.update) && !kept.contains_key(&task) {
+                kept.insert(task, ());
+                self.ends.insert(task, end.clone());
+            }
         }
+        let ends = kept.keys().copied().collect();
         Ok(Applied::Removed { record, drain, closed, ends })
     }
 
@@ -648,8 +658,8 @@ impl Registry {
             .map(|(id, _)| *id)
             .collect();
         let closed = its.into_iter().filter_map(|id| self.close(id)).collect();
-        let ends = self.ends.keys().filter(|task| task.framework == framework);
-        let ends: Vec<TaskId> = ends.copied().collect();
+        let theirs = self.ends.iter_after(Some(TaskId { framework, number: 0 })).map(|(task, _)| *task);
+        let ends: Vec<TaskId> = theirs.take_while(|task| task.framework == framework).collect();
         for task in ends {
             self.ends.remove(&task);
         }
@@ -1003,27 +1013,27 @@ mod tests {
         };
         let framework = FrameworkId(1);
         assert_eq!(registry.apply(&Operation::AddFramework(record)), Ok(Applied::Framework(framework)));
-        let end = |framework, number, state| Update {
-            task: TaskId { framework, number },
-            number: 7,
-            state,
-            reason: crate::task::Reason::Normal,
-            message: Text::EMPTY,
+        let end = |framework, number, state| {
+            let (task, reason) = (TaskId { framework, number }, crate::task::Reason::Normal);
+            let update = Update { task, number: 7, state, reason, message: Text::EMPTY };
+            EndRecord { slave, update, receipt: None }
         };
         let ends = alloc::vec![
             end(framework, 1, TaskState::Finished),
             end(framework, 2, TaskState::Killed),
             end(framework, 3, TaskState::Lost),
             end(FrameworkId(9), 1, TaskState::Failed),
+            end(framework, 1, TaskState::Failed),
+            EndRecord { slave: SlaveId(9), ..end(framework, 4, TaskState::Failed) },
         ];
-        let [first, second] = [ends[0].clone(), ends[1].clone()];
+        let kept = ends[0].clone();
+        let [first, second] = [ends[0].update.task, ends[1].update.task];
         let removed = registry.apply(&Operation::RemoveSlave { slave, ends });
         let Ok(Applied::Removed { ends, .. }) = removed else { panic!("{removed:?}") };
-        assert_eq!(ends, [first.task, second.task]);
-        let kept = EndRecord { slave, update: first.clone() };
-        assert_eq!((registry.ends().get(&first.task), registry.ends().len()), (Some(&kept), 2));
+        assert_eq!(ends, [first, second]);
+        assert_eq!((registry.ends().get(&first), registry.ends().len()), (Some(&kept), 2));
         assert_eq!(registry.check(), Ok(()));
-        let forget = Operation::ForgetEnd { task: first.task };
+        let forget = Operation::ForgetEnd { task: first };
         assert_eq!(registry.apply(&forget), Ok(Applied::Done { changed: true }));
         assert_eq!(registry.apply(&forget), Ok(Applied::Done { changed: false }));
         assert!(registry.apply(&Operation::RemoveFramework { framework }).is_ok());

@@ -235,7 +235,8 @@ impl Reason {
                 "keep commands and data within 64 KiB, and name executors by own task numbers"
             }
             Self::CannotFence => {
-                "fence tasks of the built-in executor only, after 1 s at least and half of the health check at most"
+                "fence tasks of the built-in executor only, after 1 s at least and half of what a master waits before it \
+                 gives a slave up at most"
             }
             Self::Unknown => "launch it again, under a new number",
         }

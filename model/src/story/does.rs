@@ -226,6 +226,7 @@ fn executor_timer(timer: executor::Timer) -> String {
     match timer {
         executor::Timer::Kill(task) => format!("{task}'s grace is over"),
         executor::Timer::Recovery => "its slave has stayed away for too long".into(),
-        executor::Timer::Fence(task) => format!("a part of {task}'s lease is over"),
+        executor::Timer::Ask(task) => format!("it is time to ask for {task}'s next lease"),
+        executor::Timer::Lease(task, _) => format!("{task}'s lease is over"),
     }
 }

@@ -221,7 +221,7 @@ pub fn operation(operation: &Operation) -> String {
         Operation::RemoveSlave { slave, ends } => {
             let kept = match ends.is_empty() {
                 true => String::new(),
-                false => format!(", and {}", listed(ends.iter().map(update), "")),
+                false => format!(", and {}", listed(ends.iter().map(|end| update(&end.update)), "")),
             };
             format!("{slave} is removed for good{kept}")
         }

@@ -5,7 +5,7 @@
 //! a process dies) is an action of its own; how often something may go wrong is counted in a [`Budget`].
 //!
 //! Time is order: a timer fires only when nothing faster is under way (see [`Class`]), or at the cost of
-//! [`Event::Skew`]. Timers that come again by themselves (pings, attempts to connect, parts of leases) hold no other up.
+//! [`Event::Skew`]. Timers that come again by themselves (pings, attempts to connect, leases) hold no other up.
 
 mod action;
 mod alike;
@@ -384,7 +384,7 @@ impl World {
             return false;
         };
         self.trees.iter().any(|tree| {
-            let runs = tree.timers.iter().any(|(timer, _)| matches!(timer, executor::Timer::Fence(_)));
+            let runs = tree.timers.iter().any(|(timer, _)| matches!(timer, executor::Timer::Lease(..)));
             let ends = tree.processes.iter().any(|process| process.dying);
             (runs || ends) && self.admitted_id(tree.slave) == Some(slave)
         })
@@ -413,7 +413,7 @@ impl World {
         let trees = self.trees.iter().flat_map(|tree| {
             tree.timers
                 .iter()
-                .filter(|(timer, _)| !matches!(timer, executor::Timer::Fence(_)))
+                .filter(|(timer, _)| !matches!(timer, executor::Timer::Ask(_) | executor::Timer::Lease(..)))
                 .map(|(_, class)| class)
         });
         masters.chain(slaves).chain(frameworks).chain(trees).min().unwrap_or(Class::Endless)

@@ -276,11 +276,13 @@ impl Driver {
     fn take_exits(&mut self) -> io::Result<()> {
         let mut at = 0;
         while at < self.processes.len() {
-            match self.processes[at].1.exited()? {
+            match self.processes[at].1.ended()? {
                 None => at += 1,
                 Some(how) => {
-                    let (task, _) = self.processes.remove(at);
+                    let task = self.processes[at].0;
                     self.input(Input::Exited { task, how });
+                    let (_, process) = self.processes.remove(at);
+                    process.reap()?;
                 }
             }
         }

@@ -8,7 +8,10 @@ use std::process::{Child, Stdio};
 
 use neap_protocol::executor::Signal;
 use neap_protocol::task::{Command, Exit};
-use rustix::process::{Pid, PidfdFlags, kill_process_group, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal as Kill, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
+    pidfd_send_signal, waitid,
+};
 
 use super::OWN_VARIABLES;
 
@@ -58,22 +61,31 @@ pub(super) fn start(command: &Command) -> Result<Process, String> {
 }
 
 impl Process {
-    /// How it ended, if it has.
-    pub(super) fn exited(&mut self) -> io::Result<Option<Exit>> {
-        use std::os::unix::process::ExitStatusExt;
-        let status = self.child.try_wait()?;
-        Ok(status.map(|status| match (status.code(), status.signal()) {
+    /// How it ended, if it has. It keeps its number, and its group's, until it is reaped.
+    pub(super) fn ended(&self) -> io::Result<Option<Exit>> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), options)?;
+        Ok(status.map(|status| match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => Exit::Code(code),
             (None, signal) => Exit::Signal(signal.unwrap_or_default()),
         }))
     }
 
-    /// Sends it a signal; one that has ended gets none.
+    /// Lets its number go; it has ended.
+    pub(super) fn reap(mut self) -> io::Result<()> {
+        self.child.wait().map(drop)
+    }
+
+    /// Sends it a signal; SIGKILL to its whole group, too. Who has ended gets none.
     pub(super) fn signal(&self, signal: Signal) {
         let sent = match signal {
-            Signal::Term => pidfd_send_signal(&self.pidfd, rustix::process::Signal::TERM),
-            // Its group has its number until it is reaped, which is done here and nowhere else.
-            Signal::Kill => kill_process_group(self.pid, rustix::process::Signal::KILL),
+            Signal::Term => pidfd_send_signal(&self.pidfd, Kill::TERM),
+            // It may have left its group. That has its number until it is reaped, which is done here and nowhere else.
+            Signal::Kill => {
+                let itself = pidfd_send_signal(&self.pidfd, Kill::KILL);
+                let group = kill_process_group(self.pid, Kill::KILL);
+                itself.and(group)
+            }
         };
         if let Err(error) = sent
             && error != rustix::io::Errno::SRCH

@@ -42,7 +42,8 @@ impl Scene {
         let slave = Slave::start(&place, &master, "slave-1", "");
         let processes = Hostiles::new(place.path());
         let marks = ["fenced", "free"].map(|which| format!("{which} in {}", place.path().display()));
-        let waits = |mark: &str| task(processes.pair(mark), Millis::ZERO);
+        let bell = |mark: &str| place.path().join(format!("{}.bell", mark.split(' ').next().unwrap()));
+        let waits = |mark: &str| task(processes.pair(mark, &bell(mark)), Millis::ZERO);
         let fence_after = Some(Millis(FENCE_AFTER.as_millis().try_into().unwrap()));
         let mut tasks = vec![NewTask { fence_after, ..waits(&marks[0]) }, waits(&marks[1])];
         let (fenced, alive_when_lost) = (Arc::<OnceLock<Watch>>::default(), Arc::<AtomicUsize>::default());
@@ -129,6 +130,21 @@ fn a_lease_is_over_although_its_slave_is_dead() {
     scene.ends_fenced();
 }
 
+/// What a fenced task has started does not outlive it, although no slave ends its tree.
+#[test]
+fn what_a_fenced_task_leaves_behind_goes_with_it() {
+    let mut scene = Scene::set();
+    scene.slave.signal(Signal::KILL);
+    assert_eq!(scene.slave.exit_code(PATIENCE), None, "it was killed");
+    for which in ["fenced", "free"] {
+        std::fs::write(scene.place.path().join(format!("{which}.bell")), "now\n").unwrap();
+    }
+    scene.fenced.get().unwrap().last_end(PATIENCE).unwrap();
+    scene.slave = Slave::start(&scene.place, &scene.master, "slave-1", "");
+    let ends = scene.ends(2);
+    assert!(ends.iter().all(|end| end.state == TaskState::Finished), "{ends:?}: {}", scene.slave.log());
+}
+
 /// A leader that is stopped is none.
 #[test]
 fn a_task_is_ended_whose_slave_hears_no_leader() {
@@ -154,5 +170,5 @@ fn a_fenced_batch_succeeds_or_says_why_it_cannot() {
     assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
     let ended = run("--fence-after 2501ms -- true");
     assert_eq!(ended.code, Some(1), "{}{}", ended.stdout, ended.stderr);
-    assert!(ended.stdout.contains("half of the health check"), "{}{}", ended.stdout, ended.stderr);
+    assert!(ended.stdout.contains("half of what a master waits"), "{}{}", ended.stdout, ended.stderr);
 }

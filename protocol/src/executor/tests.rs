@@ -228,77 +228,92 @@ fn r28_a_slave_that_stays_away_ends_everything() {
     assert_eq!(go(&mut executor, Input::Timer(Timer::Recovery)), [ABANDONED]);
 }
 
-/// Of 400 ms: a part is 100.
+/// Of 400 ms: it is asked for every 100.
 fn launch_fenced(number: u32) -> Input {
     let (data, fence_after) = (Arc::default(), Some(Millis(400)));
     slave(SlaveToExecutor::Launch { task: task(number), command: None, data, fence_after })
 }
 
-fn renewed(number: u32, turn: bool) -> Input {
-    slave(SlaveToExecutor::Renewed { task: task(number), turn })
+fn renewed(turn: bool) -> Input {
+    slave(SlaveToExecutor::Renewed { task: task(1), turn })
 }
 
-fn renews(session: SessionId, number: u32, turn: bool) -> Effect {
-    Effect::ToSlave { session, message: ExecutorToSlave::Renew { task: task(number), turn } }
+fn renews(session: SessionId, turn: bool) -> Effect {
+    Effect::ToSlave { session, message: ExecutorToSlave::Renew { task: task(1), turn } }
 }
 
-fn part(number: u32) -> Input {
-    Input::Timer(fence(number))
+const FENCED: Reason = Reason::Fenced;
+
+fn ask() -> Timer {
+    Timer::Ask(task(1))
 }
 
-fn fence(number: u32) -> Timer {
-    Timer::Fence(task(number))
+fn lease(turn: bool) -> Timer {
+    Timer::Lease(task(1), turn)
+}
+
+/// A new request, and the lease that begins with it.
+fn asks(turn: bool) -> [Effect; 3] {
+    [sets(lease(turn), 400), sets(ask(), 100), renews(S, turn)]
+}
+
+/// The same request again.
+fn repeats(turn: bool) -> [Effect; 2] {
+    [sets(ask(), 100), renews(S, turn)]
 }
 
 /// A fenced task that runs; its lease began with its launch.
 fn leased() -> Executor {
     let mut executor = connected();
-    assert_eq!(go(&mut executor, launch_fenced(1)), [renews(S, 1, false), sets(fence(1), 100)]);
-    assert_eq!(go(&mut executor, renewed(1, false)), [starts(1)]);
+    assert_eq!(go(&mut executor, launch_fenced(1)), asks(false));
+    assert_eq!(go(&mut executor, renewed(false)), [starts(1)]);
+    nothing(&mut executor, renewed(false));
     go(&mut executor, started(1));
     executor
 }
 
-const FENCED: Reason = Reason::Fenced;
-
 #[test]
 fn r9_a_fenced_task_starts_with_its_lease_and_ends_with_it() {
     let mut executor = leased();
-    let asks = |turn| [renews(S, 1, turn), sets(fence(1), 100)];
-    assert_eq!(go(&mut executor, part(1)), asks(true));
-    assert_eq!(go(&mut executor, part(1)), asks(true));
-    assert_eq!(go(&mut executor, part(1)), asks(true));
-    assert_eq!(go(&mut executor, part(1)), [signals(1, Signal::Kill)]);
-    nothing(&mut executor, renewed(1, true));
-    nothing(&mut executor, part(1));
-    let killed = says(S, 1, 2, TaskState::Killed, FENCED);
-    assert_eq!(go(&mut executor, exited(1, Exit::Signal(9))), [killed]);
+    assert_eq!(go(&mut executor, Input::Timer(ask())), asks(true));
+    assert_eq!(go(&mut executor, Input::Timer(ask())), repeats(true));
+    assert_eq!(go(&mut executor, Input::Timer(ask())), repeats(true));
+    let ends = [cancels(ask()), cancels(lease(true)), signals(1, Signal::Kill)];
+    assert_eq!(go(&mut executor, Input::Timer(lease(false))), ends);
+    for late in [renewed(true), Input::Timer(ask()), Input::Timer(lease(true))] {
+        nothing(&mut executor, late);
+    }
+    let mut other = executor.clone();
+    let killed = [signals(1, Signal::Kill), says(S, 1, 2, TaskState::Killed, FENCED)];
+    assert_eq!(go(&mut executor, exited(1, Exit::Signal(9))), killed);
     // One that had come to its end by then has ended well.
-    let mut executor = leased();
-    (0..4).for_each(|_| drop(go(&mut executor, part(1))));
-    let finished = says(S, 1, 2, TaskState::Finished, Reason::Exited(0));
-    assert_eq!(go(&mut executor, exited(1, Exit::Code(0))), [finished]);
+    let finished = [signals(1, Signal::Kill), says(S, 1, 2, TaskState::Finished, Reason::Exited(0))];
+    assert_eq!(go(&mut other, exited(1, Exit::Code(0))), finished);
 }
 
-/// A lease begins when it is asked for: an answer that comes late is worth less, and one to an earlier request nothing.
+/// A lease begins when it is asked for: the answer cancels the one before, and an answer to an earlier request nothing.
 #[test]
 fn r9_a_late_answer_prolongs_a_lease_by_less() {
     let mut executor = leased();
-    go(&mut executor, part(1));
-    go(&mut executor, part(1));
-    nothing(&mut executor, renewed(1, false));
-    // Asked a part ago: three are left.
-    assert_eq!(go(&mut executor, renewed(1, true)), []);
-    nothing(&mut executor, renewed(1, true));
-    assert_eq!(go(&mut executor, part(1)), [renews(S, 1, false), sets(fence(1), 100)]);
-    go(&mut executor, part(1));
-    assert_eq!(go(&mut executor, part(1)), [signals(1, Signal::Kill)]);
-    // Renewed in time, again and again, it lives for as long as it likes.
+    assert_eq!(go(&mut executor, Input::Timer(ask())), asks(true));
+    nothing(&mut executor, renewed(false));
+    assert_eq!(go(&mut executor, renewed(true)), [cancels(lease(false))]);
+    nothing(&mut executor, renewed(true));
+    nothing(&mut executor, Input::Timer(lease(false)));
+    // Of a lease whose request was repeated not much may be left: the next is asked for at once.
+    assert_eq!(go(&mut executor, Input::Timer(ask())), asks(false));
+    assert_eq!(go(&mut executor, Input::Timer(ask())), repeats(false));
+    let [begins, soon, said] = asks(true);
+    assert_eq!(go(&mut executor, renewed(false)), [cancels(lease(true)), begins, soon, said]);
+    // Whatever timer was late: the lease that is over is over.
+    let ends = [cancels(ask()), cancels(lease(true)), signals(1, Signal::Kill)];
+    assert_eq!(go(&mut executor, Input::Timer(lease(false))), ends);
+    // Renewed in time, again and again, a task lives for as long as it likes.
     let mut executor = leased();
     for nth in 0..20 {
         let turn = nth % 2 == 0;
-        assert_eq!(go(&mut executor, part(1)), [renews(S, 1, turn), sets(fence(1), 100)]);
-        assert_eq!(go(&mut executor, renewed(1, turn)), []);
+        assert_eq!(go(&mut executor, Input::Timer(ask())), asks(turn));
+        assert_eq!(go(&mut executor, renewed(turn)), [cancels(lease(!turn))]);
     }
 }
 
@@ -306,17 +321,30 @@ fn r9_a_late_answer_prolongs_a_lease_by_less() {
 fn r9_what_gets_no_lease_never_starts() {
     let mut executor = connected();
     go(&mut executor, launch_fenced(1));
-    (0..3).for_each(|_| assert_eq!(go(&mut executor, part(1)), [renews(S, 1, false), sets(fence(1), 100)]));
-    assert_eq!(go(&mut executor, part(1)), [says(S, 1, 1, TaskState::Killed, FENCED)]);
-    nothing(&mut executor, renewed(1, false));
+    (0..3).for_each(|_| assert_eq!(go(&mut executor, Input::Timer(ask())), repeats(false)));
+    let mut other = executor.clone();
+    let never = [cancels(ask()), says(S, 1, 1, TaskState::Killed, FENCED)];
+    assert_eq!(go(&mut executor, Input::Timer(lease(false))), never);
+    nothing(&mut executor, renewed(false));
+    // In the last moment: it starts, and has the next lease asked for.
+    let [begins, soon, said] = asks(true);
+    assert_eq!(go(&mut other, renewed(false)), [starts(1), begins, soon, said]);
     // Nor does what is killed first, or is there when SIGTERM comes.
-    let never = [cancels(fence(1)), says(S, 1, 1, TaskState::Killed, Reason::Normal)];
+    let killed = says(S, 1, 1, TaskState::Killed, Reason::Normal);
+    let never = [cancels(ask()), cancels(lease(false)), killed];
     for kill in [kill(1, 500), kill(1, 0), Input::Terminate] {
         let mut executor = connected();
         go(&mut executor, launch_fenced(1));
         assert_eq!(go(&mut executor, kill), never);
-        nothing(&mut executor, renewed(1, false));
+        nothing(&mut executor, renewed(false));
     }
+    // An executor whose slave stays away ends with the last of those.
+    let mut executor = connected();
+    go(&mut executor, launch_fenced(1));
+    go(&mut executor, launch_fenced(2));
+    go(&mut executor, Input::Closed { session: S });
+    assert_eq!(go(&mut executor, Input::Timer(Timer::Recovery)).last(), Some(&ABANDONED));
+    nothing(&mut executor, launch_fenced(3));
 }
 
 /// R28: what the last session lost is asked for in the next, and a slave that stays away is no reason to live on.
@@ -324,35 +352,34 @@ fn r9_what_gets_no_lease_never_starts() {
 fn r9_a_lease_goes_on_without_a_session() {
     let mut executor = leased();
     go(&mut executor, Input::Closed { session: S });
-    assert_eq!(go(&mut executor, part(1)), [sets(fence(1), 100)]);
+    assert_eq!(go(&mut executor, Input::Timer(ask())), [sets(lease(true), 400), sets(ask(), 100)]);
     let running = says(S2, 1, 1, TaskState::Running, Reason::Normal);
-    let again = [cancels(Timer::Recovery), registers(S2, &[1]), running, renews(S2, 1, true)];
+    let again = [cancels(Timer::Recovery), registers(S2, &[1]), running, renews(S2, true)];
     assert_eq!(go(&mut executor, Input::Opened { session: S2 }), again);
     go(&mut executor, Input::Closed { session: S2 });
-    go(&mut executor, part(1));
-    go(&mut executor, part(1));
-    assert_eq!(go(&mut executor, part(1)), [signals(1, Signal::Kill)]);
-    assert_eq!(go(&mut executor, exited(1, Exit::Signal(9))), []);
+    let ends = [cancels(ask()), cancels(lease(true)), signals(1, Signal::Kill)];
+    assert_eq!(go(&mut executor, Input::Timer(lease(false))), ends);
+    assert_eq!(go(&mut executor, exited(1, Exit::Signal(9))), [signals(1, Signal::Kill)]);
 }
 
-/// Of what ends its task otherwise, the fence is no more.
+/// Of what ends its task otherwise, the fence is no more; what it had started goes with it.
 #[test]
 fn r9_a_task_that_is_over_has_no_fence() {
     let mut executor = leased();
-    let effects = [cancels(fence(1)), says(S, 1, 2, TaskState::Failed, Reason::Exited(3))];
+    let failed = says(S, 1, 2, TaskState::Failed, Reason::Exited(3));
+    let effects = [cancels(ask()), cancels(lease(false)), signals(1, Signal::Kill), failed];
     assert_eq!(go(&mut executor, exited(1, Exit::Code(3))), effects);
-    nothing(&mut executor, part(1));
+    nothing(&mut executor, Input::Timer(lease(false)));
     // One that is being killed when its lease is over is ended by force.
     let mut executor = leased();
     go(&mut executor, kill(1, 500));
-    (0..3).for_each(|_| drop(go(&mut executor, part(1))));
-    let forced = [cancels(Timer::Kill(task(1))), signals(1, Signal::Kill)];
-    assert_eq!(go(&mut executor, part(1)), forced);
+    let forced = [cancels(ask()), cancels(Timer::Kill(task(1))), signals(1, Signal::Kill)];
+    assert_eq!(go(&mut executor, Input::Timer(lease(false))), forced);
     // One that is being started when its lease is over is ended as it runs.
     let mut executor = connected();
     go(&mut executor, launch_fenced(1));
-    go(&mut executor, renewed(1, false));
-    (0..4).for_each(|_| drop(go(&mut executor, part(1))));
+    go(&mut executor, renewed(false));
+    assert_eq!(go(&mut executor, Input::Timer(lease(false))), [cancels(ask())]);
     assert_eq!(go(&mut executor, started(1)), [signals(1, Signal::Kill)]);
 }
 

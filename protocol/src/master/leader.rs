@@ -6,9 +6,7 @@ use alloc::vec::Vec;
 
 use crate::ids::{Epoch, FrameworkId, OfferId, Seq, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Records, Set};
-use crate::message::{
-    Answer, DrainEnd, Event, MasterToFramework, MasterToOperator, MasterToSlave, ReceiptId, Refusal,
-};
+use crate::message::{Answer, DrainEnd, Event, MasterToFramework, MasterToOperator, MasterToSlave, Refusal};
 use crate::outbox::Outbox;
 use crate::registry::{Applied, EndRecord, InverseOfferRecord, Operation, Registry};
 use crate::resources::{Resources, Sum};
@@ -344,9 +342,12 @@ impl Leader {
             self.arm_failover(cx, framework);
         }
         let ends: Vec<EndRecord> = self.registry.ends().values().cloned().collect();
-        for EndRecord { slave, update } in ends {
-            let receipt = Some(ReceiptId::Unregistration(slave));
-            self.mourn(cx, update.task.framework, Obituary { slave, update, receipt });
+        for EndRecord { slave, update, receipt } in ends {
+            let TaskId { framework, number } = update.task;
+            if let Some(state) = self.frameworks.get_mut(&framework) {
+                state.highest_task = state.highest_task.max(number);
+            }
+            self.mourn(cx, framework, Obituary { slave, update, receipt });
         }
         let slaves: Vec<SlaveId> = self.registry.slaves().keys().copied().collect();
         for slave in slaves {
@@ -399,8 +400,8 @@ impl Leader {
             }
             // Nobody is answered before it is written, and nobody else is elected for it (R29).
             Operation::Lead { .. } => Timer::Lead,
-            // An answer is said again by a framework that reconnects, and an acknowledgement to the next leader; what an operator asked for is the operator's to
-            // ask again.
+            // An answer is said again by a framework that reconnects, and an acknowledgement to the next leader; what an
+            // operator asked for is the operator's to ask again.
             Operation::AnswerInverseOffer { .. }
             | Operation::OpenInverseOffer(InverseOfferRecord { drain: None, .. })
             | Operation::AdmitSlave { .. }

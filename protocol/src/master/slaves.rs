@@ -12,9 +12,9 @@ use crate::message::{
     Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus, SlaveToMaster,
     Then as After,
 };
-use crate::registry::{Applied, InverseStage, Operation, SlaveRecord, is_true_end};
+use crate::registry::{Applied, EndRecord, InverseStage, Operation, SlaveRecord, is_true_end};
 use crate::resources::{Resources, Sum};
-use crate::task::{FENCE_AFTER_MIN, Reason, Run, TaskReport, TaskSpec, TaskState, Update};
+use crate::task::{FENCE_AFTER_MIN, Reason, Run, TaskReport, TaskSpec, TaskState};
 use crate::text::{Name, Text};
 use crate::time::{Millis, When};
 use crate::transport::{CloseCode, Role};
@@ -718,12 +718,30 @@ impl Leader {
             return;
         }
         state.writing = true;
-        let known = |update: &&Update| state.tasks.get(&update.task).is_some_and(|t| !t.state.is_terminal());
-        let said = unregistration.finals.iter().map(|last| &last.update).filter(known).cloned();
-        let over = state.tasks.iter().filter(|(_, task)| task.state.is_terminal());
-        let over = over.map(|(id, task)| ended(*id, task.number, task.state, task.reason));
-        let ends = said.chain(over).filter(is_true_end).collect();
+        let ends = self.true_ends(slave, &unregistration.finals);
         self.store(cx, Operation::RemoveSlave { slave, ends }, Then::Unregister(unregistration));
+    }
+
+    /// What nobody else will know of a slave's tasks once it is gone, and what their frameworks are told: of those that were
+    /// over, those that are by its last words, and those that it does not keep any more.
+    fn true_ends(&self, slave: SlaveId, finals: &[Final]) -> Vec<EndRecord> {
+        let Some(state) = self.slaves.get(&slave) else {
+            return Vec::new();
+        };
+        let unregistration = ReceiptId::Unregistration(slave);
+        let over = state.tasks.iter().filter(|(_, task)| task.state.is_terminal()).map(|(id, task)| {
+            let receipt = task.receipt.unwrap_or(unregistration);
+            (ended(*id, task.number, task.state, task.reason), Some(receipt))
+        });
+        let lives = |id| state.tasks.get(id).is_some_and(|task| !task.state.is_terminal());
+        let said = finals.iter().map(|last| &last.update).filter(|update| lives(&update.task));
+        let said = said.map(|update| (update.clone(), Some(unregistration)));
+        let mourned = state.mourned.keys().filter_map(|task| {
+            let framework = self.frameworks.get(&task.framework)?;
+            framework.obituaries.get(task).map(|obituary| (obituary.update.clone(), obituary.receipt))
+        });
+        let ends = over.chain(said).chain(mourned).filter(|(update, _)| is_true_end(update));
+        ends.map(|(update, receipt)| EndRecord { slave, update, receipt }).collect()
     }
 
     /// The removal is durable (R25): frameworks are told at once, then the slave, which may go.

@@ -418,7 +418,7 @@ impl Slave {
 
     /// The executor of a fenced task asks the leader for a lease (R9).
     pub(super) fn pass_on(&self, executor: ExecutorId, task: TaskId, turn: bool, out: &mut Outbox<Effect>) {
-        let theirs = self.tasks.get(&task).is_some_and(|known| known.executor == executor);
+        let theirs = self.tasks.get(&task).is_some_and(|known| known.executor == executor && !known.shared);
         if let Some(session) = self.link.registered().filter(|_| theirs) {
             out.push(Effect::ToMaster { session, message: SlaveToMaster::Renew { task, turn } });
         }

@@ -43,8 +43,7 @@ impl Hostiles {
         let place = &fs::canonicalize(place).expect("a place");
         let [ready, hold] = ["ready", "hold"].map(|name| {
             let path = place.join(name);
-            let mode = Mode::from_raw_mode(0o600);
-            rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, mode, 0).expect("a pipe");
+            pipe(&path);
             path
         });
         // Open for writing as well: it does not end while nobody else has it open.
@@ -63,10 +62,14 @@ impl Hostiles {
         self.shell(r#"echo > "$READY""#)
     }
 
-    /// A task of two processes, the second started by the first, both known by a mark; it asks for no trouble.
-    pub(crate) fn pair(&self, mark: &str) -> Command {
-        let mut command = self.shell(r#"(eval "$WAIT") & eval "$WAIT""#);
+    /// A task of two processes, the second started by the first, both known by a mark. It asks for no trouble; the first
+    /// ends when somebody writes to `bell`, a pipe that is made here.
+    pub(crate) fn pair(&self, mark: &str, bell: &Path) -> Command {
+        pipe(bell);
+        let mut command = self.shell(r#"(eval "$WAIT") & echo > "$READY"; read x < "$BELL""#);
+        let bell = bell.to_str().expect("a path in Unicode");
         command.environment.push(("MARK".to_owned(), mark.to_owned()));
+        command.environment.push(("BELL".to_owned(), bell.to_owned()));
         command
     }
 
@@ -120,6 +123,11 @@ impl Hostiles {
     pub(crate) fn living(&self) -> Vec<u32> {
         marked(&self.mark)
     }
+}
+
+fn pipe(path: &Path) {
+    let mode = Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, mode, 0).expect("a pipe");
 }
 
 /// Whatever happened, nothing of it outlives this value.

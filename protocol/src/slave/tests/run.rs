@@ -480,6 +480,10 @@ fn r9_requests_for_leases_are_passed_on() {
     let passed_on = to_master(M, SlaveToMaster::Renew { task: task(1), turn: true });
     assert_eq!(bench.go(renew(1)), [passed_on]);
     bench.nothing(renew(2));
+    // Of a framework's own executor nothing is fenced, and nothing passed on.
+    bench.launch_registered(own(8, 8), 8, X2);
+    let message = ExecutorToSlave::Renew { task: task(8), turn: true };
+    bench.nothing(Input::Executor { session: X2, message });
     let answer = MasterToSlave::Renewed { task: task(1), turn: true };
     let told = to_executor(X, SlaveToExecutor::Renewed { task: task(1), turn: true });
     assert_eq!(bench.master(answer.clone()), [told]);
