@@ -79,7 +79,7 @@ pub(super) const RUN_EXAMPLES: &str = examples! {
     "neap run --name hi --output json -- sh -c 'echo $WHO' --";
     "A service that this process's end does not end: the same line takes it up within five minutes",
     "neap run --name web --id web --failover-timeout 5m --instances 3 --service -- ./server";
-    "One that is not to run twice, not even beside a partition: it is started anew when the last one is dead",
+    "One that is not to run twice, not even beside a partition",
     "neap run --name db --service --fence-after 20s -- ./primary";
     "With an environment and half a minute to end",
     "neap run --name job --env MODE=fast --kill-grace 30s -- ./job";
