@@ -76,7 +76,7 @@ fn is_true(seen: &Seen<'_>, update: &Update) -> Result<(), String> {
     }
 }
 
-/// Whether what a task's slave said of it as it left outlives every leader. One that was given up before was Lost before.
+/// Whether what a task's slave said of it as it left outlives every leader. What was given up before may be Lost.
 fn is_kept(seen: &Seen<'_>, task: TaskId) -> bool {
     let ghost = &seen.after.ghost;
     let launched = ghost.launched.get(&task);

@@ -53,25 +53,13 @@ pub(super) fn all() -> Vec<Scope> {
             name: "crash-last-word",
             about: "a slave leaves whose task has ended by itself, and the master crashes, before that is acknowledged or after",
             long: true,
-            budget: Budget::of(&[
-                (Event::Launch, 1),
-                (Event::Finish, 1),
-                (Event::Signal, 1),
-                (Event::MasterCrash, 1),
-            ]),
-            ..small()
+            ..last_word()
         },
         Scope {
             name: "crash-forget",
             about: "the same, and the only master never comes back",
             masters_return: false,
-            budget: Budget::of(&[
-                (Event::Launch, 1),
-                (Event::Finish, 1),
-                (Event::Signal, 1),
-                (Event::MasterCrash, 1),
-            ]),
-            ..small()
+            ..last_word()
         },
         Scope {
             name: "crash-leave",
@@ -88,4 +76,10 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
     ]
+}
+
+fn last_word() -> Scope {
+    let budget =
+        Budget::of(&[(Event::Launch, 1), (Event::Finish, 1), (Event::Signal, 1), (Event::MasterCrash, 1)]);
+    Scope { budget, ..small() }
 }
