@@ -73,7 +73,7 @@ pub(super) const EXAMPLES: &str = examples! {
 };
 
 const SHOW_EXAMPLES: &str = examples! {
-    "Slaves, drains, inverse offers and frameworks", "neap registry show";
+    "Slaves, drains, inverse offers, frameworks, and ends that none has acknowledged", "neap registry show";
     "Who changed what, when and why", "neap registry show --audit";
     "For a program", "neap registry show --data /var/lib/neap --output json";
 };

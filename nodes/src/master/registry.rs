@@ -55,6 +55,7 @@ fn show(taken: &Taken, printer: &mut Printer) -> Result<(), Failure> {
         for_some(&glance.drains, printer)?;
         for_some(&glance.inverse_offers, printer)?;
         for_some(&glance.frameworks, printer)?;
+        for_some(&glance.ends, printer)?;
     }
     Ok(())
 }
@@ -159,6 +160,7 @@ impl Taken {
             frameworks: registry.frameworks().len() as u64,
             inverse_offers: registry.inverse_offers().len() as u64,
             drains: registry.drains().len() as u64,
+            ends: registry.ends().len() as u64,
             receipts: *receipts,
             receipt_lines: *receipt_lines,
             audit_lines: audit.len() as u64,
@@ -202,6 +204,7 @@ struct Checked {
     frameworks: u64,
     inverse_offers: u64,
     drains: u64,
+    ends: u64,
     receipts: u64,
     receipt_lines: u64,
     audit_lines: u64,
@@ -213,12 +216,13 @@ impl Checked {
         let begun = if self.snapshot { "a snapshot and " } else { "" };
         let log = counted(self.operations, "operation");
         format!(
-            "epoch {}; {begun}{log} that lead to {}, {}, {}, {}; {} with {}; {} of audit",
+            "epoch {}; {begun}{log} that lead to {}, {}, {}, {}, {}; {} with {}; {} of audit",
             self.epoch,
             counted(self.slaves, "slave"),
             counted(self.frameworks, "framework"),
             counted(self.drains, "drain"),
             counted(self.inverse_offers, "inverse offer"),
+            counted(self.ends, "unacknowledged end"),
             counted(self.receipts, "receipt"),
             counted(self.receipt_lines, "line"),
             counted(self.audit_lines, "line"),

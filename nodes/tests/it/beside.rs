@@ -5,7 +5,8 @@ use std::sync::Arc;
 use neap_nodes::operator::Client;
 use neap_protocol::ids::{FrameworkId, SlaveId, TaskId};
 use neap_protocol::message::{
-    Answer, Command, FrameworkToMaster, MasterToFramework, MasterToSlave, Offered, Query, SlaveToMaster,
+    Answer, Command, Final, FrameworkToMaster, MasterToFramework, MasterToSlave, Offered, Query,
+    SlaveToMaster,
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::task::{self, Reason, Run, TaskSpec, TaskState, Update};
@@ -87,6 +88,17 @@ impl Beside {
         self.framework.say(&FrameworkToMaster::Acknowledge { task, number }).await;
         let acknowledged = hear_slave(&mut self.slave).await;
         assert_eq!(acknowledged, MasterToSlave::Acknowledge { task, number });
+    }
+
+    /// The slave leaves, and its last words are of a task that has failed; that it has left is written, and the framework
+    /// has acknowledged nothing.
+    pub(crate) async fn leave(&mut self, task: TaskId) {
+        let SlaveToMaster::Update { update, ending } = news(task, 1, TaskState::Failed) else {
+            unreachable!()
+        };
+        let finals = vec![Final { update, ending }];
+        self.slave.say(&SlaveToMaster::Unregister { finals }).await;
+        assert_eq!(hear_slave(&mut self.slave).await, MasterToSlave::Unregistered);
     }
 
     /// The next thing that the framework hears, if it is an update.

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 use std::process::Command as Process;
 
 use neap_nodes::operator::{Client, Problem};
-use neap_protocol::message::{Answer, Command, Refusal, SlaveRef};
+use neap_protocol::ids::{Epoch, SlaveId};
+use neap_protocol::message::{Answer, Command, FrameworkToMaster, MasterToFramework, Refusal, SlaveRef};
+use neap_protocol::task::TaskState;
 use neap_protocol::text::{Name, Text};
 use neap_protocol::transport::Role;
 use serde_json::Value;
 
+use crate::beside::{Beside, WEB};
 use crate::cluster::{CERTIFICATES, Fake, Master, identity, place};
+use crate::master::subscribe;
 use crate::program::{Ended, Place};
 
 fn deactivate(hold: &str, reason: &str) -> Command {
@@ -258,6 +262,68 @@ async fn a_master_on_a_full_disk_refuses_and_goes_on() {
     assert_eq!(holds(&place), expected);
     let master = Master::start(&place);
     assert_eq!(master.epoch, 2);
+}
+
+/// R12, R25: how a task ended whose slave has left is there after kill -9 of the master, and is shown; the next master
+/// tells it, and it goes when it is acknowledged.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_is_not_acknowledged_is_shown_and_told_by_the_next_master() {
+    let place = place();
+    let master = Master::start(&place);
+    let mut beside = Beside::new(&place, &master).await;
+    let task = beside.launch().await;
+    beside.leave(task).await;
+    drop(beside);
+    master.kill();
+
+    let ends = |place: &Place| {
+        let checked = objects(&good(place.neap("-o json registry check --data data"))).remove(0);
+        let mut shown = objects(&good(place.neap("-o json registry show --data data"))).remove(0);
+        let rows = shown["ends"].as_array_mut().unwrap().split_off(0);
+        assert_eq!(checked["ends"].as_u64(), Some(rows.len() as u64), "{checked}");
+        rows
+    };
+    let end = serde_json::json!({
+        "task": task.to_string(), "slave": "S1", "state": "Failed", "reason": "Normal", "message": "", "receipt": "S1",
+    });
+    assert_eq!(ends(&place), [end]);
+    let text = good(place.neap("registry show --data data"));
+    for part in ["1 framework, 1 unacknowledged end;", "UNACKNOWLEDGED END", &task.to_string(), "Failed"] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+
+    let master = Master::start(&place);
+    let mut web = Fake::connect(&place, master.address, Role::Framework, "web").await;
+    let FrameworkToMaster::Subscribe { name, weight, failover_timeout, partition_aware, .. } =
+        subscribe("web")
+    else {
+        unreachable!()
+    };
+    let (id, epoch, highest_task) = (Some(WEB), Epoch(1), task.number);
+    web.say(&FrameworkToMaster::Subscribe {
+        id,
+        name,
+        weight,
+        failover_timeout,
+        partition_aware,
+        epoch,
+        highest_task,
+    })
+    .await;
+    let subscribed = web.hear().await;
+    assert!(matches!(subscribed, MasterToFramework::Subscribed { id: WEB, .. }), "{subscribed:?}");
+    let told = web.hear().await;
+    let MasterToFramework::Update { update, .. } = &told else { panic!("{told:?}") };
+    assert_eq!((update.task, update.number, update.state), (task, 1, TaskState::Failed), "{told:?}");
+    web.say(&FrameworkToMaster::Acknowledge { task, number: update.number }).await;
+    // What is asked after it is answered after it; and what is then written is written after it.
+    web.say(&FrameworkToMaster::Reconcile { tasks: vec![(task, SlaveId(1))] }).await;
+    let answer = web.hear().await;
+    assert!(matches!(answer, MasterToFramework::Update { .. }), "{answer:?}");
+    let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
+    assert_eq!(slave.register(None).await.0, SlaveId(2));
+    master.kill();
+    assert_eq!(ends(&place), [] as [Value; 0]);
 }
 
 /// A slave with a corrupt checkpoint names the file and what there is to do, and leaves it as it is.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId};
+use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId, TaskId};
 use neap_protocol::message::{InverseAnswer, Then};
 use neap_protocol::registry::{
-    DrainRecord, FrameworkRecord, InverseOfferRecord, InverseStage, Registry, SlaveRecord,
+    DrainRecord, EndRecord, FrameworkRecord, InverseOfferRecord, InverseStage, Registry, SlaveRecord,
 };
 use neap_protocol::time::Moment;
 use serde::Serialize;
@@ -26,6 +26,7 @@ pub(super) struct Glance {
     pub(super) drains: Vec<DrainRow>,
     pub(super) inverse_offers: Vec<InverseOfferRow>,
     pub(super) frameworks: Vec<FrameworkRow>,
+    pub(super) ends: Vec<EndRow>,
     audit_lines: u64,
 }
 
@@ -52,6 +53,7 @@ impl Glance {
                 .iter()
                 .map(|(id, record)| FrameworkRow::of(*id, record))
                 .collect(),
+            ends: registry.ends().iter().map(|(task, record)| EndRow::of(*task, record)).collect(),
             audit_lines: contents.audit.len() as u64,
         }
     }
@@ -71,13 +73,14 @@ impl fmt::Display for Glance {
         let live = if self.live { ", which a master has open" } else { "" };
         write!(
             f,
-            "the registry {}{live}, is of epoch {}: {}, {}, {}, {}; --audit shows {} of operators",
+            "the registry {}{live}, is of epoch {}: {}, {}, {}, {}, {}; --audit shows {} of operators",
             self.file,
             self.epoch,
             counted(self.slaves.len() as u64, "slave"),
             counted(self.drains.len() as u64, "drain"),
             counted(self.inverse_offers.len() as u64, "inverse offer"),
             counted(self.frameworks.len() as u64, "framework"),
+            counted(self.ends.len() as u64, "unacknowledged end"),
             counted(self.audit_lines, "command"),
         )
     }
@@ -327,6 +330,54 @@ impl Row for FrameworkRow {
             (&self.name).into(),
             (&self.principal).into(),
             Period::saturating_from(timeout).into(),
+        ]
+    }
+}
+
+/// How a task of a slave that has left ended, which its framework has not acknowledged.
+#[derive(Debug, Serialize)]
+pub(super) struct EndRow {
+    task: String,
+    slave: String,
+    /// `Finished`, `Failed` or `Killed`.
+    state: String,
+    reason: String,
+    message: String,
+    /// Where its acknowledgement is to be recorded.
+    receipt: Option<String>,
+}
+
+impl EndRow {
+    fn of(task: TaskId, EndRecord { slave, update, receipt }: &EndRecord) -> Self {
+        Self {
+            task: task.to_string(),
+            slave: slave.to_string(),
+            state: update.state.to_string(),
+            reason: update.reason.to_string(),
+            message: update.message.to_string(),
+            receipt: receipt.map(|receipt| receipt.to_string()),
+        }
+    }
+}
+
+impl Row for EndRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::left("UNACKNOWLEDGED END"),
+        Column::left("SLAVE"),
+        Column::left("STATE"),
+        Column::left("REASON"),
+        Column::left("RECEIPT"),
+        Column::left("MESSAGE"),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            (&self.task).into(),
+            (&self.slave).into(),
+            (&self.state).into(),
+            (&self.reason).into(),
+            self.receipt.clone().unwrap_or_default().into(),
+            (&self.message).into(),
         ]
     }
 }
