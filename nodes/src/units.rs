@@ -8,6 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use neap_protocol::resources::Resources;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -141,8 +142,8 @@ pub struct ByteSize {
 }
 
 impl ByteSize {
-    /// The largest size: 1 EiB, so that a cluster's sum fits in 64 bits.
-    pub const MAX: Self = Self { bytes: 1 << 60 };
+    /// The largest size: 1 EiB, which is the most that a slave may say it has.
+    pub const MAX: Self = Self { bytes: Resources::MACHINE_MAX.mem };
 
     /// So many bytes, cut to [`ByteSize::MAX`].
     pub const fn saturating_from(bytes: u64) -> Self {
@@ -200,8 +201,8 @@ pub struct Cpus {
 }
 
 impl Cpus {
-    /// The largest amount: a million cpus.
-    pub const MAX: Self = Self { thousandths: 1_000_000_000 };
+    /// The largest amount: a million cpus, which is the most that a slave may say it has.
+    pub const MAX: Self = Self { thousandths: Resources::MACHINE_MAX.cpus };
 
     /// So many thousandths, cut to [`Cpus::MAX`].
     pub const fn saturating_from(thousandths: u64) -> Self {

@@ -23,6 +23,11 @@ impl Resources {
     /// Nothing.
     pub const NONE: Self = Self { cpus: 0, mem: 0, disk: 0, ports: Ports::NONE };
 
+    /// The most that a slave may say it has, or runs: a million processors, 1 EiB of memory, 1 EiB of disk. No machine has
+    /// that much, and what one says that it has changes what is fair for every framework (R10).
+    pub const MACHINE_MAX: Self =
+        Self { cpus: 1_000_000_000, mem: 1 << 60, disk: 1 << 60, ports: Ports::NONE };
+
     /// So many thousandths of a processor and bytes of memory; no disk, no ports.
     pub const fn new(cpus: u64, mem: u64) -> Self {
         Self { cpus, mem, disk: 0, ports: Ports::NONE }
@@ -378,6 +383,16 @@ mod tests {
         for bad in [&[(1u16, 5u16), (5, 9)][..], &[(1, 5), (6, 9)], &[(9, 1)], &[(5, 6), (1, 2)]] {
             assert!(postcard::from_bytes::<Ports>(&postcard::to_allocvec(bad).unwrap()).is_err());
         }
+    }
+
+    /// They come to more than 64 bits hold.
+    #[test]
+    fn s8_as_many_of_the_largest_machines_as_there_are_can_be_counted() {
+        let small = Resources::new(4000, 64);
+        let mut sum = Sum::of([&small]);
+        (0..100_000).for_each(|_| sum.put_in(&Resources::MACHINE_MAX));
+        (0..100_000).for_each(|_| sum.take_out(&Resources::MACHINE_MAX));
+        assert_eq!(sum, Sum::of([&small]));
     }
 
     #[test]

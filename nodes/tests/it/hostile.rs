@@ -109,8 +109,8 @@ async fn who_is_not_let_in_is_told_why_and_logged_once() {
     Log::of(master, &place).holds(Cause::NotLetIn, &["127.0.0.1"], 2 * TIMES);
 }
 
-/// A slave with the id of another, then with a task of another and more than any machine has; a framework with the id
-/// of another.
+/// A slave with the id of another, with more than any machine has or runs, and with a task of another; a framework with
+/// the id of another.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_anothers_is_not_had() {
     let (place, master, mut beside) = scene().await;
@@ -139,7 +139,22 @@ async fn what_is_anothers_is_not_had() {
         reason: Reason::Normal,
         number: 7,
     };
-    slave.say(&claim(None, Resources::new(u64::MAX, u64::MAX), vec![theirs])).await;
+    let most = Resources::MACHINE_MAX;
+    let more = Resources { mem: most.mem + 1, ..most.clone() };
+    let runs = vec![TaskReport { resources: more.clone(), ..theirs.clone() }];
+    let claims =
+        [("no machine has", claim(None, more, vec![])), ("no machine runs", claim(None, most, runs))];
+    for (cause, beyond) in claims {
+        for _ in 0..TIMES {
+            slave.say(&beyond).await;
+        }
+        for _ in 0..TIMES {
+            let answer = hear_slave(&mut slave).await;
+            let MasterToSlave::Refused(Refused::Invalid(why)) = answer else { panic!("{answer:?}") };
+            assert!(why.as_str().starts_with(cause), "{why}");
+        }
+    }
+    slave.say(&claim(None, Resources::new(4000, 4 << 30), vec![theirs])).await;
     let registered = hear_slave(&mut slave).await;
     assert!(matches!(registered, MasterToSlave::Registered { id: SlaveId(2), .. }), "{registered:?}");
     let killed = hear_slave(&mut slave).await;
@@ -171,7 +186,7 @@ async fn what_is_anothers_is_not_had() {
     beside.tell(task, 1, TaskState::Finished).await;
     beside.served().await;
     let log = Log::of(master, &place);
-    log.holds(Cause::NotAdmitted, &["slave slave-2", "framework other"], 2 * TIMES);
+    log.holds(Cause::NotAdmitted, &["slave slave-2", "framework other"], 4 * TIMES);
 }
 
 /// What is said twice, too early, or about another's tasks ends the session that it was said on.

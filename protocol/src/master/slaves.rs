@@ -167,6 +167,13 @@ impl Leader {
             _ if !coherent(&registration) => Some(Refused::Invalid(Text::new(
                 "a task of it is listed twice: start the slave without its checkpoint",
             ))),
+            _ if !fits_a_machine(&registration.resources) => Some(Refused::Invalid(Text::new(
+                "no machine has as much as it says that it has: start the slave with at most 1000000 cpus, 1024P of \
+                 memory and 1024P of disk",
+            ))),
+            _ if !fits_a_machine(&runs(&registration)) => Some(Refused::Invalid(Text::new(
+                "no machine runs as much as it says that it runs: start the slave without its checkpoint",
+            ))),
             Some(id) if self.registry.slaves().get(&id).is_some_and(|r| r.name != registration.name) => {
                 Some(Refused::NotYours)
             }
@@ -852,6 +859,17 @@ impl Leader {
             false => self.tell_update(cx, task.framework, slave, update),
         }
     }
+}
+
+/// Whether a machine could have as much. Ports are of one machine by their nature.
+fn fits_a_machine(claim: &Resources) -> bool {
+    Resources::MACHINE_MAX.contains(&claim.without_ports())
+}
+
+/// What a slave says that it runs takes together.
+fn runs(registration: &Registration) -> Resources {
+    let live = registration.tasks.iter().filter(|task| !task.state.is_terminal());
+    Sum::over_slaves(live.map(|task| &task.resources)).capped()
 }
 
 /// Whether a slave registers with each task once.

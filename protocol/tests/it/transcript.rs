@@ -249,7 +249,11 @@ impl World {
                     epoch: Epoch(words.key("epoch").unwrap_or(0)),
                     resources: words.resources(Resources::new(4000, 4 << 30)),
                     address: Text::EMPTY,
-                    tasks: words.plain[3..].iter().filter(|w| **w != "leaving").map(|w| report(w)).collect(),
+                    tasks: words.plain[3..]
+                        .iter()
+                        .filter(|w| **w != "leaving")
+                        .map(|w| report(w, words.key("each").unwrap_or(1)))
+                        .collect(),
                     leaving: words.plain.contains(&"leaving"),
                 }
             }
@@ -512,12 +516,12 @@ fn update(word: &str) -> Update {
     Update { task, number, state, reason, message: Text::EMPTY }
 }
 
-fn report(word: &str) -> TaskReport {
+fn report(word: &str, cpus: u64) -> TaskReport {
     let Update { task, number, state, reason, .. } = update(word);
     TaskReport {
         id: task,
         name: Name::new("work").unwrap(),
-        resources: Resources::new(1000, 1 << 30),
+        resources: Resources::new(cpus * 1000, 1 << 30),
         kill_grace: Millis::from_secs(3),
         state,
         reason,
