@@ -336,23 +336,24 @@ impl Instances {
     }
 
     fn refused(&self, cause: &str) -> Failure {
-        match &self.lasting {
-            Some(lasting) => {
-                let file = lasting.file.display();
-                Failure::new(Exit::Refused, cause)
-                    .help(format!("if its time is over, remove {file} to begin as a new framework"))
-            }
-            // It had an id, of which only its master and this process knew.
-            None if self.subscribed => {
+        let anew = match &self.lasting {
+            Some(lasting) => format!("remove {} to begin as a new framework", lasting.file.display()),
+            None => "run it again".to_owned(),
+        };
+        match (self.subscribed, &self.lasting) {
+            // It was let in before: what has become of it is not nothing.
+            (true, _) => {
+                let message = format!("the master knows this run no more: {cause}");
                 let away = self.failover_timeout;
-                let message = format!(
-                    "the master has ended its tasks: this run was out of its reach for longer than the failover timeout, \
-                     {away}, or than a master allows"
-                );
-                Failure::new(Exit::Refused, message)
-                    .help("run it again; a longer --failover-timeout lets tasks go on")
+                Failure::new(Exit::Failed, message).help(format!(
+                    "the tasks of a run are ended that was out of reach for longer than its failover timeout, {away}, or than \
+                     a master allows: {anew}, with a longer --failover-timeout if that is what happened"
+                ))
             }
-            None => Failure::new(Exit::Refused, cause),
+            (false, Some(_)) => {
+                Failure::new(Exit::Refused, cause).help(format!("if its time is over, {anew}"))
+            }
+            (false, None) => Failure::new(Exit::Refused, cause),
         }
     }
 

@@ -5,12 +5,13 @@ use std::process::Stdio;
 use neap_nodes::master::Settings;
 use neap_nodes::operator::{Client, Problem};
 
-use neap_protocol::ids::{Epoch, FrameworkId, SlaveId};
+use neap_protocol::ids::{Epoch, FrameworkId, SlaveId, TaskId};
 use neap_protocol::master::Config;
 use neap_protocol::message::{
-    Answer, Command, Event, FrameworkToMaster, MasterToFramework, MasterToOperator, OperatorToMaster, Query,
-    Refusal, SlaveRef, Status,
+    Answer, Command, Event, FrameworkToMaster, MasterToFramework, MasterToOperator, MasterToSlave,
+    OperatorToMaster, Query, Refusal, SlaveRef, SlaveToMaster, Status,
 };
+use neap_protocol::task::{Reason, TaskReport, TaskSpec, TaskState};
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
 use neap_protocol::transport::{CloseCode, Closed, Role, SendHalf};
@@ -18,6 +19,7 @@ use neap_transport_quic::{ConnectError, Credentials, Endpoint, Expect};
 use rustix::process::Signal;
 use tokio::sync::oneshot;
 
+use crate::beside::{hear_slave, news};
 use crate::cluster::{CERTIFICATES, Fake, Master, PATIENCE, identity, place, register};
 use crate::up::signal;
 
@@ -103,15 +105,84 @@ async fn a_run_that_was_away_for_too_long_says_what_became_of_it() {
     assert_eq!(
         (ended.status.code(), told),
         (
-            Some(3),
+            Some(1),
             Some(
-                "the master has ended its tasks: this run was out of its reach for longer than the failover timeout, \
-                 50ms, or than a master allows\n\
-                 help: run it again; a longer --failover-timeout lets tasks go on\n"
+                "the master knows this run no more: it was torn down: subscribe without an id, as a new framework\n\
+                 help: the tasks of a run are ended that was out of reach for longer than its failover timeout, 50ms, or \
+                 than a master allows: run it again, with a longer --failover-timeout if that is what happened\n"
             )
         ),
         "{said}"
     );
+}
+
+/// R15, R28: a new leader is asked about every task that lives. Of one that its slave still has nothing changes; one that
+/// was lost on the way to it is launched again, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_asks_a_new_leader_what_has_become_of_its_tasks() {
+    let place = place();
+    let master = Master::start(&place);
+    let address = master.address;
+    let mut slave = Fake::connect(&place, address, Role::Slave, "slave-1").await;
+    let (id, _) = slave.register(None).await;
+    let certificates = "--ca pki/ca.pem --cert pki/framework-web.pem --key pki/framework-web.key";
+    let line =
+        format!("-o json run --name web --instances 2 --cpus 1 --masters {address} {certificates} -- true");
+    let run = place.command(&line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let [kept, lost] = [launched(&mut slave).await, launched(&mut slave).await];
+    slave.say(&news(kept.id, 1, TaskState::Running)).await;
+    assert_eq!(hear_slave(&mut slave).await, MasterToSlave::Acknowledge { task: kept.id, number: 1 });
+    master.kill();
+
+    let master = Master::start_with(&place, &format!("--listen {address}"));
+    let mut slave = Fake::connect(&place, address, Role::Slave, "slave-1").await;
+    let SlaveToMaster::Register { resources, address, .. } = register() else { unreachable!("it is one") };
+    let report = TaskReport {
+        id: kept.id,
+        name: kept.name,
+        resources: kept.resources,
+        kill_grace: kept.kill_grace,
+        state: TaskState::Running,
+        reason: Reason::Normal,
+        number: 1,
+    };
+    let (epoch, tasks, leaving) = (Epoch(master.epoch), vec![report], false);
+    slave.say(&SlaveToMaster::Register { id: Some(id), epoch, resources, address, tasks, leaving }).await;
+    let admitted = hear_slave(&mut slave).await;
+    assert!(matches!(admitted, MasterToSlave::Registered { .. }), "{admitted:?}");
+    let again = launched(&mut slave).await;
+    assert!(again.id.number > lost.id.number, "{:?} was launched after {:?}", again.id, lost.id);
+    for (task, number) in [(again.id, 1), (kept.id, 2)] {
+        slave.say(&news(task, number, TaskState::Finished)).await;
+        while hear_slave(&mut slave).await != (MasterToSlave::Acknowledge { task, number }) {}
+    }
+    let ended = run.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{}", String::from_utf8_lossy(&ended.stderr));
+    let told: Vec<[String; 3]> = String::from_utf8(ended.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line: serde_json::Value| {
+            ["task", "state", "reason"].map(|key| line[key].as_str().unwrap().to_owned())
+        })
+        .collect();
+    let line = |task: TaskId, state: &str, reason: &str| [task.to_string(), state.into(), reason.into()];
+    let expected = [
+        line(kept.id, "Running", "Normal"),
+        line(lost.id, "Lost", "Unknown"),
+        line(again.id, "Finished", "Normal"),
+        line(kept.id, "Finished", "Normal"),
+    ];
+    assert_eq!(told, expected);
+}
+
+/// The next task that a slave is to launch; what it is asked and acknowledged meanwhile is passed over.
+async fn launched(slave: &mut Fake) -> TaskSpec {
+    loop {
+        if let MasterToSlave::Launch(spec) = hear_slave(slave).await {
+            return spec;
+        }
+    }
 }
 
 /// Waits until the cluster is so.
