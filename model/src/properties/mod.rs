@@ -13,6 +13,7 @@ use neap_protocol::registry::Operation;
 use crate::scope::Scope;
 use crate::world::{Action, Dialer, End, Happening, Message, World};
 
+pub(crate) use s14_asked_and_no_more::no_more_than_needed;
 use sometimes::crashes;
 
 mod l1_drain_ends;

@@ -34,14 +34,27 @@ fn revoked(
     id: InverseOfferId,
     record: &InverseOfferRecord,
 ) -> Result<(), String> {
+    let was_dying = |task: TaskId| before.tasks().any(|known| known.id == task && known.kill.is_some());
+    no_more_than_needed(after, id, record, |task| {
+        task.kill == Some(Reason::Revoked(id)) && !was_dying(task.id)
+    })
+}
+
+/// Holds what a revocation takes of what `master` counts against everything that it could have taken.
+///
+/// # Errors
+/// How many it takes, and how many would do.
+pub(crate) fn no_more_than_needed(
+    master: &Master,
+    id: InverseOfferId,
+    record: &InverseOfferRecord,
+    takes: impl Fn(&CountedTask<'_>) -> bool,
+) -> Result<(), String> {
+    let InverseAsk::Amount(amount) = &record.ask else { return Ok(()) };
     let its = |task: &CountedTask<'_>| {
         task.slave == record.slave && task.id.framework == record.framework && !task.state.is_terminal()
     };
-    let live: Vec<CountedTask<'_>> = after.tasks().filter(its).collect();
-    let was_dying = |task: TaskId| before.tasks().any(|known| known.id == task && known.kill.is_some());
-    let (taken, others): (Vec<&CountedTask<'_>>, Vec<&CountedTask<'_>>) =
-        live.iter().partition(|task| task.kill == Some(Reason::Revoked(id)) && !was_dying(task.id));
-    let InverseAsk::Amount(amount) = &record.ask else { return Ok(()) };
+    let (taken, others): (Vec<CountedTask<'_>>, Vec<_>) = master.tasks().filter(its).partition(takes);
     if taken.is_empty() {
         return Ok(());
     }

@@ -25,6 +25,7 @@ mod s10_kill_wins;
 mod s11_no_orphans;
 mod s12_no_wrongful_shutdown;
 mod s13_deadline_respected;
+mod s14_asked_and_no_more;
 mod s16_task_id_unique;
 
 /// Something that must hold.
@@ -68,6 +69,7 @@ pub const ALL: &[Check] = &[
     s11_no_orphans::CHECK,
     s12_no_wrongful_shutdown::CHECK,
     s13_deadline_respected::CHECK,
+    s14_asked_and_no_more::CHECK,
     s16_task_id_unique::CHECK,
 ];
 

@@ -19,10 +19,10 @@ use neap_protocol::registry::{
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::slave::{self, Slave};
-use neap_protocol::task::{Reason, Run as Runs, TaskSpec, TaskState, Update};
+use neap_protocol::task::{Reason, Run as Runs, TaskReport, TaskSpec, TaskState, Update};
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::{Millis, Moment};
-use neap_protocol::transport::{CloseCode, CloseReason, Role};
+use neap_protocol::transport::{CloseCode, CloseReason, Peer, Role};
 
 use super::ALL;
 use crate::replay::player::{AnyPlayed, AnyPlayer, Played, Player};
@@ -434,17 +434,18 @@ fn s6_a_restart_that_forgets_and_memory_that_differs() {
     assert_eq!(bench.recover(&[admit(), subscribe()]), ["S6 registry-first"]);
     assert_eq!(bench.recover(&[admit(), subscribe()]), [""; 0]);
     // A machine that leads, and has not heard of what is durable.
-    bench.players[MASTER] = AnyPlayer::Master(leading(registry(&[admit(), subscribe()])));
+    bench.players[MASTER] = AnyPlayer::Master(leading(registry(&[admit(), subscribe()]), []));
     assert_eq!(bench.store(3, hold()), ["S6 registry-first"]);
 }
 
-fn leading(registry: Registry) -> Player<Master> {
+/// A master that leads with this registry, and has been told the rest.
+fn leading(registry: Registry, told: impl IntoIterator<Item = master::Input>) -> Player<Master> {
     let config = master::Config::default();
     let mut player = Player::new(run::<Master>(config.clone(), None));
     let mut outbox = neap_protocol::outbox::Outbox::new();
-    for input in
-        [master::Input::Elected { epoch: E1 }, master::Input::Recovered { registry: Box::new(registry) }]
-    {
+    let elected =
+        [master::Input::Elected { epoch: E1 }, master::Input::Recovered { registry: Box::new(registry) }];
+    for input in elected.into_iter().chain(told) {
         player.machine.handle(&config, input, &mut outbox);
         outbox.drain();
     }
@@ -600,6 +601,50 @@ fn s13_a_revocation_before_its_deadline_or_of_another() {
         Operation::AdvanceInverseOffer { id: I1, stage: InverseStage::Revoking, deadline: Moment(9) };
     bench.recover(&[admit(), subscribe(), inverse_offer(F1), passed]);
     assert_eq!(bench.master(fired(), revoke()), [""; 0]);
+}
+
+#[test]
+fn s14_a_revocation_of_more_than_was_asked_for() {
+    let task = |number| TaskId { framework: F1, number };
+    let report = |number| TaskReport {
+        id: task(number),
+        name: name("t"),
+        resources: Resources::new(1000, 1),
+        kill_grace: Millis(1),
+        state: TaskState::Running,
+        reason: Reason::Normal,
+        number: 1,
+    };
+    let Operation::OpenInverseOffer(everything) = inverse_offer(F1) else { unreachable!("it is one") };
+    let (ask, keep) = (InverseAsk::Amount(Resources::new(1000, 0)), Resources::new(1000, 2));
+    let amount = Operation::OpenInverseOffer(InverseOfferRecord { ask, keep, ..everything });
+    let operations = [admit(), subscribe(), amount];
+    let register = SlaveToMaster::Register {
+        id: Some(S1),
+        epoch: E1,
+        resources: has(),
+        address: Text::EMPTY,
+        tasks: vec![report(1), report(2)],
+        leaving: false,
+    };
+    let told = [
+        master::Input::Stored { epoch: E1, seq: Seq(1) },
+        master::Input::Opened { session: TO_SLAVE, peer: Peer { role: Role::Slave, name: name("s") } },
+        master::Input::Slave { session: TO_SLAVE, message: register },
+    ];
+    let mut bench = Bench::new();
+    assert_eq!(bench.recover(&operations), [""; 0]);
+    let leads = leading(registry(&operations), told);
+    assert_eq!(leads.machine.tasks().count(), 2);
+    bench.players[MASTER] = AnyPlayer::Master(leads);
+    let mut revoke = |numbers: &[u32]| {
+        let reason = Reason::Revoked(I1);
+        let kill = |number: &u32| say_slave(MasterToSlave::Kill { task: task(*number), grace: None, reason });
+        let deadline = master::Input::Timer(master::Timer::InverseOffer(I1));
+        bench.master(deadline, numbers.iter().map(kill).collect())
+    };
+    assert_eq!(revoke(&[2]), [""; 0]);
+    assert_eq!(revoke(&[1, 2]), ["S14 asked-and-no-more"]);
 }
 
 #[test]
