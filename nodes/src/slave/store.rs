@@ -280,6 +280,8 @@ fn word(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod golden;
 
 #[cfg(test)]
 mod tests {
