@@ -11,7 +11,7 @@ use neap_protocol::task::{Reason, TaskState};
 /// A row or record: what it is, and its bytes.
 pub(crate) type Line = (String, Vec<u8>);
 
-/// The lines of a file, which must be those that are written `now`. `number` is what says which format a file on disk has.
+/// The lines of a file, which must be those that are written `now`. `number` says which format a file on disk has.
 pub(crate) fn lines(name: &str, number: &str, now: &[Line]) -> Vec<Line> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
     let bless = "NEAP_BLESS=1 cargo test -p neap-nodes --lib golden";
@@ -28,7 +28,7 @@ pub(crate) fn lines(name: &str, number: &str, now: &[Line]) -> Vec<Line> {
     });
     let golden: Vec<Line> = text.lines().filter(|line| !line.starts_with('#')).map(line).collect();
     let advice = format!(
-        "files that exist are read wrongly, or not at all: if the format is meant to change, raise {number}, then {bless}"
+        "files that exist are read wrongly, or not at all: if the format is to change, raise {number}, then {bless}"
     );
     for ((what, golden), (what_now, now)) in golden.iter().zip(now) {
         assert_eq!((what, hex(golden)), (what_now, hex(now)), "{name}: {advice}");
@@ -47,8 +47,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// `named!(Enum { Variant, … }, values)`: the variants' names of all of `values`, which have every variant among them. It
-/// is exhaustive: one that is added must be listed, and have an example.
+/// `named!(Enum { Variant, … }, values)`: the variants' names of all of `values`, which have every variant among them.
+/// It is exhaustive: one that is added must be listed, and have an example.
 macro_rules! named {
     ($enum:ident { $($variant:ident),+ $(,)? }, $values:expr) => {{
         let names: Vec<&str> = $values

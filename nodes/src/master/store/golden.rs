@@ -1,5 +1,5 @@
-//! The registry, pinned: the rows of an earlier build are read as they were meant (R28). How redb lays them out in its file
-//! is redb's to keep.
+//! The registry, pinned: the rows of an earlier build are read as they were meant (R28). How redb lays them out in its
+//! file is redb's to keep.
 
 use std::sync::Arc;
 
