@@ -16,6 +16,8 @@ pub mod executor;
 pub mod exit;
 pub mod files;
 pub mod framework;
+#[cfg(test)]
+mod golden;
 pub mod host;
 pub mod journal;
 pub mod log;

@@ -7,7 +7,9 @@
 //!
 //! A **record** file is written before the leader starts and goes when the tree is seen dead, so that a later
 //! incarnation of the slave finds what this one left (R5). The supervisor removes it itself when it is alone, which
-//! tells a later incarnation, to whom it is no child, that it was not killed.
+//! tells a later incarnation, to whom it is no child, that it was not killed. It is written beside, synced, and then
+//! given its name: no crash leaves half of one, and one that does not check is damaged. It is then all that is known of
+//! what may live, and is refused and not removed.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
@@ -31,6 +33,7 @@ use crate::means::Means;
 use crate::proc::{self, Key, Process, descendants};
 use crate::sys::birth::{self, Image, Keeping, Step, Stillborn, Told};
 use crate::sys::watch::watch;
+use crate::trees::{OpenError, fnv1a};
 
 /// A tree under its supervisor.
 #[derive(Debug)]
@@ -57,7 +60,9 @@ pub(crate) fn try_out(keeping: Keeping, records: &Path) -> Result<(), String> {
     let record = records.join(format!("probe-{}", std::process::id()));
     let image = empty_image().map_err(|error| error.to_string())?;
     // One that was killed just here may have had this process's number; nobody else uses this directory.
-    remove_record(&record).map_err(|error| format!("cannot remove {}: {error}", record.display()))?;
+    for path in [&record, &beside(&record)] {
+        remove_record(path).map_err(|error| format!("cannot remove {}: {error}", path.display()))?;
+    }
     let tried = start(&image, keeping, &record);
     let tried = tried.map_err(|error| match error {
         StartError::Stillborn(Stillborn { step, errno }) => format!("{step:?} failed: {errno}"),
@@ -103,26 +108,41 @@ pub(crate) enum Left {
     Alive(Supervised),
     /// Its supervisor is gone, and this is known of the rest.
     Gone(Means, Survivors),
-    /// It had not begun, or belongs to an earlier boot of the machine.
+    /// It belongs to an earlier boot of the machine.
     Nothing,
 }
 
-/// Every record of an earlier incarnation, with what it stands for. Records that stand for nothing are removed.
-pub(crate) fn leftovers(records: &Path) -> io::Result<Vec<(String, Left)>> {
-    let boot = proc::boot_id()?;
-    let mut found = Vec::new();
-    for entry in fs::read_dir(records)? {
-        let path = entry?.path();
-        let name =
-            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(RECORD_SUFFIX));
-        let Some(name) = name.map(str::to_owned) else {
+/// Every record of an earlier incarnation, with what it stands for. Records that stand for nothing are removed; if one
+/// is damaged, none is.
+pub(crate) fn leftovers(records: &Path) -> Result<Vec<(String, Left)>, OpenError> {
+    let unreadable = |source| OpenError::State { directory: records.to_owned(), source };
+    let boot = proc::boot_id().map_err(unreadable)?;
+    let (mut read, mut unfinished) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(records).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
             continue;
         };
-        let left = left_under(&path, &boot)?;
-        if !matches!(left, Left::Alive(_)) {
-            remove_record(&path)?;
+        if name.ends_with(BESIDE_SUFFIX) {
+            unfinished.push(path);
+        } else if let Some(tree) = name.strip_suffix(RECORD_SUFFIX).map(str::to_owned) {
+            match Record::read(&path).map_err(unreadable)? {
+                Some(Ok(record)) => read.push((tree, path, record)),
+                Some(Err(Damaged)) => return Err(OpenError::Damaged { record: path, tree }),
+                // Its supervisor was alone just now.
+                None => {}
+            }
         }
-        found.push((name, left));
+    }
+    // Of these nothing had begun.
+    unfinished.iter().try_for_each(|path| remove_record(path)).map_err(unreadable)?;
+    let mut found = Vec::new();
+    for (tree, path, record) in read {
+        let left = left_under(&path, &record, &boot).map_err(unreadable)?;
+        if !matches!(left, Left::Alive(_)) {
+            remove_record(&path).map_err(unreadable)?;
+        }
+        found.push((tree, left));
     }
     Ok(found)
 }
@@ -266,15 +286,23 @@ enum StartError {
 
 /// Starts a supervisor and, once its record is written, its leader.
 fn start(image: &Image, keeping: Keeping, record: &Path) -> Result<Started, StartError> {
-    let mut file = match OpenOptions::new().write(true).create_new(true).open(record) {
+    let unfinished = beside(record);
+    let mut file = match OpenOptions::new().write(true).create_new(true).open(&unfinished) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(StartError::Taken),
         Err(error) => return Err(StartError::Record(error)),
     };
-    let started = start_recorded(image, keeping, record, &mut file);
-    if started.is_err() {
+    // While that is there, nobody else takes the name.
+    let started = match record.try_exists() {
         // A record without a leader says nothing to a later incarnation, and the name is free again.
-        let _already_gone = fs::remove_file(record);
+        Ok(false) => {
+            start_recorded(image, keeping, record, &mut file).inspect_err(|_| drop(fs::remove_file(record)))
+        }
+        Ok(true) => Err(StartError::Taken),
+        Err(error) => Err(StartError::Record(error)),
+    };
+    if started.is_err() {
+        let _renamed_already = fs::remove_file(&unfinished);
     }
     started
 }
@@ -293,7 +321,8 @@ fn start_recorded(
     let born = birth::supervisor(image, keeping, &theirs, &ours, &path).map_err(StartError::Stillborn)?;
     drop(theirs);
     let supervisor = Process::unreaped(born.pid, born.pidfd).ok_or(StartError::NoProc)?;
-    let launched = introduce(&supervisor, &ours, keeping, file);
+    let launched = write_record(&supervisor, keeping, record, file)
+        .and_then(|()| introduce(&supervisor, &ours, keeping));
     match launched {
         Ok(leader) => Ok(Started { supervisor, socket: ours, leader }),
         Err(error) => {
@@ -306,16 +335,32 @@ fn start_recorded(
     }
 }
 
-/// Records the supervisor, lets it launch, and finds out who the leader is before anybody can have reaped it.
+/// Records the supervisor, whole or not at all.
+fn write_record(
+    supervisor: &Process,
+    keeping: Keeping,
+    record: &Path,
+    file: &mut File,
+) -> Result<(), StartError> {
+    let says = proc::boot_id().map(|boot| Record {
+        means: means_of(keeping),
+        pid: supervisor.pid,
+        start: supervisor.stat.start,
+        boot,
+    });
+    says.and_then(|says| file.write_all(says.line().as_bytes()))
+        .and_then(|()| file.sync_data())
+        // That name needs no sync: with the machine's power the tree is gone, too.
+        .and_then(|()| fs::rename(beside(record), record))
+        .map_err(StartError::Record)
+}
+
+/// Lets the supervisor launch, and finds out who the leader is before anybody can have reaped it.
 fn introduce(
     supervisor: &Process,
     socket: &OwnedFd,
     keeping: Keeping,
-    file: &mut File,
 ) -> Result<Option<(Pid, u64)>, StartError> {
-    let boot = proc::boot_id().map_err(StartError::Record)?;
-    let record = Record { means: means_of(keeping), pid: supervisor.pid, start: supervisor.stat.start, boot };
-    file.write_all(record.line().as_bytes()).map_err(StartError::Record)?;
     let go_on = || {
         rustix::io::write(socket, b"!")
             .map_err(|errno| StartError::System("speaking to the supervisor", errno))
@@ -361,7 +406,7 @@ fn introduce(
     Ok(known)
 }
 
-/// What a record file says, in one line.
+/// What a record file says, in one line, which ends with its checksum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Record {
     means: Means,
@@ -370,30 +415,47 @@ struct Record {
     boot: String,
 }
 
+/// It is no record as one is written.
+#[derive(Debug, PartialEq, Eq)]
+struct Damaged;
+
 impl Record {
     fn line(&self) -> String {
-        format!("{} {} {} {}\n", self.means.word(), self.pid.as_raw_pid(), self.start, self.boot)
+        let says = format!("{} {} {} {}", self.means.word(), self.pid.as_raw_pid(), self.start, self.boot);
+        format!("{says} {:016x}\n", fnv1a(says.as_bytes()))
     }
 
-    fn parse(text: &str) -> Option<Record> {
-        let mut words = text.strip_suffix('\n')?.split(' ');
-        let record = Record {
+    fn parse(line: &[u8]) -> Result<Record, Damaged> {
+        let text = std::str::from_utf8(line).map_err(|_| Damaged)?;
+        // Just as it is written: whatever else reads the same has been changed.
+        Record::of_words(text).filter(|record| record.line() == text).ok_or(Damaged)
+    }
+
+    fn of_words(text: &str) -> Option<Record> {
+        let mut words = text.split(' ');
+        Some(Record {
             means: Means::from_word(words.next()?)?,
             pid: proc::parse_pid(words.next()?)?,
             start: words.next()?.parse().ok()?,
             boot: words.next()?.to_owned(),
-        };
-        words.next().is_none().then_some(record)
+        })
+    }
+
+    /// `None` where there is no such file.
+    fn read(path: &Path) -> io::Result<Option<Result<Record, Damaged>>> {
+        let mut line = Vec::new();
+        match File::open(path).and_then(|file| file.take(RECORD_BYTES_MAX).read_to_end(&mut line)) {
+            Ok(_) => Ok(Some(Record::parse(&line))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
-fn left_under(path: &Path, boot: &str) -> io::Result<Left> {
-    let mut text = String::new();
-    File::open(path)?.take(RECORD_BYTES_MAX).read_to_string(&mut text)?;
-    // Torn: the slave died before it let the supervisor launch, which therefore has not.
-    let Some(record) = Record::parse(&text).filter(|record| record.boot == boot) else {
+fn left_under(path: &Path, record: &Record, boot: &str) -> io::Result<Left> {
+    if record.boot != boot {
         return Ok(Left::Nothing);
-    };
+    }
     let supervisor = Process::open(record.pid).filter(|process| process.stat.start == record.start);
     let Some(supervisor) = supervisor else {
         let survivors = match record.means {
@@ -424,6 +486,11 @@ fn record_path(records: &Path, tree: &str) -> PathBuf {
     records.join(format!("{tree}{RECORD_SUFFIX}"))
 }
 
+/// Where a record is until it is whole. No tree's record is called so.
+fn beside(record: &Path) -> PathBuf {
+    record.with_extension(&BESIDE_SUFFIX[1..])
+}
+
 fn remove_record(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -439,6 +506,7 @@ fn means_of(keeping: Keeping) -> Means {
 }
 
 const RECORD_SUFFIX: &str = ".tree";
+const BESIDE_SUFFIX: &str = ".new";
 const RECORD_BYTES_MAX: u64 = 512;
 const FREEZE_PASSES_MAX: u32 = 32;
 
@@ -446,19 +514,37 @@ const FREEZE_PASSES_MAX: u32 = 32;
 mod tests {
     use super::*;
 
+    fn record() -> Record {
+        let boot = "5c2f1b1e-6c0e-4d55-9d0c-1f2e3d4c5b6a".to_owned();
+        Record { means: Means::Subreaper, pid: Pid::from_raw(4711).expect("a pid"), start: 99, boot }
+    }
+
     #[test]
     fn a_record_is_read_whole_or_not_at_all() {
-        let record = Record {
-            means: Means::Subreaper,
-            pid: Pid::from_raw(4711).expect("a pid"),
-            start: 99,
-            boot: "b-o-o-t".to_owned(),
-        };
-        let line = record.line();
-        assert_eq!(Record::parse(&line), Some(record));
+        let line = record().line();
+        assert_eq!(Record::parse(line.as_bytes()), Ok(record()));
         for torn in 0..line.len() {
-            assert_eq!(Record::parse(&line[..torn]), None);
+            assert_eq!(Record::parse(&line.as_bytes()[..torn]), Err(Damaged));
         }
-        assert_eq!(Record::parse("subreaper -1 99 boot\n"), None, "no group is ever signalled");
+        let of_no_process = "subreaper -1 99 boot";
+        let of_no_process = format!("{of_no_process} {:016x}\n", fnv1a(of_no_process.as_bytes()));
+        assert_eq!(Record::parse(of_no_process.as_bytes()), Err(Damaged), "no group is ever signalled");
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_record_is_found() {
+        let line = record().line().into_bytes();
+        for (at, bit) in (0..line.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut flipped = line.clone();
+            flipped[at] ^= 1 << bit;
+            assert_eq!(Record::parse(&flipped), Err(Damaged), "bit {bit} of byte {at}");
+        }
+    }
+
+    /// A slave that is upgraded takes up what the one before it left (R28).
+    #[test]
+    fn records_are_written_as_they_always_were() {
+        let line = "subreaper 4711 99 5c2f1b1e-6c0e-4d55-9d0c-1f2e3d4c5b6a ffd548eabd0c73fa\n";
+        assert_eq!(record().line(), line, "if it is to change, go on reading this one");
     }
 }

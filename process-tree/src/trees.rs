@@ -60,6 +60,17 @@ pub enum OpenError {
         /// The kernel's word.
         source: io::Error,
     },
+    /// What is known of a tree of an earlier incarnation cannot be read, and its processes may live.
+    #[error(
+        "the record {record} of the process tree {tree} is damaged, and nothing else says what lives of it: check \
+        the disk; put the record back as it was, or end what runs of {tree} and remove the record"
+    )]
+    Damaged {
+        /// The record's file, which is left as it is.
+        record: PathBuf,
+        /// The tree's name.
+        tree: String,
+    },
     /// The means that was asked for does not work here.
     #[error("process trees cannot be kept by {} here: {cause}; {}", .means.word(), cure(*.means))]
     Unavailable {
@@ -122,7 +133,8 @@ impl Trees {
         &self.passed_over
     }
 
-    /// Starts a tree. Returns once its program runs: the thread is held for that long, some 0.3 ms from a warm cache.
+    /// Starts a tree. Returns once its program runs: the thread is held for that long, some 0.3 ms from a warm cache; and
+    /// where a supervisor keeps it, until its record is on the disk.
     ///
     /// # Errors
     /// [`LaunchError`] says what was wrong and what to do; nothing is running then.
@@ -158,13 +170,15 @@ impl Trees {
     /// What earlier incarnations left, by whatever means they kept it (R28). To be called once, before the first launch.
     ///
     /// # Errors
-    /// Where the records cannot be read: leftovers may live.
+    /// Where the records cannot be read: leftovers may live. All is then as it was.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O enabled.
     pub fn leftovers(&self) -> Result<Leftovers, OpenError> {
         let unreadable = |source| OpenError::State { directory: self.state.clone(), source };
         let mut leftovers = Leftovers { alive: Vec::new(), gone: Vec::new() };
+        // Before anything is removed: one that is damaged leaves all as it is.
+        let supervised = supervised::leftovers(&self.state)?;
         for (name, group) in cgroup::leftovers(&self.group_name) {
             if group.populated().map_err(unreadable)? {
                 let leader = group.eldest();
@@ -174,7 +188,7 @@ impl Trees {
                 leftovers.gone.push(gone(name, Means::Cgroup, Survivors::None));
             }
         }
-        for (name, left) in supervised::leftovers(&self.state).map_err(unreadable)? {
+        for (name, left) in supervised {
             match left {
                 Left::Alive(supervised) => leftovers.alive.push(Tree::left(name, supervised)),
                 Left::Gone(means, survivors) => leftovers.gone.push(gone(name, means, survivors)),
@@ -267,11 +281,14 @@ fn cure(means: Means) -> &'static str {
 /// One slave's name is no other's only together with where it keeps its state: two clusters on one machine may each
 /// have a slave of the same name.
 fn group_name(slave: &str, state: &Path) -> String {
-    // FNV-1a: the same in every build, which the standard hasher does not promise.
-    let hash = state.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    format!("neap-{slave}-{:016x}", fnv1a(state.as_os_str().as_bytes()))
+}
+
+/// The same in every build, which the standard hasher does not promise; and any other where one byte is another.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("neap-{slave}-{hash:016x}")
+    })
 }
 
 /// Released when it is dropped, though a child that is just being born may have a copy of the descriptor.

@@ -424,6 +424,8 @@ fn unopened(file: &Path, error: DatabaseError) -> StoreError {
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod golden;
 
 #[cfg(test)]
 #[path = "store_tests.rs"]

@@ -10,7 +10,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
-use neap_process_tree::{Means, Options, Survivors, Tree, Trees};
+use neap_process_tree::{Means, OpenError, Options, Survivors, Tree, Trees};
 use neap_protocol::ids::{BootId, ExecutorId, Seq};
 use neap_protocol::resources::{self, Resources};
 use neap_protocol::slave::{Config, EXIT_DONE, Event as Told, Input, Recover, Slave as Machine};
@@ -98,7 +98,7 @@ async fn serve(settings: Settings, mut printer: Printer) -> Result<Exit, Failure
     })?;
     let boot =
         boot_id().map_err(|error| Failure::because("tell one start of the machine from another", &error))?;
-    let left = leftovers(&trees).await?;
+    let left = leftovers(&trees, &data).await?;
     let (mut dispatcher, writer) =
         assemble(&settings, name, &data, credentials, trees, store, signals).await?;
     let mut alive = Vec::with_capacity(left.len());
@@ -176,7 +176,7 @@ async fn assemble(
     let journals = settings.journal_executors.as_deref().map(make_journals).transpose()?;
     let journals = journals.map(|directory| (directory, name.clone()));
     let secret = Secret::open(data).map_err(|error| {
-        Failure::because(&format!("use the slave's secret in {}", data.display()), &error)
+        Failure::because(&format!("use the slave's secret {}", data.join(secret::FILE).display()), &error)
     })?;
     let mut nursery = Nursery {
         trees,
@@ -286,11 +286,27 @@ fn unusable_store(error: StoreError) -> Failure {
 }
 
 /// The executors of an earlier incarnation that live (R28). What else it left is no executor's, and is ended.
-async fn leftovers(trees: &Trees) -> Result<Vec<(ExecutorId, Tree)>, Failure> {
+async fn leftovers(trees: &Trees, data: &Path) -> Result<Vec<(ExecutorId, Tree)>, Failure> {
     let cannot = |error: &dyn std::error::Error| {
         Failure::because("look after what an earlier start left running", error)
     };
-    let left = trees.leftovers().map_err(|error| cannot(&error))?;
+    let left = trees.leftovers().map_err(|error| {
+        let failure = cannot(&error);
+        match error {
+            OpenError::Damaged { tree, .. } => match tree.parse() {
+                Ok(executor) => {
+                    let sandbox = Sandboxes::new(data.join("sandboxes")).of(executor);
+                    let sandbox = sandbox.display();
+                    failure.help(format!("its processes were started in {sandbox} (`ls -l /proc/*/cwd`)"))
+                }
+                Err(_) => failure,
+            },
+            OpenError::Name(_)
+            | OpenError::InUse(_)
+            | OpenError::State { .. }
+            | OpenError::Unavailable { .. } => failure,
+        }
+    })?;
     for ending in left.gone {
         match ending.survivors {
             Survivors::None => tracing::info!(tree = ending.tree, "ended since the last start"),

@@ -10,8 +10,10 @@ use neap_protocol::ids::ExecutorId;
 use neap_transport_unix::Token;
 use ring::hmac;
 
-const FILE: &str = "secret";
+/// The secret, then its CRC, little-endian.
+pub(super) const FILE: &str = "secret";
 const SIZE: usize = 32;
+const CRC_SIZE: usize = 4;
 
 /// It is not shown by `Debug`.
 #[derive(Debug)]
@@ -26,14 +28,18 @@ impl Secret {
             Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path)?,
             Err(error) => return Err(error),
         };
-        match bytes.len() {
-            SIZE => Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))),
-            other => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "it has {other} bytes and not {SIZE}: remove it, and executors that live will be ended"
-                ),
-            )),
+        let damaged = |how: String| {
+            let cure = "put it back as it was; or remove it, and executors that live will be ended";
+            Err(io::Error::new(io::ErrorKind::InvalidData, format!("{how}: {cure}")))
+        };
+        match bytes.split_last_chunk() {
+            Some((secret, crc)) if secret.len() == SIZE => {
+                match crc32fast::hash(secret).to_le_bytes() == *crc {
+                    true => Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, secret))),
+                    false => damaged("its bytes are not those that were written".to_owned()),
+                }
+            }
+            _ => damaged(format!("it has {} bytes and not {}", bytes.len(), SIZE + CRC_SIZE)),
         }
     }
 
@@ -49,6 +55,7 @@ impl Secret {
 fn make(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; SIZE];
     fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(&bytes)?;
@@ -85,8 +92,29 @@ mod tests {
     #[test]
     fn half_a_secret_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE), "short").unwrap();
-        let error = Secret::open(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("5 bytes and not 32: remove it"), "{error}");
+        for (bytes, says) in
+            [("short", "5 bytes and not 36: put it back"), ("", "0 bytes and not 36: put it back")]
+        {
+            fs::write(dir.path().join(FILE), bytes).unwrap();
+            let error = Secret::open(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
+
+    /// R28: executors would be taken for somebody else's, and nothing would say why.
+    #[test]
+    fn a_damaged_secret_is_refused_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(FILE);
+        let _made = Secret::open(dir.path()).unwrap();
+        let whole = fs::read(&file).unwrap();
+        for (at, bit) in (0..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << bit;
+            fs::write(&file, &flipped).unwrap();
+            let error = Secret::open(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("not those that were written: put it back"), "{error}");
+            assert_eq!(fs::read(&file).unwrap(), flipped);
+        }
     }
 }

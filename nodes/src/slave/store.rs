@@ -3,7 +3,8 @@
 //! A batch of changes is one record, and is synced before its answer. What a crash tore is therefore the last record,
 //! was never answered, and is cut off; anything else that does not check is corruption, and is reported and not read.
 //! A file that has grown beyond its use is written anew beside itself and renamed over; and so is what an earlier start
-//! left, as nobody can tell whether all of it is on the disk.
+//! left, as nobody can tell whether all of it is on the disk. Its first record is therefore on the disk before the file
+//! has its name, and no crash tears that.
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions};
@@ -124,9 +125,12 @@ impl Store {
 
     fn open_with(path: PathBuf, disk: Box<dyn Disk>, compact_min: u64) -> Result<(Self, usize), StoreError> {
         let system = |source| StoreError::System { path: path.clone(), source };
-        let bytes = disk.read(&path).map_err(system)?.unwrap_or_default();
+        let bytes = disk.read(&path).map_err(system)?;
         let corrupt = |(at, cause)| StoreError::Corrupt { path: path.clone(), at, cause };
-        let (checkpoint, good) = replay(&bytes).map_err(corrupt)?;
+        let replayed = bytes.as_deref().map(replay).transpose().map_err(corrupt)?;
+        // Where there is no file, there has been no slave.
+        let (checkpoint, good) = replayed.unwrap_or_default();
+        let torn = bytes.map_or(0, |bytes| bytes.len() - good);
         let mut store =
             Self { path: path.clone(), disk, file: None, checkpoint, length: 0, compacted: 0, compact_min };
         match store.compact(Vec::new()) {
@@ -137,7 +141,7 @@ impl Store {
             }
             Err(error) => return Err(system(error)),
         }
-        Ok((store, bytes.len() - good))
+        Ok((store, torn))
     }
 
     /// What it says, if it says anything.
@@ -218,43 +222,56 @@ fn record(changes: &[CheckpointChange]) -> io::Result<Vec<u8>> {
 /// What the file says, and how many of its bytes are whole records. The rest was torn by a crash.
 fn replay(bytes: &[u8]) -> Result<(Checkpoint, usize), (usize, &'static str)> {
     let mut checkpoint = Checkpoint::default();
-    if bytes.is_empty() {
-        return Ok((checkpoint, 0));
-    }
     if !bytes.starts_with(MAGIC) {
-        return Err((0, "it is no checkpoint of this version of neap"));
+        return Err(match MAGIC.starts_with(bytes) {
+            true => (bytes.len(), CUT_OFF),
+            false => (0, FOREIGN),
+        });
     }
     let mut at = MAGIC.len();
     loop {
-        let rest = &bytes[at..];
-        // A crash may leave a file longer than what was written to it: the rest is then zeros.
-        if rest.len() < HEADER || rest.iter().all(|byte| *byte == 0) {
-            return Ok((checkpoint, at));
-        }
-        let [length, length_crc, body_crc] = [0, 4, 8].map(|from| word(&rest[from..]));
-        if crc32fast::hash(&length.to_le_bytes()) != length_crc {
-            // No record's changes are all zeros: these never came, nor did all of what stands before them.
-            return match rest[HEADER..].iter().all(|byte| *byte == 0) {
-                true => Ok((checkpoint, at)),
-                false => Err((at, "a record's length does not check")),
-            };
-        }
-        let end = HEADER + length as usize;
-        if end > rest.len() {
-            return Ok((checkpoint, at));
-        }
-        let body = &rest[HEADER..end];
-        if crc32fast::hash(body) != body_crc {
-            match end == rest.len() {
-                true => return Ok((checkpoint, at)),
-                false => return Err((at, "a record does not check, and others follow")),
+        match next(&bytes[at..]).map_err(|cause| (at, cause))? {
+            Some((changes, end)) => {
+                changes.into_iter().for_each(|change| checkpoint.apply(change));
+                at += end;
             }
+            None if at == MAGIC.len() => return Err((at, CUT_OFF)),
+            None => return Ok((checkpoint, at)),
         }
-        let changes: Vec<CheckpointChange> =
-            postcard::from_bytes(body).map_err(|_| (at, "a record checks, and yet it cannot be read"))?;
-        changes.into_iter().for_each(|change| checkpoint.apply(change));
-        at += end;
     }
+}
+
+const CUT_OFF: &str = "its first record is not whole, and no crash leaves it so";
+const FOREIGN: &str =
+    "it does not begin as a checkpoint of this neap does; if another release wrote it, start that one";
+
+/// The first record of `rest`, and where that ends. `None`: there is no whole one, and a crash can have left it so.
+fn next(rest: &[u8]) -> Result<Option<(Vec<CheckpointChange>, usize)>, &'static str> {
+    // A crash may leave a file longer than what was written to it: the rest is then zeros.
+    if rest.len() < HEADER || rest.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    let [length, length_crc, body_crc] = [0, 4, 8].map(|from| word(&rest[from..]));
+    if crc32fast::hash(&length.to_le_bytes()) != length_crc {
+        // No record's changes are all zeros: these never came, nor did all of what stands before them.
+        return match rest[HEADER..].iter().all(|byte| *byte == 0) {
+            true => Ok(None),
+            false => Err("a record's length does not check"),
+        };
+    }
+    let end = HEADER + length as usize;
+    if end > rest.len() {
+        return Ok(None);
+    }
+    let body = &rest[HEADER..end];
+    if crc32fast::hash(body) != body_crc {
+        return match end == rest.len() {
+            true => Ok(None),
+            false => Err("a record does not check, and others follow"),
+        };
+    }
+    let changes = postcard::from_bytes(body).map_err(|_| "a record checks, and yet it cannot be read")?;
+    Ok(Some((changes, end)))
 }
 
 fn word(bytes: &[u8]) -> u32 {
@@ -263,6 +280,8 @@ fn word(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod golden;
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,8 @@ fn file_of(short: &str) -> String {
         Some(("nodes", file)) => format!("nodes/tests/it/{file}.rs"),
         Some(("chaos", file)) => format!("nodes/tests/chaos/{file}.rs"),
         Some(("trees", file)) => format!("process-tree/tests/it/{file}.rs"),
+        Some(("store", "golden")) => "nodes/src/master/store/golden.rs".to_owned(),
+        Some(("checkpoint", "golden")) => "nodes/src/slave/store/golden.rs".to_owned(),
         Some(_) => panic!("{short} is short for no file"),
         None => match short {
             "framework" | "executor" => format!("protocol/src/{short}/tests.rs"),

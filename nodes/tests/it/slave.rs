@@ -75,6 +75,13 @@ impl Master {
     }
 
     fn slave_of(&self, master: SocketAddr, flags: &str) -> Slave {
+        let (slave, said) = self.start(master, flags);
+        assert!(said.starts_with("slave s1 offers cpus:2 mem:64M"), "{said:?}: {}", self.log());
+        slave
+    }
+
+    /// Starts a slave, which may refuse to; and the first line that it says, if it does.
+    fn start(&self, master: SocketAddr, flags: &str) -> (Slave, String) {
         let (cert, key) = &self.slave;
         let line = format!(
             "slave --masters {master} --ca ca.pem --cert {} --key {} --data d --cpus 2 --mem 64M --disk 1G {flags}",
@@ -90,12 +97,8 @@ impl Master {
         let mut said = String::new();
         let read = BufReader::new(child.stdout.take().unwrap()).read_line(&mut said);
         let slave = Slave { child, data: self.place.path().join("d"), mark };
-        assert!(
-            read.is_ok() && said.starts_with("slave s1 offers cpus:2 mem:64M"),
-            "{said:?}: {}",
-            self.log()
-        );
-        slave
+        assert!(read.is_ok(), "{said:?}: {}", self.log());
+        (slave, said)
     }
 
     fn log(&self) -> String {
@@ -511,6 +514,53 @@ async fn a_slave_that_cleans_up_ends_what_was_left_and_reports_it() {
     assert_eq!(second.survivors(), NONE, "it was Lost before it was dead");
     assert_eq!(update.reason, Reason::SlaveRestarted);
     assert!(ending.unwrap().seen_dead.is_some());
+}
+
+/// R5, R28: a slave whose files no crash left so does not begin, and touches nothing: what it does not know of may live.
+#[tokio::test]
+async fn a_slave_whose_files_are_damaged_refuses_and_takes_up_all_when_they_are_mended() {
+    // By a means that keeps records.
+    let flags = "--unregister-timeout 1s --process-trees subreaper";
+    let mut master = Master::new();
+    let mut first = master.slave(flags);
+    let (mut link, _) = master.admit().await;
+    let waits = "mkfifo hold; echo > ready; read x < hold";
+    link.say(MasterToSlave::Launch(first.task(1, waits))).await;
+    link.until(task(1), TaskState::Running).await;
+    made(first.sandbox(1).join("ready")).await;
+    first.signal(Signal::KILL);
+    first.exit_code().await;
+    let (data, living) = (first.data.clone(), first.survivors());
+    assert_ne!(living, NONE);
+    // One that is dropped ends what has its mark.
+    let mut before = vec![first];
+    for (file, cause, cure) in [
+        (
+            "checkpoint",
+            "is corrupt at byte 8: its first record is not whole",
+            "move {} away: its tasks are then Lost",
+        ),
+        ("trees/F1.x1.tree", "the record {} of the process tree F1.x1 is damaged", "d/sandboxes/F1/F1.x1 ("),
+        ("secret", "use the slave's secret {}: it has 10 bytes and not 36", "put it back as it was"),
+    ] {
+        let path = data.canonicalize().unwrap().join(file);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..10]).unwrap();
+        let (mut refused, _) = master.start(master.address, flags);
+        assert_eq!(refused.exit_code().await, Some(1), "{file}: {}", master.log());
+        before.push(refused);
+        for words in [cause, cure].map(|words| words.replace("{}", &path.display().to_string())) {
+            assert!(master.log().contains(&words), "{words}: {}", master.log());
+        }
+        assert_eq!(fs::read(&path).unwrap(), whole[..10], "{file} was touched");
+        assert_eq!(before[0].survivors(), living, "{file}: {}", master.log());
+        fs::write(&path, &whole).unwrap();
+    }
+    let _last = master.slave(flags);
+    let (_link, tasks) = master.admit().await;
+    assert_eq!(tasks, [task(1)]);
+    master.logged("takes up executors that it had left").await;
+    assert_eq!(before[0].survivors(), living);
 }
 
 /// R24: who kills a slave while it leaves has the next one finish that.

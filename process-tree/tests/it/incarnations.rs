@@ -3,15 +3,17 @@
 use std::fs;
 use std::process::{Child, Stdio};
 
-use neap_process_tree::{Exit, Means, Survivors, Trees};
+use neap_process_tree::{Exit, Means, OpenError, Survivors, Trees};
 
 use crate::over_all_means;
-use crate::sandbox::{HOSTILE, HOSTILE_PROCESSES, Sandbox, groups_of, options, shell, within};
+use crate::sandbox::{HOSTILE, HOSTILE_PROCESSES, Sandbox, fnv1a, groups_of, options, shell, within};
 
 over_all_means!(
     the_trees_of_a_killed_incarnation_are_found_and_ended,
     the_trees_of_a_killed_incarnation_can_be_taken_up,
     nobody_else_is_taken_for_a_leftover,
+    a_damaged_record_is_refused_and_all_is_left_as_it_is,
+    what_had_not_begun_is_removed,
     an_incarnation_killed_while_it_tried_its_means_hinders_nobody,
 );
 
@@ -92,13 +94,12 @@ async fn nobody_else_is_taken_for_a_leftover(sandbox: Sandbox) {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let trees = Trees::open(options(elsewhere.path(), Some(sandbox.means))).expect("opened");
     let records = [
-        ("reused", format!("pid-namespace {pid} {} {boot}\n", start - 1)),
-        ("rebooted", format!("pid-namespace {pid} {start} another-boot\n")),
-        ("torn", format!("pid-namespace {pid} {start}")),
-        ("empty", String::new()),
-        ("escaped", format!("subreaper {pid} {} {boot}\n", start - 1)),
+        ("reused", format!("pid-namespace {pid} {} {boot}", start - 1)),
+        ("rebooted", format!("pid-namespace {pid} {start} another-boot")),
+        ("escaped", format!("subreaper {pid} {} {boot}", start - 1)),
     ];
-    for (name, line) in &records {
+    for (name, says) in &records {
+        let line = format!("{says} {:016x}\n", fnv1a(says));
         fs::write(elsewhere.path().join("state").join(format!("{name}.tree")), line).expect("written");
     }
 
@@ -115,9 +116,64 @@ async fn nobody_else_is_taken_for_a_leftover(sandbox: Sandbox) {
     within("the end", bystander.end(None)).await.expect("ended");
 }
 
+/// R5, R28: a record is all that is known of a tree that may live.
+async fn a_damaged_record_is_refused_and_all_is_left_as_it_is(mut sandbox: Sandbox) {
+    drop(sandbox.trees.take());
+    let earlier = Incarnation::start(&sandbox);
+    sandbox.ready.times(2 * HOSTILE_PROCESSES).await;
+    drop(earlier);
+    let record = sandbox.path().join("state").join("one.tree");
+    // A group is its own record.
+    let whole = fs::read(&record).unwrap_or_else(|_| b"what an earlier means left".to_vec());
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    let ended = sandbox.path().join("state").join("ended.tree");
+    let says = "subreaper 4711 99 another-boot";
+    fs::write(&ended, format!("{says} {:016x}\n", fnv1a(says))).expect("written");
+
+    let trees = Trees::open(options(sandbox.path(), None)).expect("opened");
+    for damaged in
+        [&flipped[..], &whole[..whole.len() - 1], b"", &[whole.as_slice(), b"\0"].concat(), &[0xff; 40]]
+    {
+        fs::write(&record, damaged).expect("written");
+        let error = within("an answer", trees.end_leftovers()).await.expect_err("damaged");
+        let OpenError::Damaged { record: named, tree } = &error else { panic!("{error}") };
+        assert_eq!((named.file_name(), tree.as_str()), (record.file_name(), "one"), "{error}");
+        assert_eq!(fs::read(&record).expect("there"), damaged);
+        assert!(ended.exists(), "another was removed");
+        assert!(sandbox.alive().len() >= 2 * HOSTILE_PROCESSES, "something was ended");
+    }
+
+    match sandbox.means {
+        Means::Cgroup => fs::remove_file(&record).expect("removed"),
+        Means::PidNamespace | Means::Subreaper => fs::write(&record, whole).expect("put back"),
+    }
+    let leftovers = within("their end", trees.end_leftovers()).await.expect("listed");
+    assert_eq!(leftovers.len(), 2, "{leftovers:?}");
+    sandbox.assert_all_dead();
+    assert!(!ended.exists());
+}
+
+/// Who is killed while it writes a record has not begun what that was to keep.
+async fn what_had_not_begun_is_removed(sandbox: Sandbox) {
+    let state = sandbox.path().join("state");
+    for (tree, torn) in [("one", ""), ("two", "subreaper 47")] {
+        fs::write(state.join(format!("{tree}.new")), torn).expect("written");
+    }
+    let leftovers = within("nothing", sandbox.trees().end_leftovers()).await.expect("listed");
+    assert!(leftovers.is_empty(), "{leftovers:?}");
+    let one = sandbox.launch("one", "exit 0");
+    within("the end", one.seen_dead()).await.expect("seen");
+    let left: Vec<_> =
+        fs::read_dir(&state).expect("listed").map(|entry| entry.expect("read").file_name()).collect();
+    assert_eq!(left, ["lock"]);
+}
+
 async fn an_incarnation_killed_while_it_tried_its_means_hinders_nobody(mut sandbox: Sandbox) {
     let probe = format!("probe-{}", std::process::id());
-    fs::write(sandbox.path().join("state").join(&probe), "").expect("written");
+    for unfinished in [&probe, &format!("{probe}.new")] {
+        fs::write(sandbox.path().join("state").join(unfinished), "").expect("written");
+    }
     for group in groups_of(sandbox.path()) {
         fs::create_dir(group.join(&probe)).expect("made");
     }

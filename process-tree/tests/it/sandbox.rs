@@ -186,9 +186,7 @@ pub(crate) fn groups_of(directory: &Path) -> Vec<PathBuf> {
     let mut unvisited: Vec<PathBuf> = mounted.take(1).collect();
     let mut found = Vec::new();
     let state = directory.join("state").display().to_string();
-    let hash = state.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = fnv1a(&state);
     while let Some(group) = unvisited.pop() {
         for entry in fs::read_dir(&group).into_iter().flatten().flatten() {
             if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
@@ -202,6 +200,12 @@ pub(crate) fn groups_of(directory: &Path) -> Vec<PathBuf> {
         }
     }
     found
+}
+
+/// What groups are called by, and records are checked by.
+pub(crate) fn fnv1a(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn remove_group(group: &Path) {

@@ -233,47 +233,59 @@ fn records() -> (Vec<u8>, Vec<(usize, Checkpoint)>) {
     (bytes(), said)
 }
 
-/// R28: cut off anywhere, it says what its whole records do, and how much of it was no whole one.
+/// R28: cut off anywhere, it says what its whole records do, and how much of it was no whole one. Without a whole first
+/// record it is refused and left alone: that was on the disk before the file had its name.
 #[test]
 fn every_length_is_read_as_far_as_it_is_whole() {
     let (whole, said) = records();
+    let (first, _) = said[0];
     for length in 0..=whole.len() {
         let disk = crashes::Disk::holding(&[(Path::new(PATH), &whole[..length])]);
         match open(&disk) {
             Ok((store, torn)) => {
-                let (good, expected) = said
-                    .iter()
-                    .rev()
-                    .find(|(good, _)| *good <= length)
-                    .map_or((length - torn, Checkpoint::default()), |(good, said)| (*good, said.clone()));
-                assert_eq!((store.checkpoint, torn), (expected, length - good), "cut to {length} bytes");
+                let (good, expected) = said.iter().rev().find(|(good, _)| *good <= length).unwrap();
+                assert_eq!((&store.checkpoint, torn), (expected, length - good), "cut to {length} bytes");
             }
-            Err(StoreError::Corrupt { .. }) => assert!(length < MAGIC.len(), "cut to {length} bytes"),
+            Err(StoreError::Corrupt { .. }) => {
+                assert!(length < first, "cut to {length} bytes");
+                assert_eq!(disk.steps(), 0, "it was touched");
+            }
             Err(error) => panic!("cut to {length} bytes: {error}"),
         }
     }
 }
 
-/// R28: whichever bit is flipped, it is refused and left alone; but in the last record, which is then taken for one
-/// that a crash tore.
+/// R28: whichever bit is flipped, it is refused and left alone; but in the last record of several, which is then taken
+/// for one that a crash tore.
 #[test]
 fn every_flipped_bit_is_found() {
-    let (whole, said) = records();
+    let (several, said) = records();
     let (last, before) = &said[said.len() - 2];
+    // As every start leaves it: all that it says is in its first record.
+    let disk = crashes::Disk::holding(&[(Path::new(PATH), &several)]);
+    let (store, _torn) = open(&disk).unwrap();
+    assert_ne!(store.checkpoint, Checkpoint::default());
+    let one = disk.open(Path::new(PATH)).unwrap().bytes();
     let (mut flipped, mut taken_for_torn) = (0, 0);
-    for (at, bit) in (0..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
-        flipped += 1;
-        let mut bytes = whole.clone();
-        bytes[at] ^= 1 << bit;
-        let disk = crashes::Disk::holding(&[(Path::new(PATH), &bytes)]);
-        match open(&disk) {
-            Ok((store, torn)) => {
-                assert!(at >= *last, "bit {bit} of byte {at} is flipped, and was not found");
-                assert_eq!((&store.checkpoint, torn), (before, whole.len() - last), "bit {bit} of byte {at}");
-                taken_for_torn += 1;
+    for (whole, torn_from) in [(&several, *last), (&one, one.len())] {
+        for (at, bit) in (0..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            flipped += 1;
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << bit;
+            let disk = crashes::Disk::holding(&[(Path::new(PATH), &bytes)]);
+            match open(&disk) {
+                Ok((store, torn)) => {
+                    assert!(at >= torn_from, "bit {bit} of byte {at} is flipped, and was not found");
+                    assert_eq!(
+                        (&store.checkpoint, torn),
+                        (before, whole.len() - last),
+                        "bit {bit} of byte {at}"
+                    );
+                    taken_for_torn += 1;
+                }
+                Err(StoreError::Corrupt { .. }) => assert_eq!(disk.steps(), 0, "it was touched"),
+                Err(error) => panic!("bit {bit} of byte {at}: {error}"),
             }
-            Err(StoreError::Corrupt { .. }) => assert_eq!(disk.steps(), 0, "it was touched"),
-            Err(error) => panic!("bit {bit} of byte {at}: {error}"),
         }
     }
     println!(
