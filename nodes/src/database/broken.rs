@@ -1,5 +1,6 @@
 //! redb's files on the tests' disk, and what else befalls a file.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
@@ -67,30 +68,57 @@ impl StorageBackend for Handle {
     }
 }
 
-/// Flips every bit of the header, and one in each [`STRIDE`] bytes of the rest; answers with how many, and how many of
-/// these `refused` says were refused.
-pub(crate) fn flip(whole: &[u8], mut refused: impl FnMut(&[u8], &str) -> bool) -> (usize, usize) {
-    let header = (0..HEADER).flat_map(|at| (0..8).map(move |bit| (at, bit)));
-    let rest = (HEADER..whole.len()).step_by(STRIDE).map(|at| (at, at / STRIDE % 8));
-    let (mut bytes, mut flipped, mut found) = (whole.to_vec(), 0, 0);
-    for (at, bit) in header.chain(rest) {
-        bytes[at] ^= 1 << bit;
-        flipped += 1;
-        found += usize::from(refused(&bytes, &format!("bit {bit} of byte {at} is flipped")));
-        bytes[at] ^= 1 << bit;
-    }
-    (flipped, found)
+/// The bit, of a byte, that says which of the last two commits counts. In a file that was not closed in order its flip
+/// undoes the last commit: so does a crash between that one's phases, and nobody can tell them apart.
+const LAST: (usize, usize) = (9, 0);
+
+/// A file's bytes, and what is in them.
+pub(crate) struct Whole<K> {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) known: K,
+    /// What the last commit changed, where the file was not closed in order.
+    pub(crate) before: Option<K>,
 }
 
-/// Cuts a file to every length of its header, and to every 256th of the rest; and makes it longer. The same is answered.
-pub(crate) fn cut(whole: &[u8], mut refused: impl FnMut(&[u8], &str) -> bool) -> (usize, usize) {
-    let (mut cut, mut found) = (0, 0);
-    for length in (0..HEADER).chain((HEADER..whole.len()).step_by(256)) {
-        cut += 1;
-        let what = format!("cut to {length} of {} bytes", whole.len());
-        found += usize::from(refused(&whole[..length], &what));
+impl<K: PartialEq + fmt::Debug> Whole<K> {
+    /// Flips every bit of the header, and one in each [`STRIDE`] bytes of the rest; answers with how many, and how many
+    /// of these `read` refused.
+    pub(crate) fn flip(&self, read: impl Fn(&[u8], &str) -> Option<K>) -> (usize, usize) {
+        let header = (0..HEADER).flat_map(|at| (0..8).map(move |bit| (at, bit)));
+        let rest = (HEADER..self.bytes.len()).step_by(STRIDE).map(|at| (at, at / STRIDE % 8));
+        let (mut bytes, mut flipped, mut refused) = (self.bytes.clone(), 0, 0);
+        for (at, bit) in header.chain(rest) {
+            let what = format!("bit {bit} of byte {at} is flipped");
+            bytes[at] ^= 1 << bit;
+            let there = read(&bytes, &what);
+            bytes[at] ^= 1 << bit;
+            match &self.before {
+                Some(before) if (at, bit) == LAST => assert_eq!(there.as_ref(), Some(before), "{what}"),
+                _ => assert!(self.is(there.as_ref()), "{what}: something else is read: {there:?}"),
+            }
+            flipped += 1;
+            refused += usize::from(there.is_none());
+        }
+        (flipped, refused)
     }
-    let longer = [whole, &[0; 4096]].concat();
-    refused(&longer, "with zeros after it");
-    (cut, found)
+
+    /// Cuts the file to every length of its header, and to every 256th of the rest; and makes it longer. The same is
+    /// answered.
+    pub(crate) fn cut(&self, read: impl Fn(&[u8], &str) -> Option<K>) -> (usize, usize) {
+        let (mut cut, mut refused) = (0, 0);
+        for length in (0..HEADER).chain((HEADER..self.bytes.len()).step_by(256)) {
+            let what = format!("cut to {length} of {} bytes", self.bytes.len());
+            let there = read(&self.bytes[..length], &what);
+            assert!(self.is(there.as_ref()), "{what}: something else is read: {there:?}");
+            cut += 1;
+            refused += usize::from(there.is_none());
+        }
+        let there = read(&[self.bytes.as_slice(), &[0; 4096]].concat(), "with zeros after it");
+        assert!(self.is(there.as_ref()), "with zeros after it: something else is read: {there:?}");
+        (cut, refused)
+    }
+
+    fn is(&self, there: Option<&K>) -> bool {
+        there.is_none_or(|there| *there == self.known)
+    }
 }
