@@ -63,7 +63,8 @@ impl Place {
         &self.file
     }
 
-    /// Opens the file; one that is not there is made first, by `make`, whole or not at all, whenever the machine crashes.
+    /// Opens the file; one that is not there is made first, by `make`: whole or not at all, whenever the machine
+    /// crashes.
     pub(crate) fn begin(
         &self,
         make: impl FnOnce(&Database) -> Result<(), Fault>,
@@ -108,15 +109,23 @@ impl Place {
 impl Unusable {
     /// What redb says of a file that it does not open.
     pub(crate) fn of(file: &Path, error: DatabaseError) -> Self {
-        let why = match error {
-            DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Why::InUse,
-            DatabaseError::Storage(StorageError::Io(source)) => match source.kind() {
-                io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Why::Damaged(source.to_string()),
-                _ => Why::Unreadable(source),
-            },
-            error => Why::Damaged(error.to_string()),
-        };
-        Self { file: file.to_owned(), why }
+        Self { file: file.to_owned(), why: Why::of(error) }
+    }
+}
+
+impl Why {
+    fn of(error: DatabaseError) -> Self {
+        if matches!(error, DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) {
+            return Self::InUse;
+        }
+        if let DatabaseError::Storage(StorageError::Io(source)) = error {
+            let torn = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&source.kind());
+            return match torn {
+                true => Self::Damaged(source.to_string()),
+                false => Self::Unreadable(source),
+            };
+        }
+        Self::Damaged(error.to_string())
     }
 }
 

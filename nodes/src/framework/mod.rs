@@ -369,8 +369,8 @@ impl<S: Scheduler> Runner<'_, S> {
                 tracing::error!(
                     %cause,
                     file = %self.settings.state.file().unwrap_or(Path::new("")).display(),
-                    "the framework's state cannot be written; make room on its disk: until then its tasks go on, and none \
-                     is launched or acknowledged"
+                    "the framework's state cannot be written; make room on its disk: until then its tasks go on, \
+                     and none is launched or acknowledged"
                 );
                 said = true;
             }
@@ -393,7 +393,7 @@ impl<S: Scheduler> Runner<'_, S> {
         let message =
             format!("it was told to end while the framework's state {file} cannot be written: {cause}");
         Failure::new(Exit::Failed, message).help(format!(
-            "make room on its disk, and start it again: its tasks go on for {away}, and it where its file says"
+            "make room on its disk, and start it again within its failover timeout, {away}: its tasks go on for as long"
         ))
     }
 

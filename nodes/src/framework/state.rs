@@ -171,19 +171,20 @@ impl Kept {
     /// Opens the file after `changes` could not be written. While it was closed another process may have had it, and
     /// given the next numbers to tasks of its own (R14).
     fn open_again(&self, before: &Memory, changes: &[Change]) -> Result<Database, Unkept> {
-        let ever = |unusable| Unkept::Ever(self::unusable(unusable));
-        let database = self.place.open().map_err(|unusable| match unusable.why {
-            Why::Unreadable(ref source) if source.kind() != io::ErrorKind::NotFound => {
-                Unkept::Yet(source.to_string())
+        let file = self.place.file();
+        let database = self.place.open().map_err(|unusable| match &unusable.why {
+            Why::Unreadable(source) if source.kind() == io::ErrorKind::NotFound => {
+                Unkept::Ever(changed(file))
             }
-            _ => ever(unusable),
+            Why::Unreadable(source) => Unkept::Yet(source.to_string()),
+            Why::InUse | Why::NotMade(_) | Why::Damaged(_) => Unkept::Ever(self::unusable(unusable)),
         })?;
-        let there = read(&database).map_err(|fault| ever(fault.of(self.place.file())))?;
+        let there = read(&database).map_err(|fault| Unkept::Ever(unusable(fault.of(file))))?;
         let mut after = before.clone();
         after.take(changes);
         match there == *before || there == after {
             true => Ok(database),
-            false => Err(Unkept::Ever(changed(self.place.file()))),
+            false => Err(Unkept::Ever(changed(file))),
         }
     }
 }
@@ -294,7 +295,8 @@ fn unusable(Unusable { file, why }: Unusable) -> Failure {
 }
 
 fn changed(file: &Path) -> Failure {
-    let message = format!("another process has written to the framework's state {}", file.display());
+    let message =
+        format!("another process has changed the framework's state {}, or taken it away", file.display());
     Failure::new(Exit::Failed, message).help("end what else runs as this framework, and start it again")
 }
 
