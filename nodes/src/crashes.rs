@@ -210,6 +210,26 @@ impl Disk {
         Self(Arc::new(Mutex::new(left)))
     }
 
+    /// Crashes after every number of steps, in every way, and answers with how many numbers those are. `holds` is told
+    /// what of `account` (after so many steps, that was answered) had been answered, and what was asked for next.
+    pub(crate) fn crash_everywhere<K>(
+        &self,
+        account: &[(usize, K)],
+        mut holds: impl FnMut(&Self, [&K; 2], &str),
+    ) -> usize {
+        let points = self.steps();
+        for taken in 0..=points {
+            let answered = account.iter().rposition(|(steps, _)| *steps <= taken).unwrap();
+            let asked = (answered + 1).min(account.len() - 1);
+            for leaves in Leaves::EACH {
+                let what = format!("a crash after {taken} of {points} steps that leaves {leaves:?}");
+                let left = self.after_a_crash(taken, leaves);
+                holds(&left, [&account[answered].1, &account[asked].1], &what);
+            }
+        }
+        points + 1
+    }
+
     /// Takes a step, or fails at it.
     fn take(&self, step: Step) -> io::Result<()> {
         let mut state = self.state();
@@ -331,3 +351,20 @@ impl Handle {
         self.disk.take(Step::Sync { file: self.file, failed: false })
     }
 }
+
+/// Fails unless there is one of each of these kinds among the changes. A kind that is not named does not compile.
+macro_rules! assert_each_kind {
+    ($changes:expr, $of:ty: $($kind:pat,)+) => {
+        const _: fn(&$of) = |change| match change {
+            $($kind => {})+
+        };
+        let changes: &[$of] = $changes;
+        $(assert!(
+            changes.iter().any(|change| matches!(change, $kind)),
+            "nobody writes {}",
+            stringify!($kind)
+        );)+
+    };
+}
+
+pub(crate) use assert_each_kind;

@@ -2,7 +2,8 @@
 //!
 //! [`cli`] is the face. The commands are in [`master`], [`slave`] and [`executor`] (the drivers of those machines),
 //! [`framework`] (authors, and `neap run`), [`operator`] and [`pki`];
-//! what drivers share is in [`driver`], [`sessions`], [`refusals`] and [`journal`]. Below are what every command shares: settings ([`config`]), quantities ([`units`]), files ([`files`]),
+//! what drivers share is in [`driver`], [`sessions`], [`refusals`] and [`journal`], and how a file outlives crashes in
+//! `database`. Below are what every command shares: settings ([`config`]), quantities ([`units`]), files ([`files`]),
 //! results and errors ([`output`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,7 @@ pub mod cli;
 pub mod config;
 #[cfg(test)]
 mod crashes;
+mod database;
 pub mod demo;
 pub mod driver;
 pub mod executor;

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use neap_protocol::framework::{Command, Config, Effect, Event, Framework, Input, Timer};
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::config::Connection;
 use crate::driver::{Timers, jittered};
+use crate::exit::Exit;
 use crate::journal::{self, Journal};
 use crate::output::Failure;
 use crate::sessions::{News, Sessions};
@@ -33,10 +35,13 @@ pub use state::State;
 pub mod command;
 mod state;
 
-use state::Change;
+use state::{Change, Unkept};
 
 /// How many events wait for the scheduler before reading waits.
 const EVENTS_MAX: usize = 1024;
+
+/// How soon is written again what the disk did not take.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long the farewell to the master may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -197,9 +202,10 @@ pub enum End {
 /// Runs a scheduler until it is torn down, leaves, or is refused.
 ///
 /// # Errors
-/// Where it cannot begin (credentials, network, the state file), or what must be durable cannot be written.
+/// Where it cannot begin (credentials, network, the state file), the state file is another's by now, or a signal comes
+/// while what must be durable cannot be written.
 pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<End, Failure> {
-    let mut signals = Signals::new().map_err(|error| Failure::because("listen for signals", &error))?;
+    let signals = Signals::new().map_err(|error| Failure::because("listen for signals", &error))?;
     let identity = &settings.connection.identity;
     let credentials = Credentials::load(&identity.ca, &identity.cert, &identity.key)
         .map_err(|error| Failure::because("use the framework's certificate", &error))?;
@@ -215,6 +221,7 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
         machine: Framework::new(),
         journal,
         settings,
+        signals,
         endpoint: endpoint.clone(),
         events,
         outbox: Outbox::new(),
@@ -229,14 +236,16 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
     let state = &runner.settings.state;
     let (id, highest_task, tasks) = (state.id(), state.highest_task(), state.tasks().collect());
     let start = Input::Start { id, highest_task, tasks };
-    runner.input(start)?;
-    runner.call(|scheduler, driver| scheduler.started(driver))?;
+    runner.input(start).await?;
+    runner.call(|scheduler, driver| scheduler.started(driver)).await?;
     while runner.end.is_none() {
         tokio::select! {
             biased;
-            signal = signals.next() => runner.call(|scheduler, driver| scheduler.signalled(driver, signal))?,
-            () = runner.timers.wait() => runner.fire()?,
-            Some(event) = happened.recv() => runner.happen(event)?,
+            signal = runner.signals.next() => {
+                runner.call(|scheduler, driver| scheduler.signalled(driver, signal)).await?;
+            }
+            () = runner.timers.wait() => runner.fire().await?,
+            Some(event) = happened.recv() => runner.happen(event).await?,
         }
     }
     let reason = CloseReason { code: CloseCode::Done, detail: Text::new("the framework is done") };
@@ -267,6 +276,7 @@ struct Runner<'s, S> {
     machine: Framework,
     journal: Journal,
     settings: Settings,
+    signals: Signals,
     endpoint: Endpoint,
     events: mpsc::Sender<Happened>,
     outbox: Outbox<Effect>,
@@ -281,26 +291,26 @@ struct Runner<'s, S> {
 }
 
 impl<S: Scheduler> Runner<'_, S> {
-    fn fire(&mut self) -> Result<(), Failure> {
+    async fn fire(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         while let Some(alarm) = self.timers.fire(now) {
             match alarm {
-                Alarm::Machine(timer) => self.input(Input::Timer(timer))?,
+                Alarm::Machine(timer) => self.input(Input::Timer(timer)).await?,
                 Alarm::Wake => {
                     self.driver.wake = None;
-                    self.call(|scheduler, driver| scheduler.woken(driver))?;
+                    self.call(|scheduler, driver| scheduler.woken(driver)).await?;
                 }
             }
         }
         Ok(())
     }
 
-    fn happen(&mut self, happened: Happened) -> Result<(), Failure> {
+    async fn happen(&mut self, happened: Happened) -> Result<(), Failure> {
         match happened {
             // What a session brings that the machine has closed, or knows to be closed, is for nobody.
             Happened::Input(Input::Closed { session }) if !self.sessions.forget(session) => Ok(()),
             Happened::Input(Input::Master { session, .. }) if !self.sessions.is_open(session) => Ok(()),
-            Happened::Input(input) => self.input(input),
+            Happened::Input(input) => self.input(input).await,
             Happened::Master(quic) => {
                 self.session += 1;
                 let session = SessionId(self.session);
@@ -316,26 +326,26 @@ impl<S: Scheduler> Runner<'_, S> {
                         }
                     })
                 });
-                self.input(Input::Opened { session })
+                self.input(Input::Opened { session }).await
             }
         }
     }
 
     /// Calls the scheduler, then does what it asked for.
-    fn call(&mut self, callback: impl FnOnce(&mut S, &mut Driver)) -> Result<(), Failure> {
-        let inputs = self.asked(Vec::new(), callback)?;
-        self.inputs(inputs)
+    async fn call(&mut self, callback: impl FnOnce(&mut S, &mut Driver)) -> Result<(), Failure> {
+        let inputs = self.asked(Vec::new(), callback).await?;
+        self.inputs(inputs).await
     }
 
     /// Calls the scheduler. What it notes is durable, together with `changes`, before it is answered.
-    fn asked(
+    async fn asked(
         &mut self,
         mut changes: Vec<Change>,
         callback: impl FnOnce(&mut S, &mut Driver),
     ) -> Result<VecDeque<Input>, Failure> {
         callback(self.scheduler, &mut self.driver);
         changes.append(&mut self.driver.notes);
-        self.settings.state.write(changes)?;
+        self.keep(&changes).await?;
         if let Some(at) = self.driver.wake {
             self.timers.set_at(Alarm::Wake, at);
         }
@@ -345,24 +355,66 @@ impl<S: Scheduler> Runner<'_, S> {
         Ok(self.driver.commands.drain(..).map(Input::Scheduler).collect())
     }
 
-    fn input(&mut self, input: Input) -> Result<(), Failure> {
-        self.inputs(VecDeque::from([input]))
+    /// Makes changes durable. While the disk does not take them nothing is said to the master that follows from them or
+    /// comes after them; its session goes on, so that tasks do.
+    async fn keep(&mut self, changes: &[Change]) -> Result<(), Failure> {
+        let mut said = false;
+        loop {
+            let cause = match self.settings.state.write(changes) {
+                Ok(()) => break,
+                Err(Unkept::Ever(failure)) => return Err(failure),
+                Err(Unkept::Yet(cause)) => cause,
+            };
+            if !said {
+                tracing::error!(
+                    %cause,
+                    file = %self.settings.state.file().unwrap_or(Path::new("")).display(),
+                    "the framework's state cannot be written; make room on its disk: until then its tasks go on, \
+                     and none is launched or acknowledged"
+                );
+                said = true;
+            }
+            tokio::select! {
+                biased;
+                _signal = self.signals.next() => return Err(self.unkept(&cause)),
+                () = tokio::time::sleep(WRITE_AGAIN) => {}
+            }
+        }
+        if said {
+            tracing::warn!("the framework's state is written again");
+        }
+        Ok(())
     }
 
-    fn inputs(&mut self, mut inputs: VecDeque<Input>) -> Result<(), Failure> {
+    /// The end of a process that was told to end before the disk took its changes.
+    fn unkept(&self, cause: &str) -> Failure {
+        let file = self.settings.state.file().unwrap_or(Path::new("")).display();
+        let away = self.settings.config.failover_timeout;
+        let message =
+            format!("it was told to end while the framework's state {file} cannot be written: {cause}");
+        Failure::new(Exit::Failed, message).help(format!(
+            "make room on its disk, and start it again within its failover timeout, {away}: its tasks go on for as long"
+        ))
+    }
+
+    async fn input(&mut self, input: Input) -> Result<(), Failure> {
+        self.inputs(VecDeque::from([input])).await
+    }
+
+    async fn inputs(&mut self, mut inputs: VecDeque<Input>) -> Result<(), Failure> {
         while let Some(input) = inputs.pop_front() {
             self.journal.input(&input);
             self.machine.handle(&self.settings.config, input, &mut self.outbox);
             self.journal.effects(self.outbox.as_slice());
             let effects: Vec<Effect> = self.outbox.drain().collect();
             for effect in effects {
-                inputs.extend(self.take(effect)?);
+                inputs.extend(self.take(effect).await?);
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, effect: Effect) -> Result<VecDeque<Input>, Failure> {
+    async fn take(&mut self, effect: Effect) -> Result<VecDeque<Input>, Failure> {
         match effect {
             Effect::Connect { leader } => self.connect(leader),
             Effect::ToMaster { session, message } => {
@@ -376,7 +428,7 @@ impl<S: Scheduler> Runner<'_, S> {
             }
             Effect::SetTimer { timer, when } => self.timers.set(Alarm::Machine(timer), when),
             Effect::CancelTimer(timer) => self.timers.cancel(&Alarm::Machine(timer)),
-            Effect::Notify(event) => return self.notify(event),
+            Effect::Notify(event) => return self.notify(event).await,
             Effect::Exit => {
                 self.end.get_or_insert(End::TornDown);
             }
@@ -384,40 +436,42 @@ impl<S: Scheduler> Runner<'_, S> {
         Ok(VecDeque::new())
     }
 
-    fn notify(&mut self, event: Event) -> Result<VecDeque<Input>, Failure> {
+    async fn notify(&mut self, event: Event) -> Result<VecDeque<Input>, Failure> {
         match event {
             Event::Subscribed { id, epoch: _ } => {
                 let changes = match self.settings.state.id() {
                     None => vec![Change::Subscribed(id)],
                     Some(_) => Vec::new(),
                 };
-                self.asked(changes, |scheduler, driver| scheduler.subscribed(driver, id))
+                self.asked(changes, |scheduler, driver| scheduler.subscribed(driver, id)).await
             }
-            Event::Disconnected => self.tell(|scheduler, driver| scheduler.disconnected(driver)),
-            Event::Offers(offers) => self.tell(|scheduler, driver| scheduler.offers(driver, offers)),
-            Event::Rescinded(offers) => self.tell(|scheduler, driver| scheduler.rescinded(driver, offers)),
+            Event::Disconnected => self.tell(|scheduler, driver| scheduler.disconnected(driver)).await,
+            Event::Offers(offers) => self.tell(|scheduler, driver| scheduler.offers(driver, offers)).await,
+            Event::Rescinded(offers) => {
+                self.tell(|scheduler, driver| scheduler.rescinded(driver, offers)).await
+            }
             Event::Launching { offer, tasks } => {
                 // Those that are not to be launched after all are no tasks of the machine's, and dropped at once.
                 let of = |task: &TaskId| self.machine.slave_of(*task).map(|slave| (task.number, slave));
                 let launched = tasks.iter().filter_map(of).collect();
                 let highest_task = self.machine.highest_task();
                 let changes = vec![Change::Launching { highest_task, tasks: launched }];
-                self.asked(changes, |scheduler, driver| scheduler.launching(driver, offer, tasks))
+                self.asked(changes, |scheduler, driver| scheduler.launching(driver, offer, tasks)).await
             }
             Event::Update { update, slave } => {
                 let over = update.state.is_terminal().then_some(Change::Over(update.task.number));
                 let changes = over.into_iter().collect();
                 let asked = self.asked(changes, |scheduler, driver| scheduler.update(driver, &update, slave));
-                let mut inputs = asked?;
+                let mut inputs = asked.await?;
                 // Before what the callback asked for: after a teardown nothing is acknowledged any more.
                 inputs.push_front(Input::Handled { task: update.task, number: update.number });
                 Ok(inputs)
             }
             Event::InverseOffer { id, asked } => {
-                self.tell(|scheduler, driver| scheduler.inverse_offer(driver, id, asked))
+                self.tell(|scheduler, driver| scheduler.inverse_offer(driver, id, asked)).await
             }
             Event::InverseOfferClosed { id, outcome } => {
-                self.tell(|scheduler, driver| scheduler.inverse_offer_closed(driver, id, outcome))
+                self.tell(|scheduler, driver| scheduler.inverse_offer_closed(driver, id, outcome)).await
             }
             Event::Refused(cause) => {
                 self.end = Some(End::Refused(cause));
@@ -431,8 +485,8 @@ impl<S: Scheduler> Runner<'_, S> {
         }
     }
 
-    fn tell(&mut self, callback: impl FnOnce(&mut S, &mut Driver)) -> Result<VecDeque<Input>, Failure> {
-        self.asked(Vec::new(), callback)
+    async fn tell(&mut self, callback: impl FnOnce(&mut S, &mut Driver)) -> Result<VecDeque<Input>, Failure> {
+        self.asked(Vec::new(), callback).await
     }
 
     fn connect(&mut self, leader: Option<Text>) {

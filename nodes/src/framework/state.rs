@@ -1,14 +1,18 @@
 //! What must outlive the process of a framework: its id, its tasks, and what its scheduler notes of them.
+//!
+//! Changes are written before anything that follows from them is said to anybody. Those that the disk does not take are
+//! written again until it does ([`Unkept`]): the file may hold them already, and they are the same twice over.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use neap_protocol::ids::{FrameworkId, SlaveId};
-use redb::{Database, DatabaseError, Durability, ReadableTable, StorageError, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
+use crate::database::{self, Fault, Place, Unusable, Why};
 use crate::exit::Exit;
+use crate::files;
 use crate::output::Failure;
 
 /// The format of what is in the file. A higher one was written by a newer neap.
@@ -28,7 +32,20 @@ const META_HIGHEST: &str = "highest-task";
 /// While one process has the file, no other can: two would be the same framework, and take it from each other.
 #[derive(Debug, Default)]
 pub struct State {
-    file: Option<(PathBuf, Database)>,
+    kept: Option<Kept>,
+    memory: Memory,
+}
+
+/// The file.
+#[derive(Debug)]
+struct Kept {
+    place: Place,
+    /// `None` after a failure, until it could be opened again.
+    database: Option<Database>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Memory {
     id: Option<FrameworkId>,
     highest_task: u32,
     tasks: BTreeMap<u32, SlaveId>,
@@ -44,6 +61,15 @@ pub(super) enum Change {
     Note { key: String, value: Option<Vec<u8>> },
 }
 
+/// Why changes are not kept.
+#[derive(Debug)]
+pub(super) enum Unkept {
+    /// The disk does not take them now; nothing else may be written before they are.
+    Yet(String),
+    /// The file is no longer what this process wrote.
+    Ever(Failure),
+}
+
 impl State {
     /// Of a framework that does not outlive its process.
     pub fn none() -> Self {
@@ -55,61 +81,117 @@ impl State {
     /// # Errors
     /// Another process has it, it is no such file, or the system refuses it; it is as it was.
     pub fn open(file: &Path) -> Result<Self, Failure> {
-        if let Some(directory) = file.parent() {
+        let directory = files::directory_of(file);
+        files::make_directory(directory).map_err(|error| {
             let what = format!("make the directory {}", directory.display());
-            fs::create_dir_all(directory).map_err(|error| Failure::because(&what, &error))?;
-        }
-        let database = Database::create(file).map_err(|error| unopened(file, error))?;
-        let mut state = read(&database).map_err(|fault| damaged(file, &fault.0))?;
-        state.file = Some((file.to_owned(), database));
-        Ok(state)
+            Failure::because(&what, &error).help(database::cure(&error))
+        })?;
+        Self::open_at(Place::new(file.to_owned()))
+    }
+
+    fn open_at(place: Place) -> Result<Self, Failure> {
+        let database = place.begin(make).map_err(unusable)?;
+        let memory = read(&database).map_err(|fault| unusable(fault.of(place.file())))?;
+        Ok(Self { kept: Some(Kept { place, database: Some(database) }), memory })
     }
 
     /// Whether it is of a framework that was subscribed before.
     pub fn is_resumed(&self) -> bool {
-        self.id.is_some()
+        self.memory.id.is_some()
     }
 
     /// The framework's id, if it was ever subscribed.
     pub fn id(&self) -> Option<FrameworkId> {
-        self.id
+        self.memory.id
     }
 
     /// The highest number that a task of it ever had.
     pub fn highest_task(&self) -> u32 {
-        self.highest_task
+        self.memory.highest_task
     }
 
     /// The numbers of the tasks that are not over as far as its scheduler was told, and the slaves that they were
     /// launched on.
     pub fn tasks(&self) -> impl Iterator<Item = (u32, SlaveId)> {
-        self.tasks.iter().map(|(number, slave)| (*number, *slave))
+        self.memory.tasks.iter().map(|(number, slave)| (*number, *slave))
     }
 
     /// What the scheduler noted under a key ([`super::Driver::note`]).
     pub fn note(&self, key: &str) -> Option<&[u8]> {
-        self.notes.get(key).map(Vec::as_slice)
+        self.memory.notes.get(key).map(Vec::as_slice)
     }
 
     /// Every note whose key begins so, with the rest of its key.
     pub fn notes<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        self.notes.iter().filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_slice())))
+        self.memory
+            .notes
+            .iter()
+            .filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_slice())))
     }
 
     /// Where it is kept, if it is.
     pub fn file(&self) -> Option<&Path> {
-        self.file.as_ref().map(|(file, _)| file.as_path())
+        self.kept.as_ref().map(|kept| kept.place.file())
     }
 
-    /// Makes changes durable, all or none; they are then what it says.
-    pub(super) fn write(&mut self, changes: Vec<Change>) -> Result<(), Failure> {
-        let Some((file, database)) = self.file.as_ref().filter(|_| !changes.is_empty()) else {
+    /// Makes changes durable, all or none; they are then what it says. After [`Unkept::Yet`] the same are to be written
+    /// again.
+    pub(super) fn write(&mut self, changes: &[Change]) -> Result<(), Unkept> {
+        let Some(kept) = self.kept.as_mut().filter(|_| !changes.is_empty()) else {
             return Ok(());
         };
-        let what = format!("keep the framework's state in {}", file.display());
-        commit(database, &changes)
-            .map_err(|fault| Failure::new(Exit::Failed, format!("failed to {what}: {}", fault.0)))?;
-        for change in changes {
+        kept.write(&self.memory, changes)?;
+        self.memory.take(changes);
+        Ok(())
+    }
+
+    /// It is torn down: its id is worth nothing any more, and a file that stays is refused at the next start.
+    pub(super) fn forget(&mut self) {
+        let Some(Kept { place, database }) = std::mem::take(self).kept else { return };
+        drop(database);
+        if let Err(error) = place.remove() {
+            let file = place.file().display();
+            tracing::warn!(%error, %file, "the state of a framework that is over may stay; remove it");
+        }
+    }
+}
+
+impl Kept {
+    fn write(&mut self, before: &Memory, changes: &[Change]) -> Result<(), Unkept> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.open_again(before, changes)?,
+        };
+        // redb refuses everything after a failed write: the file is closed then.
+        commit(&database, changes).map_err(|Fault(cause)| Unkept::Yet(cause))?;
+        self.database = Some(database);
+        Ok(())
+    }
+
+    /// Opens the file after `changes` could not be written. While it was closed another process may have had it, and
+    /// given the next numbers to tasks of its own (R14).
+    fn open_again(&self, before: &Memory, changes: &[Change]) -> Result<Database, Unkept> {
+        let file = self.place.file();
+        let database = self.place.open().map_err(|unusable| match &unusable.why {
+            Why::Unreadable(source) if source.kind() == io::ErrorKind::NotFound => {
+                Unkept::Ever(changed(file))
+            }
+            Why::Unreadable(source) => Unkept::Yet(source.to_string()),
+            Why::InUse | Why::NotMade(_) | Why::Damaged(_) => Unkept::Ever(self::unusable(unusable)),
+        })?;
+        let there = read(&database).map_err(|fault| Unkept::Ever(unusable(fault.of(file))))?;
+        let mut after = before.clone();
+        after.take(changes);
+        match there == *before || there == after {
+            true => Ok(database),
+            false => Err(Unkept::Ever(changed(file))),
+        }
+    }
+}
+
+impl Memory {
+    fn take(&mut self, changes: &[Change]) {
+        for change in changes.iter().cloned() {
             match change {
                 Change::Subscribed(id) => self.id = Some(id),
                 Change::Launching { highest_task, tasks } => {
@@ -121,52 +203,54 @@ impl State {
                 Change::Note { key, value: None } => drop(self.notes.remove(&key)),
             }
         }
-        Ok(())
-    }
-
-    /// It is torn down: its id is worth nothing any more, and a file that stays is refused at the next start.
-    pub(super) fn forget(&mut self) {
-        let Some((file, database)) = std::mem::take(self).file else { return };
-        drop(database);
-        if let Err(error) = fs::remove_file(&file) {
-            tracing::warn!(%error, file = %file.display(), "the state of a framework that is over stays; remove it");
-        }
     }
 }
 
-fn read(database: &Database) -> Result<State, Fault> {
-    let transaction = database.begin_write()?;
-    let mut state = State::default();
-    {
-        let mut meta = transaction.open_table(META)?;
-        let format = meta.get(META_FORMAT)?.map(|format| format.value());
-        match format {
-            None => drop(meta.insert(META_FORMAT, FORMAT)?),
-            Some(FORMAT) => {}
-            Some(found) => {
-                return Err(Fault(format!(
-                    "it has format {found}, and this neap knows formats up to {FORMAT}"
-                )));
-            }
+/// Makes the tables of a framework that was never subscribed.
+fn make(database: &Database) -> Result<(), Fault> {
+    let transaction = database::begin(database)?;
+    transaction.open_table(META)?.insert(META_FORMAT, FORMAT)?;
+    transaction.open_table(TASKS)?;
+    transaction.open_table(NOTES)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn read(database: &Database) -> Result<Memory, Fault> {
+    let transaction = database.begin_read()?;
+    let meta = match transaction.open_table(META) {
+        Err(TableError::TableDoesNotExist(_)) => {
+            return Err(Fault("there is no framework's state in it".to_owned()));
         }
-        state.id = meta.get(META_ID)?.map(|id| FrameworkId(id.value()));
-        state.highest_task = meta.get(META_HIGHEST)?.map_or(0, |highest| highest.value());
-        for entry in transaction.open_table(TASKS)?.iter()? {
-            let (number, slave) = entry?;
-            state.tasks.insert(number.value(), SlaveId(slave.value()));
-        }
-        for entry in transaction.open_table(NOTES)?.iter()? {
-            let (key, value) = entry?;
-            state.notes.insert(key.value().to_owned(), value.value().to_owned());
+        meta => meta?,
+    };
+    match meta.get(META_FORMAT)?.map_or(0, |format| format.value()) {
+        FORMAT => {}
+        found => {
+            return Err(Fault(format!("it has format {found}, and this neap knows formats up to {FORMAT}")));
         }
     }
-    transaction.commit()?;
-    Ok(state)
+    let mut memory = Memory {
+        id: meta.get(META_ID)?.map(|id| FrameworkId(id.value())),
+        highest_task: meta.get(META_HIGHEST)?.map_or(0, |highest| highest.value()),
+        ..Memory::default()
+    };
+    for entry in transaction.open_table(TASKS)?.iter()? {
+        let (number, slave) = entry?;
+        memory.tasks.insert(number.value(), SlaveId(slave.value()));
+    }
+    if memory.tasks.keys().next_back() > Some(&memory.highest_task) {
+        return Err(Fault("a task has a higher number than the highest that was given".to_owned()));
+    }
+    for entry in transaction.open_table(NOTES)?.iter()? {
+        let (key, value) = entry?;
+        memory.notes.insert(key.value().to_owned(), value.value().to_owned());
+    }
+    Ok(memory)
 }
 
 fn commit(database: &Database, changes: &[Change]) -> Result<(), Fault> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate).map_err(|error| Fault(error.to_string()))?;
+    let transaction = database::begin(database)?;
     {
         let mut meta = transaction.open_table(META)?;
         let mut kept = transaction.open_table(TASKS)?;
@@ -192,36 +276,37 @@ fn commit(database: &Database, changes: &[Change]) -> Result<(), Fault> {
     Ok(())
 }
 
-fn unopened(file: &Path, error: DatabaseError) -> Failure {
-    if matches!(error, DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) {
-        let message = format!("the state {} is in use by another process", file.display());
-        return Failure::new(Exit::Failed, message).help("end that one, or run as another framework");
+fn unusable(Unusable { file, why }: Unusable) -> Failure {
+    let file = file.display();
+    match why {
+        Why::InUse => Failure::new(Exit::Failed, format!("the state {file} is in use by another process"))
+            .help("end that one, or run as another framework"),
+        Why::Unreadable(source) => Failure::because(&format!("use the framework's state in {file}"), &source)
+            .help(database::cure(&source)),
+        Why::NotMade(cause) => {
+            Failure::new(Exit::Failed, format!("failed to make the framework's state {file}: {cause}"))
+                .help("make room on its disk, or keep it elsewhere (--state-dir)")
+        }
+        Why::Damaged(cause) => {
+            Failure::new(Exit::Failed, format!("the framework's state {file} cannot be used: {cause}"))
+                .help("move the file away to begin as a new framework")
+        }
     }
-    if let DatabaseError::Storage(StorageError::Io(source)) = &error
-        && ![io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&source.kind())
-    {
-        return Failure::because(&format!("use the framework's state in {}", file.display()), source);
-    }
-    damaged(file, &error.to_string())
 }
 
-fn damaged(file: &Path, cause: &str) -> Failure {
-    let message = format!("the framework's state {} cannot be used: {cause}", file.display());
-    Failure::new(Exit::Failed, message).help("move the file away to begin as a new framework")
-}
-
-/// What went wrong inside the file, in words.
-#[derive(Debug)]
-struct Fault(String);
-
-impl<E: std::error::Error> From<E> for Fault {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
+fn changed(file: &Path) -> Failure {
+    let message =
+        format!("another process has changed the framework's state {}, or taken it away", file.display());
+    Failure::new(Exit::Failed, message).help("end what else runs as this framework, and start it again")
 }
 
 #[cfg(test)]
+mod faults;
+
+#[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -233,8 +318,8 @@ mod tests {
         let tasks = vec![(16, SlaveId(1)), (17, SlaveId(2))];
         let launching = Change::Launching { highest_task: 17, tasks };
         let note = Change::Note { key: "instance-3".into(), value: Some(b"done".to_vec()) };
-        state.write(vec![Change::Subscribed(FrameworkId(3)), launching, note]).unwrap();
-        state.write(vec![Change::Over(16)]).unwrap();
+        state.write(&[Change::Subscribed(FrameworkId(3)), launching, note]).unwrap();
+        state.write(&[Change::Over(16)]).unwrap();
         let in_use = State::open(&file).unwrap_err().to_text(false);
         assert!(in_use.contains("in use by another process"), "{in_use}");
         drop(state);
@@ -242,7 +327,7 @@ mod tests {
         assert_eq!((again.id(), again.highest_task()), (Some(FrameworkId(3)), 17));
         assert_eq!(again.tasks().collect::<Vec<_>>(), [(17, SlaveId(2))]);
         assert_eq!(again.notes("instance-").collect::<Vec<_>>(), [("3", b"done".as_slice())]);
-        again.write(vec![Change::Note { key: "instance-3".into(), value: None }]).unwrap();
+        again.write(&[Change::Note { key: "instance-3".into(), value: None }]).unwrap();
         assert_eq!(again.note("instance-3"), None);
         again.forget();
         assert!(!file.exists());

@@ -21,22 +21,18 @@ use neap_protocol::registry::{Operation, Registry};
 use neap_protocol::text::Text;
 use neap_protocol::time::Moment;
 use redb::backends::FileBackend;
-use redb::{
-    Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, StorageBackend,
-    StorageError,
-};
+use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, StorageBackend};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use super::audit::{Audited, Number};
+use crate::database::{self, Fault, Place, Unusable, Why};
 use crate::files;
 
-mod disk;
 mod tables;
 
-use disk::{Disk, System};
 pub(crate) use tables::Contents;
-use tables::{Changes, FORMAT, Fault, Line, Read};
+use tables::{Changes, FORMAT, Line, Read};
 
 /// The registry's file in the data directory.
 pub const FILE: &str = "registry.redb";
@@ -101,13 +97,6 @@ pub(super) struct Store {
     logged_max: u64,
 }
 
-/// Where the file is, and what stands between it and the hardware.
-#[derive(Debug)]
-struct Place {
-    file: PathBuf,
-    disk: Box<dyn Disk>,
-}
-
 /// Why there is no registry. Each names the file and the cure.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the fields are the files that the messages name, and what the system said")]
@@ -122,7 +111,7 @@ pub enum StoreError {
     InUse { file: PathBuf },
     /// The system does not let it be opened.
     #[error("failed to open the registry {}: {source}; {}, or name another data directory (--data)", file.display(),
-        cure(source))]
+        database::cure(source))]
     Unreadable { file: PathBuf, source: io::Error },
     /// There is none yet, and none can be made.
     #[error("failed to make the registry {}: {cause}; make room on its disk, or name another data directory (--data)",
@@ -146,7 +135,7 @@ impl Store {
     pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
         files::make_directory(directory)
             .map_err(|source| StoreError::Directory { directory: directory.to_owned(), source })?;
-        Self::open_with(Place::new(directory.join(FILE), Box::new(System)), LOGGED_MAX)
+        Self::open_with(Place::new(directory.join(FILE)), LOGGED_MAX)
     }
 
     /// The highest epoch that ever led with this registry.
@@ -155,9 +144,8 @@ impl Store {
     }
 
     fn open_with(place: Place, logged_max: u64) -> Result<Self, StoreError> {
-        place.begin()?;
-        let database = place.open(&place.file)?;
-        let Read { registry, epoch, logged } = checked(&place.file, &database, tables::read)?;
+        let database = place.begin(tables::make)?;
+        let Read { registry, epoch, logged } = checked(place.file(), &database, tables::read)?;
         Ok(Self {
             place,
             database: Some(database),
@@ -263,7 +251,7 @@ impl Store {
                 }
             }
             Err(Fault(cause)) => {
-                tracing::error!(%cause, file = %self.place.file.display(), "the registry could not be written");
+                tracing::error!(%cause, file = %self.place.file().display(), "the registry could not be written");
                 // redb refuses everything after a failed write: see `database`.
                 self.database = None;
                 if let Some((epoch, seq, _)) = writes.first() {
@@ -285,7 +273,7 @@ impl Store {
     fn database(&mut self) -> Result<&Database, Fault> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => self.place.open(&self.place.file)?,
+            None => self.place.open().map_err(StoreError::from)?,
         };
         Ok(self.database.insert(database))
     }
@@ -314,39 +302,14 @@ impl Store {
     }
 }
 
-impl Place {
-    fn new(file: PathBuf, disk: Box<dyn Disk>) -> Self {
-        Self { file, disk }
-    }
-
-    /// What becomes the file once it is whole.
-    fn beside(&self) -> PathBuf {
-        self.file.with_extension("new")
-    }
-
-    /// Makes an empty registry where there is none: whole or not at all, whenever the machine crashes.
-    fn begin(&self) -> Result<(), StoreError> {
-        let unreadable = |source| StoreError::Unreadable { file: self.file.clone(), source };
-        if !self.disk.exists(&self.file).map_err(unreadable)? {
-            let beside = self.beside();
-            self.disk.remove(&beside).map_err(unreadable)?;
-            let database = self.disk.create(&beside).map_err(|error| unopened(&beside, error))?;
-            tables::make(&database)
-                .and_then(|()| Ok(database.close()?))
-                .map_err(|Fault(cause)| StoreError::NotMade { file: self.file.clone(), cause })?;
-            match self.disk.rename(&beside, &self.file) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    return Err(StoreError::InUse { file: self.file.clone() });
-                }
-                renamed => renamed.map_err(unreadable)?,
-            }
+impl From<Unusable> for StoreError {
+    fn from(Unusable { file, why }: Unusable) -> Self {
+        match why {
+            Why::InUse => Self::InUse { file },
+            Why::Unreadable(source) => Self::Unreadable { file, source },
+            Why::NotMade(cause) => Self::NotMade { file, cause },
+            Why::Damaged(detail) => Self::Damaged { file, detail },
         }
-        // Of a file that was there, too: who made it may have crashed before it could.
-        self.disk.sync_name(&self.file).map_err(unreadable)
-    }
-
-    fn open(&self, file: &Path) -> Result<Database, StoreError> {
-        self.disk.open(file).map_err(|error| unopened(file, error))
     }
 }
 
@@ -357,16 +320,16 @@ fn checked<T>(
     read: impl FnOnce(&Database) -> Result<T, Fault>,
 ) -> Result<T, StoreError> {
     match tables::format_of(database).map_err(|fault| fault.of(file))? {
-        0 => Err(Fault("there is no registry in it".to_owned()).of(file)),
-        FORMAT => read(database).map_err(|fault| fault.of(file)),
+        0 => Err(Fault("there is no registry in it".to_owned()).of(file).into()),
+        FORMAT => Ok(read(database).map_err(|fault| fault.of(file))?),
         found => Err(StoreError::OtherFormat { file: file.to_owned(), found }),
     }
 }
 
 /// Verifies and reads everything in `copy`, which is one of the registry `file` that nobody else has open.
 pub(super) fn read_copy(file: &Path, copy: File) -> Result<(Contents, Database), StoreError> {
-    let backend = FileBackend::new(copy).map_err(|error| unopened(file, error))?;
-    let database = disk::open(backend).map_err(|error| unopened(file, error))?;
+    let backend = FileBackend::new(copy).map_err(|error| Unusable::of(file, error))?;
+    let database = database::open(backend).map_err(|error| Unusable::of(file, error))?;
     let contents = checked(file, &database, tables::read_whole)?;
     Ok((contents, database))
 }
@@ -381,13 +344,6 @@ fn write(transaction: &ReadTransaction, to: File) -> Result<(), Fault> {
     let copy = Database::builder().create_with_backend(FileBackend::new(to)?)?;
     tables::copy(transaction, &copy)?;
     Ok(copy.close()?)
-}
-
-fn cure(error: &io::Error) -> &'static str {
-    match files::is_full(error) {
-        true => "make room on its disk",
-        false => "let this user read and write it",
-    }
 }
 
 /// Keeps masters off `file` until what is answered is closed. `None`: a master has it open.
@@ -405,21 +361,6 @@ pub(super) fn was_closed(file: &Path) -> Option<bool> {
         Err(DatabaseError::RepairAborted) => Some(false),
         Err(_) => None,
     }
-}
-
-fn unopened(file: &Path, error: DatabaseError) -> StoreError {
-    let file = file.to_owned();
-    if matches!(error, DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) {
-        return StoreError::InUse { file };
-    }
-    if let DatabaseError::Storage(StorageError::Io(source)) = error {
-        let torn = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&source.kind());
-        return match torn {
-            true => StoreError::Damaged { file, detail: source.to_string() },
-            false => StoreError::Unreadable { file, source },
-        };
-    }
-    StoreError::Damaged { file, detail: error.to_string() }
 }
 
 #[cfg(test)]

@@ -241,6 +241,19 @@ pub(crate) fn holds(slave: &Value) -> Vec<&str> {
     slave["holds"].as_array().unwrap().iter().map(|hold| hold["name"].as_str().unwrap()).collect()
 }
 
+/// The lines that a process writes into a pipe, as they come.
+pub(crate) fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (said, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            if said.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
 /// A command that goes on, and the lines that it prints. It is killed with this value.
 pub(crate) struct Attached {
     child: Child,
@@ -251,15 +264,7 @@ impl Attached {
     pub(crate) fn start(place: &Place, line: &str) -> Self {
         let mut command = place.command(line);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        let (said, lines) = mpsc::channel();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                if said.send(line).is_err() {
-                    return;
-                }
-            }
-        });
+        let lines = lines(child.stdout.take().unwrap());
         Self { child, lines }
     }
 

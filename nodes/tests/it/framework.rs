@@ -18,8 +18,8 @@ use neap_transport_quic::certificates::{Authority, VALIDITY};
 use neap_transport_quic::{Credentials, Endpoint, Listener, QuicReceive, QuicSend};
 use rustix::process::Signal;
 
-use crate::deployed::Live;
-use crate::program::Place;
+use crate::deployed::{Live, lines};
+use crate::program::{Place, Small};
 use crate::up::signal;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -334,4 +334,54 @@ fn who_asks_for_more_than_there_is_is_told_what_it_waits_for() {
     let output = run.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()), "{rest}");
     assert_eq!(rest, "error: it was told to end before 1 instance had succeeded\n");
+}
+
+/// R12, R14, on real nodes: while the disk is full a batch launches and acknowledges nothing, says so once, and goes on
+/// when there is room. Told to end, it ends, and the next process goes on. Each instance runs once.
+#[test]
+fn a_batch_whose_disk_is_full_waits_for_room_and_repeats_nothing() {
+    let mut live = Live::start(1);
+    let Some(small) = Small::mount(live.place.path().join("state"), "512k") else {
+        println!("skipped: this user may not mount a small file system");
+        return;
+    };
+    live.text("deactivate slave-1 --hold later");
+    let [ran, go] = ["ran", "go"].map(|name| live.place.path().join(name));
+    let (echo, wait) = (ran.display(), go.display());
+    let script = format!("echo $NEAP_INSTANCE >> {echo}; until [ -e {wait} ]; do sleep 0.05; done");
+    let line = "run --name b --id b --state-dir state --instances 3 --cpus 0.1 --mem 1M";
+    let line = format!("{line} -- sh -c '{script}'");
+    let mut run = live.place.command(&line).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let stderr = lines(run.stderr.take().unwrap());
+    let says = |text: &str| {
+        let line = stderr.recv_timeout(PATIENCE).unwrap();
+        assert!(line.contains(text), "{text:?} is not in {line:?}");
+        line
+    };
+    let full = "the framework's state cannot be written; make room on its disk";
+    // It is subscribed, and wrote that down.
+    says("still waiting for an offer for 3 instances");
+    small.fill();
+    live.text("activate slave-1 --all");
+    let told = says(full);
+    assert!(told.contains("No space left on device") && told.contains("state/b.redb"), "{told}");
+    assert_eq!(live.tasks(), [], "something is launched and not written down");
+    small.make_room();
+    says("the framework's state is written again");
+    live.happened(3, |event| event["event"] == "task" && event["state"] == "Running");
+    small.fill();
+    fs::write(&go, "").unwrap();
+    says(full);
+    signal(&run, Signal::TERM);
+    let told = says("it was told to end while the framework's state state/b.redb cannot be written");
+    assert!(told.starts_with("error: ") && told.contains("No space left on device"), "{told}");
+    says("help: make room on its disk, and start it again within its failover timeout, 1m");
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    small.make_room();
+    live.text(&line);
+    let ran = fs::read_to_string(ran).unwrap();
+    let mut ran: Vec<&str> = ran.lines().collect();
+    ran.sort_unstable();
+    assert_eq!(ran, ["0", "1", "2"], "each instance ran once");
+    assert!(!live.place.path().join("state/b.redb").exists(), "a framework that is over leaves nothing");
 }

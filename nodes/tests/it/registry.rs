@@ -2,7 +2,6 @@
 //! stopped; what operators did is written down; and a master whose disk is full or damaged says so (R28).
 
 use std::path::PathBuf;
-use std::process::Command as Process;
 
 use neap_nodes::operator::{Client, Problem};
 use neap_protocol::ids::{Epoch, SlaveId};
@@ -15,7 +14,7 @@ use serde_json::Value;
 use crate::beside::{Beside, WEB};
 use crate::cluster::{CERTIFICATES, Fake, Master, identity, place};
 use crate::master::subscribe;
-use crate::program::{Ended, Place};
+use crate::program::{Ended, Place, Small};
 
 fn deactivate(hold: &str, reason: &str) -> Command {
     let slave = SlaveRef::Name(Name::new("slave-1").unwrap());
@@ -172,40 +171,11 @@ fn a_damaged_or_missing_registry_is_named() {
     assert!(!place.path().join("copy.redb").exists());
 }
 
-/// A file system with little room, for who may mount one; it is gone with this value.
-struct Small<'a>(&'a Place);
-
-impl<'a> Small<'a> {
-    fn mount(place: &'a Place, size: &str) -> Option<Self> {
-        let data = place.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        let mut mount = Process::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&data);
-        mounted.output().is_ok_and(|output| output.status.success()).then_some(Self(place))
-    }
-
-    /// Leaves no room.
-    fn fill(&self) {
-        let filled = std::fs::write(self.0.path().join("data/filler"), vec![7; 64 << 20]);
-        assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-    }
-
-    fn make_room(&self) {
-        std::fs::remove_file(self.0.path().join("data/filler")).unwrap();
-    }
-}
-
-impl Drop for Small<'_> {
-    fn drop(&mut self) {
-        let _ = Process::new("umount").arg("--lazy").arg(self.0.path().join("data")).status();
-    }
-}
-
 /// A master on a full disk refuses changes, says why, changes nothing, and goes on when there is room.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_on_a_full_disk_refuses_and_goes_on() {
     let place = place();
-    let Some(small) = Small::mount(&place, "512k") else {
+    let Some(small) = Small::mount(place.path().join("data"), "512k") else {
         println!("skipped: this user may not mount a small file system");
         return;
     };

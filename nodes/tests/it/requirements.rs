@@ -22,6 +22,7 @@ fn file_of(short: &str) -> String {
             "framework" | "executor" => format!("protocol/src/{short}/tests.rs"),
             "registry" => "protocol/src/registry.rs".to_owned(),
             "store" => "nodes/src/master/store/faults.rs".to_owned(),
+            "state" => "nodes/src/framework/state/faults.rs".to_owned(),
             "checkpoint" => "nodes/src/slave/store/faults.rs".to_owned(),
             "victims" => "protocol/src/master/victims.rs".to_owned(),
             "allocator" => "protocol/tests/it/allocator.rs".to_owned(),

@@ -1,18 +1,16 @@
 //! What is in the registry's file: its tables, how they are read, and how they are copied.
 
-use std::path::Path;
-
 use neap_protocol::ids::{DrainId, Epoch, InverseOfferId, Seq, SlaveId};
 use neap_protocol::message::{ReceiptId, ReceiptLine};
 use neap_protocol::registry::{Operation, Registry};
 use neap_protocol::time::Moment;
 use redb::{
-    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, TableError, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    TableError, WriteTransaction,
 };
 use serde::de::DeserializeOwned;
 
-use super::StoreError;
+use crate::database::{Fault, begin};
 use crate::master::audit::{Audited, Number};
 
 /// The format of what is in the file, which changes whenever what is kept does.
@@ -73,22 +71,6 @@ pub(crate) struct Contents {
     pub(crate) audit: Vec<(Number, Audited)>,
 }
 
-/// What went wrong inside the file, in words.
-#[derive(Debug)]
-pub(super) struct Fault(pub(super) String);
-
-impl Fault {
-    pub(super) fn of(self, file: &Path) -> StoreError {
-        StoreError::Damaged { file: file.to_owned(), detail: self.0 }
-    }
-}
-
-impl<E: std::error::Error> From<E> for Fault {
-    fn from(error: E) -> Self {
-        Self(error.to_string())
-    }
-}
-
 /// Makes the tables of an empty registry.
 pub(super) fn make(database: &Database) -> Result<(), Fault> {
     let transaction = begin(database)?;
@@ -99,16 +81,6 @@ pub(super) fn make(database: &Database) -> Result<(), Fault> {
     transaction.open_table(AUDIT)?;
     transaction.commit()?;
     Ok(())
-}
-
-/// A transaction that is durable when it is committed. Its two phases cost a second sync. In turn nothing is ever
-/// referred to that is not on the disk, not even after a sync that failed, whose pages the system takes for written;
-/// and damage of the last commit is seen as such, and not taken for one that a crash tore and left out unsaid.
-pub(super) fn begin(database: &Database) -> Result<WriteTransaction, Fault> {
-    let mut transaction = database.begin_write()?;
-    transaction.set_durability(Durability::Immediate).map_err(|error| Fault(error.to_string()))?;
-    transaction.set_two_phase_commit(true);
-    Ok(transaction)
 }
 
 /// The file's format; 0 where it has no registry in it.

@@ -1,4 +1,4 @@
-//! What stands between the registry and the hardware. Tests put a disk here that tears, loses and refuses.
+//! What stands between redb's files and the hardware. Tests put a disk here that tears, loses and refuses.
 
 use std::fmt::Debug;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use redb::{Database, DatabaseError, StorageBackend, StorageError};
 use crate::files;
 
 /// What is done with files; what is done in one is redb's.
-pub(super) trait Disk: Debug + Send {
+pub(crate) trait Disk: Debug + Send {
     /// Whether there is a file of that name.
     fn exists(&self, file: &Path) -> io::Result<bool>;
     /// Makes an empty database, where there must be no file, and opens it for this process alone.
@@ -62,7 +62,7 @@ impl Disk for System {
 }
 
 /// Opens a database that is verified as a whole, so that damage is an error now and no panic later.
-pub(super) fn open(backend: impl StorageBackend) -> Result<Database, DatabaseError> {
+pub(crate) fn open(backend: impl StorageBackend) -> Result<Database, DatabaseError> {
     // redb begins an empty database in an empty file; here it is one that lost everything.
     if backend.len().map_err(StorageError::Io)? == 0 {
         return Err(StorageError::Corrupted("it is empty".to_owned()).into());
