@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use neap_protocol::framework::{Memory, MemoryChange};
 use neap_protocol::ids::{FrameworkId, SlaveId};
 use redb::{Database, DatabaseError, Durability, ReadableTable, StorageError, TableDefinition};
 
@@ -29,18 +30,14 @@ const META_HIGHEST: &str = "highest-task";
 #[derive(Debug, Default)]
 pub struct State {
     file: Option<(PathBuf, Database)>,
-    id: Option<FrameworkId>,
-    highest_task: u32,
-    tasks: BTreeMap<u32, SlaveId>,
+    memory: Memory,
     notes: BTreeMap<String, Vec<u8>>,
 }
 
 /// A change of it; several are written as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    Subscribed(FrameworkId),
-    Launching { highest_task: u32, tasks: Vec<(u32, SlaveId)> },
-    Over(u32),
+    Memory(MemoryChange),
     Note { key: String, value: Option<Vec<u8>> },
 }
 
@@ -67,23 +64,23 @@ impl State {
 
     /// Whether it is of a framework that was subscribed before.
     pub fn is_resumed(&self) -> bool {
-        self.id.is_some()
+        self.memory.id.is_some()
     }
 
     /// The framework's id, if it was ever subscribed.
     pub fn id(&self) -> Option<FrameworkId> {
-        self.id
+        self.memory.id
     }
 
-    /// The highest number that a task of it ever had.
-    pub fn highest_task(&self) -> u32 {
-        self.highest_task
+    /// What its machine keeps of itself.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The numbers of the tasks that are not over as far as its scheduler was told, and the slaves that they were
     /// launched on.
     pub fn tasks(&self) -> impl Iterator<Item = (u32, SlaveId)> {
-        self.tasks.iter().map(|(number, slave)| (*number, *slave))
+        self.memory.tasks.iter().map(|(number, slave)| (*number, *slave))
     }
 
     /// What the scheduler noted under a key ([`super::Driver::note`]).
@@ -111,12 +108,7 @@ impl State {
             .map_err(|fault| Failure::new(Exit::Failed, format!("failed to {what}: {}", fault.0)))?;
         for change in changes {
             match change {
-                Change::Subscribed(id) => self.id = Some(id),
-                Change::Launching { highest_task, tasks } => {
-                    self.highest_task = highest_task;
-                    self.tasks.extend(tasks);
-                }
-                Change::Over(number) => drop(self.tasks.remove(&number)),
+                Change::Memory(change) => self.memory.apply(change),
                 Change::Note { key, value: Some(value) } => drop(self.notes.insert(key, value)),
                 Change::Note { key, value: None } => drop(self.notes.remove(&key)),
             }
@@ -149,11 +141,11 @@ fn read(database: &Database) -> Result<State, Fault> {
                 )));
             }
         }
-        state.id = meta.get(META_ID)?.map(|id| FrameworkId(id.value()));
-        state.highest_task = meta.get(META_HIGHEST)?.map_or(0, |highest| highest.value());
+        state.memory.id = meta.get(META_ID)?.map(|id| FrameworkId(id.value()));
+        state.memory.highest_task = meta.get(META_HIGHEST)?.map_or(0, |highest| highest.value());
         for entry in transaction.open_table(TASKS)?.iter()? {
             let (number, slave) = entry?;
-            state.tasks.insert(number.value(), SlaveId(slave.value()));
+            state.memory.tasks.insert(number.value(), SlaveId(slave.value()));
         }
         for entry in transaction.open_table(NOTES)?.iter()? {
             let (key, value) = entry?;
@@ -173,14 +165,14 @@ fn commit(database: &Database, changes: &[Change]) -> Result<(), Fault> {
         let mut notes = transaction.open_table(NOTES)?;
         for change in changes {
             match change {
-                Change::Subscribed(id) => drop(meta.insert(META_ID, id.0)?),
-                Change::Launching { highest_task, tasks } => {
+                Change::Memory(MemoryChange::Subscribed(id)) => drop(meta.insert(META_ID, id.0)?),
+                Change::Memory(MemoryChange::Launching { highest_task, tasks }) => {
                     meta.insert(META_HIGHEST, highest_task)?;
                     for (number, slave) in tasks {
                         kept.insert(number, slave.0)?;
                     }
                 }
-                Change::Over(number) => drop(kept.remove(number)?),
+                Change::Memory(MemoryChange::Over(number)) => drop(kept.remove(number)?),
                 Change::Note { key, value: Some(value) } => {
                     drop(notes.insert(key.as_str(), value.as_slice())?);
                 }
@@ -222,6 +214,8 @@ impl<E: std::error::Error> From<E> for Fault {
 
 #[cfg(test)]
 mod tests {
+    use neap_protocol::framework::Input;
+
     use super::*;
 
     #[test]
@@ -231,16 +225,18 @@ mod tests {
         let mut state = State::open(&file).unwrap();
         assert!(!state.is_resumed());
         let tasks = vec![(16, SlaveId(1)), (17, SlaveId(2))];
-        let launching = Change::Launching { highest_task: 17, tasks };
+        let launching = Change::Memory(MemoryChange::Launching { highest_task: 17, tasks });
         let note = Change::Note { key: "instance-3".into(), value: Some(b"done".to_vec()) };
-        state.write(vec![Change::Subscribed(FrameworkId(3)), launching, note]).unwrap();
-        state.write(vec![Change::Over(16)]).unwrap();
+        let subscribed = Change::Memory(MemoryChange::Subscribed(FrameworkId(3)));
+        state.write(vec![subscribed, launching, note]).unwrap();
+        state.write(vec![Change::Memory(MemoryChange::Over(16))]).unwrap();
         let in_use = State::open(&file).unwrap_err().to_text(false);
         assert!(in_use.contains("in use by another process"), "{in_use}");
         drop(state);
         let mut again = State::open(&file).unwrap();
-        assert_eq!((again.id(), again.highest_task()), (Some(FrameworkId(3)), 17));
-        assert_eq!(again.tasks().collect::<Vec<_>>(), [(17, SlaveId(2))]);
+        let start =
+            Input::Start { id: Some(FrameworkId(3)), highest_task: 17, tasks: vec![(17, SlaveId(2))] };
+        assert_eq!(again.memory().start(), start);
         assert_eq!(again.notes("instance-").collect::<Vec<_>>(), [("3", b"done".as_slice())]);
         again.write(vec![Change::Note { key: "instance-3".into(), value: None }]).unwrap();
         assert_eq!(again.note("instance-3"), None);
