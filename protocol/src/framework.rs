@@ -4,9 +4,8 @@
 //! subscription alive over sessions and leaders (R14, R30, R31), numbers tasks (R11, S16), delivers each update once
 //! (R12, S9), and brings both sides back to one view after every reconnection (R15).
 //!
-//! What must outlive the process is the driver's to keep, for the next [`Input::Start`]: the id from
-//! [`Event::Subscribed`], and the highest number and the tasks from [`Event::Launching`], each **before** the effects
-//! after it are taken; and that a task is over, **before** its end is [handled](Input::Handled).
+//! What must outlive the process is the driver's to keep, for the next [`Input::Start`]: which that is, and before what
+//! it must be durable, is in [`Memory`].
 
 use alloc::format;
 use alloc::sync::Arc;
@@ -27,6 +26,10 @@ use crate::task::{Reason, Run, TaskSpec, TaskState, Update};
 use crate::text::{Name, Text};
 use crate::time::{Millis, Moment, When};
 use crate::transport::{CloseCode, CloseReason};
+
+pub use memory::{Memory, MemoryChange};
+
+mod memory;
 
 /// What does not change while a framework runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

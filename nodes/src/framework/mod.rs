@@ -233,10 +233,7 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
         over: false,
         end: None,
     };
-    let state = &runner.settings.state;
-    let (id, highest_task, tasks) = (state.id(), state.highest_task(), state.tasks().collect());
-    let start = Input::Start { id, highest_task, tasks };
-    runner.input(start).await?;
+    runner.input(runner.settings.state.memory().start()).await?;
     runner.call(|scheduler, driver| scheduler.started(driver)).await?;
     while runner.end.is_none() {
         tokio::select! {
@@ -437,30 +434,25 @@ impl<S: Scheduler> Runner<'_, S> {
     }
 
     async fn notify(&mut self, event: Event) -> Result<VecDeque<Input>, Failure> {
+        let change = self.settings.state.memory().change(&self.machine, &event).map(Change::Memory);
+        let changes = change.into_iter().collect();
         match event {
             Event::Subscribed { id, epoch: _ } => {
-                let changes = match self.settings.state.id() {
-                    None => vec![Change::Subscribed(id)],
-                    Some(_) => Vec::new(),
-                };
                 self.asked(changes, |scheduler, driver| scheduler.subscribed(driver, id)).await
             }
-            Event::Disconnected => self.tell(|scheduler, driver| scheduler.disconnected(driver)).await,
-            Event::Offers(offers) => self.tell(|scheduler, driver| scheduler.offers(driver, offers)).await,
+            Event::Disconnected => {
+                self.asked(changes, |scheduler, driver| scheduler.disconnected(driver)).await
+            }
+            Event::Offers(offers) => {
+                self.asked(changes, |scheduler, driver| scheduler.offers(driver, offers)).await
+            }
             Event::Rescinded(offers) => {
-                self.tell(|scheduler, driver| scheduler.rescinded(driver, offers)).await
+                self.asked(changes, |scheduler, driver| scheduler.rescinded(driver, offers)).await
             }
             Event::Launching { offer, tasks } => {
-                // Those that are not to be launched after all are no tasks of the machine's, and dropped at once.
-                let of = |task: &TaskId| self.machine.slave_of(*task).map(|slave| (task.number, slave));
-                let launched = tasks.iter().filter_map(of).collect();
-                let highest_task = self.machine.highest_task();
-                let changes = vec![Change::Launching { highest_task, tasks: launched }];
                 self.asked(changes, |scheduler, driver| scheduler.launching(driver, offer, tasks)).await
             }
             Event::Update { update, slave } => {
-                let over = update.state.is_terminal().then_some(Change::Over(update.task.number));
-                let changes = over.into_iter().collect();
                 let asked = self.asked(changes, |scheduler, driver| scheduler.update(driver, &update, slave));
                 let mut inputs = asked.await?;
                 // Before what the callback asked for: after a teardown nothing is acknowledged any more.
@@ -468,10 +460,13 @@ impl<S: Scheduler> Runner<'_, S> {
                 Ok(inputs)
             }
             Event::InverseOffer { id, asked } => {
-                self.tell(|scheduler, driver| scheduler.inverse_offer(driver, id, asked)).await
+                self.asked(changes, |scheduler, driver| scheduler.inverse_offer(driver, id, asked)).await
             }
             Event::InverseOfferClosed { id, outcome } => {
-                self.tell(|scheduler, driver| scheduler.inverse_offer_closed(driver, id, outcome)).await
+                let closed = |scheduler: &mut S, driver: &mut Driver| {
+                    scheduler.inverse_offer_closed(driver, id, outcome);
+                };
+                self.asked(changes, closed).await
             }
             Event::Refused(cause) => {
                 self.end = Some(End::Refused(cause));
@@ -483,10 +478,6 @@ impl<S: Scheduler> Runner<'_, S> {
                 Ok(VecDeque::new())
             }
         }
-    }
-
-    async fn tell(&mut self, callback: impl FnOnce(&mut S, &mut Driver)) -> Result<VecDeque<Input>, Failure> {
-        self.asked(Vec::new(), callback).await
     }
 
     fn connect(&mut self, leader: Option<Text>) {

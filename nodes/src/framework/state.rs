@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use neap_protocol::framework::{Memory, MemoryChange};
 use neap_protocol::ids::{FrameworkId, SlaveId};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
@@ -33,7 +34,7 @@ const META_HIGHEST: &str = "highest-task";
 #[derive(Debug, Default)]
 pub struct State {
     kept: Option<Kept>,
-    memory: Memory,
+    known: Known,
 }
 
 /// The file.
@@ -44,20 +45,17 @@ struct Kept {
     database: Option<Database>,
 }
 
+/// What is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Memory {
-    id: Option<FrameworkId>,
-    highest_task: u32,
-    tasks: BTreeMap<u32, SlaveId>,
+struct Known {
+    memory: Memory,
     notes: BTreeMap<String, Vec<u8>>,
 }
 
 /// A change of it; several are written as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    Subscribed(FrameworkId),
-    Launching { highest_task: u32, tasks: Vec<(u32, SlaveId)> },
-    Over(u32),
+    Memory(MemoryChange),
     Note { key: String, value: Option<Vec<u8>> },
 }
 
@@ -91,39 +89,39 @@ impl State {
 
     fn open_at(place: Place) -> Result<Self, Failure> {
         let database = place.begin(make).map_err(unusable)?;
-        let memory = read(&database).map_err(|fault| unusable(fault.of(place.file())))?;
-        Ok(Self { kept: Some(Kept { place, database: Some(database) }), memory })
+        let known = read(&database).map_err(|fault| unusable(fault.of(place.file())))?;
+        Ok(Self { kept: Some(Kept { place, database: Some(database) }), known })
     }
 
     /// Whether it is of a framework that was subscribed before.
     pub fn is_resumed(&self) -> bool {
-        self.memory.id.is_some()
+        self.known.memory.id.is_some()
     }
 
     /// The framework's id, if it was ever subscribed.
     pub fn id(&self) -> Option<FrameworkId> {
-        self.memory.id
+        self.known.memory.id
     }
 
-    /// The highest number that a task of it ever had.
-    pub fn highest_task(&self) -> u32 {
-        self.memory.highest_task
+    /// What its machine keeps of itself.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.known.memory
     }
 
     /// The numbers of the tasks that are not over as far as its scheduler was told, and the slaves that they were
     /// launched on.
     pub fn tasks(&self) -> impl Iterator<Item = (u32, SlaveId)> {
-        self.memory.tasks.iter().map(|(number, slave)| (*number, *slave))
+        self.known.memory.tasks.iter().map(|(number, slave)| (*number, *slave))
     }
 
     /// What the scheduler noted under a key ([`super::Driver::note`]).
     pub fn note(&self, key: &str) -> Option<&[u8]> {
-        self.memory.notes.get(key).map(Vec::as_slice)
+        self.known.notes.get(key).map(Vec::as_slice)
     }
 
     /// Every note whose key begins so, with the rest of its key.
     pub fn notes<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        self.memory
+        self.known
             .notes
             .iter()
             .filter_map(move |(key, value)| Some((key.strip_prefix(prefix)?, value.as_slice())))
@@ -140,8 +138,8 @@ impl State {
         let Some(kept) = self.kept.as_mut().filter(|_| !changes.is_empty()) else {
             return Ok(());
         };
-        kept.write(&self.memory, changes)?;
-        self.memory.take(changes);
+        kept.write(&self.known, changes)?;
+        self.known.take(changes);
         Ok(())
     }
 
@@ -157,7 +155,7 @@ impl State {
 }
 
 impl Kept {
-    fn write(&mut self, before: &Memory, changes: &[Change]) -> Result<(), Unkept> {
+    fn write(&mut self, before: &Known, changes: &[Change]) -> Result<(), Unkept> {
         let database = match self.database.take() {
             Some(database) => database,
             None => self.open_again(before, changes)?,
@@ -170,7 +168,7 @@ impl Kept {
 
     /// Opens the file after `changes` could not be written. While it was closed another process may have had it, and
     /// given the next numbers to tasks of its own (R14).
-    fn open_again(&self, before: &Memory, changes: &[Change]) -> Result<Database, Unkept> {
+    fn open_again(&self, before: &Known, changes: &[Change]) -> Result<Database, Unkept> {
         let file = self.place.file();
         let database = self.place.open().map_err(|unusable| match &unusable.why {
             Why::Unreadable(source) if source.kind() == io::ErrorKind::NotFound => {
@@ -189,16 +187,11 @@ impl Kept {
     }
 }
 
-impl Memory {
+impl Known {
     fn take(&mut self, changes: &[Change]) {
         for change in changes.iter().cloned() {
             match change {
-                Change::Subscribed(id) => self.id = Some(id),
-                Change::Launching { highest_task, tasks } => {
-                    self.highest_task = highest_task;
-                    self.tasks.extend(tasks);
-                }
-                Change::Over(number) => drop(self.tasks.remove(&number)),
+                Change::Memory(change) => self.memory.apply(change),
                 Change::Note { key, value: Some(value) } => drop(self.notes.insert(key, value)),
                 Change::Note { key, value: None } => drop(self.notes.remove(&key)),
             }
@@ -216,7 +209,7 @@ fn make(database: &Database) -> Result<(), Fault> {
     Ok(())
 }
 
-fn read(database: &Database) -> Result<Memory, Fault> {
+fn read(database: &Database) -> Result<Known, Fault> {
     let transaction = database.begin_read()?;
     let meta = match transaction.open_table(META) {
         Err(TableError::TableDoesNotExist(_)) => {
@@ -230,23 +223,21 @@ fn read(database: &Database) -> Result<Memory, Fault> {
             return Err(Fault(format!("it has format {found}, and this neap knows formats up to {FORMAT}")));
         }
     }
-    let mut memory = Memory {
-        id: meta.get(META_ID)?.map(|id| FrameworkId(id.value())),
-        highest_task: meta.get(META_HIGHEST)?.map_or(0, |highest| highest.value()),
-        ..Memory::default()
-    };
+    let mut known = Known::default();
+    known.memory.id = meta.get(META_ID)?.map(|id| FrameworkId(id.value()));
+    known.memory.highest_task = meta.get(META_HIGHEST)?.map_or(0, |highest| highest.value());
     for entry in transaction.open_table(TASKS)?.iter()? {
         let (number, slave) = entry?;
-        memory.tasks.insert(number.value(), SlaveId(slave.value()));
+        known.memory.tasks.insert(number.value(), SlaveId(slave.value()));
     }
-    if memory.tasks.keys().next_back() > Some(&memory.highest_task) {
+    if known.memory.tasks.keys().max() > Some(&known.memory.highest_task) {
         return Err(Fault("a task has a higher number than the highest that was given".to_owned()));
     }
     for entry in transaction.open_table(NOTES)?.iter()? {
         let (key, value) = entry?;
-        memory.notes.insert(key.value().to_owned(), value.value().to_owned());
+        known.notes.insert(key.value().to_owned(), value.value().to_owned());
     }
-    Ok(memory)
+    Ok(known)
 }
 
 fn commit(database: &Database, changes: &[Change]) -> Result<(), Fault> {
@@ -257,14 +248,14 @@ fn commit(database: &Database, changes: &[Change]) -> Result<(), Fault> {
         let mut notes = transaction.open_table(NOTES)?;
         for change in changes {
             match change {
-                Change::Subscribed(id) => drop(meta.insert(META_ID, id.0)?),
-                Change::Launching { highest_task, tasks } => {
+                Change::Memory(MemoryChange::Subscribed(id)) => drop(meta.insert(META_ID, id.0)?),
+                Change::Memory(MemoryChange::Launching { highest_task, tasks }) => {
                     meta.insert(META_HIGHEST, highest_task)?;
                     for (number, slave) in tasks {
                         kept.insert(number, slave.0)?;
                     }
                 }
-                Change::Over(number) => drop(kept.remove(number)?),
+                Change::Memory(MemoryChange::Over(number)) => drop(kept.remove(number)?),
                 Change::Note { key, value: Some(value) } => {
                     drop(notes.insert(key.as_str(), value.as_slice())?);
                 }
@@ -307,6 +298,8 @@ mod faults;
 mod tests {
     use std::fs;
 
+    use neap_protocol::framework::Input;
+
     use super::*;
 
     #[test]
@@ -316,16 +309,18 @@ mod tests {
         let mut state = State::open(&file).unwrap();
         assert!(!state.is_resumed());
         let tasks = vec![(16, SlaveId(1)), (17, SlaveId(2))];
-        let launching = Change::Launching { highest_task: 17, tasks };
+        let launching = Change::Memory(MemoryChange::Launching { highest_task: 17, tasks });
         let note = Change::Note { key: "instance-3".into(), value: Some(b"done".to_vec()) };
-        state.write(&[Change::Subscribed(FrameworkId(3)), launching, note]).unwrap();
-        state.write(&[Change::Over(16)]).unwrap();
+        let subscribed = Change::Memory(MemoryChange::Subscribed(FrameworkId(3)));
+        state.write(&[subscribed, launching, note]).unwrap();
+        state.write(&[Change::Memory(MemoryChange::Over(16))]).unwrap();
         let in_use = State::open(&file).unwrap_err().to_text(false);
         assert!(in_use.contains("in use by another process"), "{in_use}");
         drop(state);
         let mut again = State::open(&file).unwrap();
-        assert_eq!((again.id(), again.highest_task()), (Some(FrameworkId(3)), 17));
-        assert_eq!(again.tasks().collect::<Vec<_>>(), [(17, SlaveId(2))]);
+        let start =
+            Input::Start { id: Some(FrameworkId(3)), highest_task: 17, tasks: vec![(17, SlaveId(2))] };
+        assert_eq!(again.memory().start(), start);
         assert_eq!(again.notes("instance-").collect::<Vec<_>>(), [("3", b"done".as_slice())]);
         again.write(&[Change::Note { key: "instance-3".into(), value: None }]).unwrap();
         assert_eq!(again.note("instance-3"), None);

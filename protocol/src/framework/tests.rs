@@ -566,6 +566,50 @@ fn r14_a_restarted_scheduler_asks_for_the_tasks_that_it_had_launched_before() {
     assert_eq!(framework.tasks().count(), 1);
 }
 
+/// The changes of a memory as the scheduler is called with these effects' events.
+fn remembered(framework: &Framework, memory: &mut Memory, effects: &[Effect]) -> Vec<MemoryChange> {
+    let mut changes = Vec::new();
+    for effect in effects {
+        let Effect::Notify(event) = effect else { continue };
+        if let Some(change) = memory.change(framework, event) {
+            memory.apply(change.clone());
+            changes.push(change);
+        }
+    }
+    changes
+}
+
+#[test]
+fn r14_what_must_outlive_the_process_is_its_id_its_numbers_and_what_is_not_over() {
+    let (mut framework, mut memory) = (started(), Memory::default());
+    assert_eq!(memory.start(), Input::Start { id: None, highest_task: 0, tasks: vec![] });
+    step(&mut framework, Input::Opened { session: S1 });
+    let effects = step(&mut framework, master(S1, welcome(3, 4)));
+    assert_eq!(remembered(&framework, &mut memory, &effects), [MemoryChange::Subscribed(F1)]);
+    assert_eq!(remembered(&framework, &mut memory, &effects), [], "it has it already");
+
+    let offers = step(&mut framework, master(S1, MasterToFramework::Offers(vec![offered(1)])));
+    assert_eq!(remembered(&framework, &mut memory, &offers), []);
+    // The fourth is beyond the bound: its number is used all the same (S16), and its end is nothing to remember.
+    let effects = step(&mut framework, accept(1, vec![new_task(); 4]));
+    let launching = MemoryChange::Launching { highest_task: 8, tasks: (5..=7).map(|n| (n, HOST)).collect() };
+    assert_eq!(remembered(&framework, &mut memory, &effects), [launching]);
+
+    let running = step(&mut framework, news(S1, update(5, 1, TaskState::Running)));
+    assert_eq!(remembered(&framework, &mut memory, &running), []);
+    let finished = step(&mut framework, news(S1, update(5, 2, TaskState::Finished)));
+    assert_eq!(remembered(&framework, &mut memory, &finished), [MemoryChange::Over(5)]);
+    let start = Input::Start { id: Some(F1), highest_task: 8, tasks: vec![(6, HOST), (7, HOST)] };
+    assert_eq!(memory.start(), start);
+
+    // Killed before it is handled, and told again to a process that knows.
+    let mut framework = Framework::new();
+    step(&mut framework, memory.start());
+    step(&mut framework, Input::Opened { session: S1 });
+    step(&mut framework, master(S1, welcome(3, 8)));
+    assert_eq!(step(&mut framework, news(S1, update(5, 2, TaskState::Finished))), [acknowledged(S1, 5, 2)]);
+}
+
 #[test]
 fn r8_what_is_out_of_reach_is_told_and_what_is_back_under_the_number_that_it_had() {
     let mut framework = launched();

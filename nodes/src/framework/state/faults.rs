@@ -24,11 +24,11 @@ fn launching(numbers: &[u32]) -> Vec<Change> {
     let tasks = numbers.iter().map(|number| (*number, SlaveId(1))).collect();
     let highest_task = *numbers.iter().max().unwrap();
     let notes = numbers.iter().map(|number| note(&format!("task-{number}"), "0"));
-    std::iter::once(Change::Launching { highest_task, tasks }).chain(notes).collect()
+    std::iter::once(Change::Memory(MemoryChange::Launching { highest_task, tasks })).chain(notes).collect()
 }
 
 fn over(number: u32, instance: &str, became: &str) -> Vec<Change> {
-    vec![Change::Over(number), erase(&format!("task-{number}")), note(instance, became)]
+    vec![Change::Memory(MemoryChange::Over(number)), erase(&format!("task-{number}")), note(instance, became)]
 }
 
 /// What two processes of a batch write.
@@ -36,7 +36,7 @@ fn processes() -> Vec<Vec<Vec<Change>>> {
     let terms = || vec![note("terms", "--name nightly -- true")];
     let first = vec![
         terms(),
-        vec![Change::Subscribed(FrameworkId(3))],
+        vec![Change::Memory(MemoryChange::Subscribed(FrameworkId(3)))],
         launching(&[1, 2]),
         over(1, "instance-0", "succeeded"),
         over(2, "instance-1", "failed 1"),
@@ -46,7 +46,7 @@ fn processes() -> Vec<Vec<Vec<Change>>> {
         terms(),
         launching(&[4, 5]),
         over(3, "instance-1", "failed 2"),
-        vec![Change::Over(5), erase("task-5")],
+        vec![Change::Memory(MemoryChange::Over(5)), erase("task-5")],
         launching(&[6]),
         over(6, "instance-1", "succeeded"),
     ];
@@ -57,27 +57,27 @@ fn processes() -> Vec<Vec<Vec<Change>>> {
 fn the_processes_write_every_kind_of_change() {
     let written = processes().concat().concat();
     crashes::assert_each_kind! { &written, Change:
-        Change::Subscribed(_),
-        Change::Launching { .. },
-        Change::Over(_),
+        Change::Memory(MemoryChange::Subscribed(_)),
+        Change::Memory(MemoryChange::Launching { .. }),
+        Change::Memory(MemoryChange::Over(_)),
         Change::Note { value: Some(_), .. },
         Change::Note { value: None, .. },
     }
 }
 
 /// That a disk holds one of `expected`, and that the next process can write to it and be read.
-fn holds(disk: &crashes::Disk, expected: &[&Memory], what: &str) {
+fn holds(disk: &crashes::Disk, expected: &[&Known], what: &str) {
     let mut state = open(disk).unwrap_or_else(|failure| panic!("{what}: {}", failure.to_text(false)));
-    let mut known = state.memory.clone();
+    let mut known = state.known.clone();
     assert!(expected.contains(&&known), "{what}: there is {known:?}, and not {expected:?}");
     // What a process has read to begin with does not change under it.
     let again = disk.after_a_crash(disk.steps(), Leaves::Synced);
-    assert_eq!(open(&again).unwrap().memory, known, "{what}, and the power is lost as soon as it is read");
-    let next = launching(&[known.highest_task + 1]);
+    assert_eq!(open(&again).unwrap().known, known, "{what}, and the power is lost as soon as it is read");
+    let next = launching(&[known.memory.highest_task + 1]);
     state.write(&next).unwrap();
     drop(state);
     known.take(&next);
-    assert_eq!(open(disk).unwrap().memory, known, "{what}: what the next process wrote");
+    assert_eq!(open(disk).unwrap().known, known, "{what}: what the next process wrote");
 }
 
 /// R12, R14, R28: wherever the process is killed or the machine loses its power, whatever it launched or acknowledged
@@ -85,14 +85,14 @@ fn holds(disk: &crashes::Disk, expected: &[&Memory], what: &str) {
 #[test]
 fn every_step_can_be_the_last() {
     let disk = crashes::Disk::default();
-    let mut known = Memory::default();
+    let mut known = Known::default();
     let mut account = vec![(0, known.clone())];
     for writes in processes() {
         let mut state = open(&disk).unwrap();
         for changes in writes {
             state.write(&changes).unwrap();
             known.take(&changes);
-            assert_eq!(state.memory, known);
+            assert_eq!(state.known, known);
             account.push((disk.steps(), known.clone()));
         }
     }
@@ -105,8 +105,8 @@ fn every_step_can_be_the_last() {
 const POINTS: usize = 193;
 
 /// The processes' work on a disk that fails, until somebody sees to it; and what was under way when it failed.
-fn work_on(disk: &crashes::Disk) -> (Memory, Option<(usize, [Memory; 2])>) {
-    let (mut known, mut under_way) = (Memory::default(), None);
+fn work_on(disk: &crashes::Disk) -> (Known, Option<(usize, [Known; 2])>) {
+    let (mut known, mut under_way) = (Known::default(), None);
     for writes in processes() {
         // A process that cannot begin is started again.
         let begun = open(disk).or_else(|failure| {
@@ -117,14 +117,14 @@ fn work_on(disk: &crashes::Disk) -> (Memory, Option<(usize, [Memory; 2])>) {
             open(disk)
         });
         let mut state = begun.unwrap();
-        assert_eq!(state.memory, known);
+        assert_eq!(state.known, known);
         for changes in writes {
             let mut after = known.clone();
             after.take(&changes);
             let mut tries = 0;
             while let Err(unkept) = state.write(&changes) {
                 assert!(matches!(unkept, Unkept::Yet(_)), "{unkept:?}");
-                assert_eq!(state.memory, known, "nothing follows from it yet");
+                assert_eq!(state.known, known, "nothing follows from it yet");
                 under_way.get_or_insert((disk.steps(), [known.clone(), after.clone()]));
                 tries += 1;
                 if tries == 3 {
@@ -133,7 +133,7 @@ fn work_on(disk: &crashes::Disk) -> (Memory, Option<(usize, [Memory; 2])>) {
                 assert!(tries < 4, "it does not write again");
             }
             known = after;
-            assert_eq!(state.memory, known);
+            assert_eq!(state.known, known);
         }
     }
     (known, under_way)
@@ -201,7 +201,7 @@ fn every_step_of_forgetting_can_be_the_last_or_fail() {
     for taken in begun..=steps {
         for leaves in Leaves::EACH {
             let what = format!("a crash after {taken} of {steps} steps that leaves {leaves:?}");
-            let gone = Memory::default();
+            let gone = Known::default();
             let expected = if taken == steps { vec![&gone] } else { vec![&known, &gone] };
             holds(&disk.after_a_crash(taken, leaves), &expected, &what);
         }
@@ -213,12 +213,12 @@ fn every_step_of_forgetting_can_be_the_last_or_fail() {
         let Ok(mut state) = open(&disk) else { continue };
         state.forget();
         assert!(disk.has_failed(), "step {at} was not taken");
-        holds(&disk, &[&known, &Memory::default()], &format!("step {at} fails"));
+        holds(&disk, &[&known, &Known::default()], &format!("step {at} fails"));
     }
 }
 
 /// A state's file, closed in order or left open by a crash.
-fn file(closed: bool) -> Whole<Memory> {
+fn file(closed: bool) -> Whole<Known> {
     let disk = crashes::Disk::default();
     let (mut known, _) = work_on(&disk);
     if closed {
@@ -233,9 +233,9 @@ fn file(closed: bool) -> Whole<Memory> {
 }
 
 /// What is read in a file with these bytes, unless it is refused, with cause and cure.
-fn read_in(bytes: &[u8], what: &str) -> Option<Memory> {
+fn read_in(bytes: &[u8], what: &str) -> Option<Known> {
     match open(&crashes::Disk::holding(&[(Path::new(PATH), bytes)])) {
-        Ok(state) => Some(state.memory.clone()),
+        Ok(state) => Some(state.known.clone()),
         Err(failure) => {
             let text = failure.to_text(false);
             assert!(text.contains(PATH) && text.contains("move the file away"), "{what}: {text}");
@@ -285,12 +285,12 @@ fn who_had_the_file_before_does_not_write_over_what_another_wrote() {
     let (disk, mut state) = stalled();
     let mut other = open(&disk).unwrap();
     other.write(&launching(&[2, 3])).unwrap();
-    let theirs = other.memory.clone();
+    let theirs = other.known.clone();
     drop(other);
     let text = refused(&mut state);
     let changed = "another process has changed the framework's state state/nightly.redb, or taken it away";
     assert!(text.contains(changed) && text.contains("help: end what else runs"), "{text}");
-    assert_eq!(open(&disk).unwrap().memory, theirs);
+    assert_eq!(open(&disk).unwrap().known, theirs);
     let (disk, mut state) = stalled();
     disk.remove(Path::new(PATH)).unwrap();
     let text = refused(&mut state);
@@ -304,7 +304,7 @@ fn a_state_that_contradicts_itself_is_refused() {
     let disk = crashes::Disk::default();
     let mut state = open(&disk).unwrap();
     let tasks = vec![(8, SlaveId(1))];
-    state.write(&[Change::Launching { highest_task: 7, tasks }]).unwrap();
+    state.write(&[Change::Memory(MemoryChange::Launching { highest_task: 7, tasks })]).unwrap();
     drop(state);
     let text = open(&disk).unwrap_err().to_text(false);
     assert!(text.contains("a higher number than the highest that was given"), "{text}");
