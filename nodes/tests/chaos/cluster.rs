@@ -1,9 +1,10 @@
 //! A master and five slaves, each on a link of its own, and frameworks on two more.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use neap_protocol::message::{SlaveStatus, SlaveView};
@@ -38,11 +39,28 @@ pub(crate) struct Cluster {
     pub(crate) master: Option<Process>,
     pub(crate) slaves: Vec<Slave>,
     pub(crate) links: Vec<Link>,
+    pub(crate) away: Away,
+    /// How often each node was killed, by its journal's name.
+    pub(crate) kills: BTreeMap<String, usize>,
     /// Where the master is; it is elsewhere each time that it is started, so that no other has its port meanwhile.
     pub(crate) address: SocketAddr,
     pub(crate) epoch: u64,
     starts: u32,
     _runtime: tokio::runtime::Runtime,
+}
+
+/// The slaves that a fault has ended or stopped, until the cluster is whole again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Away(Arc<Mutex<BTreeSet<String>>>);
+
+impl Away {
+    pub(crate) fn slaves(&self) -> BTreeSet<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A slave, whether it runs or not.
@@ -62,7 +80,7 @@ impl Slave {
 impl Cluster {
     /// Starts one, and waits until every slave is used.
     pub(crate) fn start(place: Arc<Place>, random: &mut Random) -> Result<Self, String> {
-        for directory in ["pki", "logs", "journals", "told"] {
+        for directory in ["pki", "logs", "journals", "locks"] {
             let made = std::fs::create_dir(place.path().join(directory));
             made.map_err(|error| format!("{directory} cannot be made: {error}"))?;
         }
@@ -81,6 +99,8 @@ impl Cluster {
             master: Some(master),
             slaves: slaves.collect(),
             links,
+            away: Away::default(),
+            kills: BTreeMap::new(),
             address,
             epoch,
             starts: 1,
@@ -112,11 +132,37 @@ impl Cluster {
     }
 
     pub(crate) fn take_slave(&mut self, at: usize) -> Process {
+        self.away.lock().insert(self.slaves[at].name.clone());
         self.slaves[at].process.take().expect("a slave that runs")
+    }
+
+    /// kill -9 of a slave. Whether it had not ended before.
+    pub(crate) fn kill_slave(&mut self, at: usize) -> bool {
+        let mut slave = self.take_slave(at);
+        let lived = !slave.has_ended();
+        self.count_kill(&self.slaves[at].name.clone());
+        slave.kill();
+        lived
+    }
+
+    /// SIGSTOP to a slave.
+    pub(crate) fn stop_slave(&mut self, at: usize) {
+        self.away.lock().insert(self.slaves[at].name.clone());
+        self.slave(at).signal(Signal::STOP);
     }
 
     pub(crate) fn take_master(&mut self) -> Process {
         self.master.take().expect("a master that runs")
+    }
+
+    /// kill -9 of the master.
+    pub(crate) fn kill_master(&mut self) {
+        self.count_kill("master");
+        self.take_master().kill();
+    }
+
+    pub(crate) fn count_kill(&mut self, journal: &str) {
+        *self.kills.entry(journal.to_owned()).or_default() += 1;
     }
 
     /// Starts the master again: it leads in a later epoch.
@@ -172,6 +218,13 @@ impl Cluster {
 
     /// Waits until every slave has registered and is used, and no other is known.
     pub(crate) fn whole(&mut self) -> Result<(), String> {
+        self.is_whole()?;
+        // What an absence has left was ended before (R8).
+        self.away.lock().clear();
+        Ok(())
+    }
+
+    fn is_whole(&mut self) -> Result<(), String> {
         for slave in 0..SLAVES {
             self.registered(slave)?;
         }

@@ -176,28 +176,32 @@ impl Fault {
     ) -> Result<(), String> {
         match self {
             Self::KillEverybody(_) => {
-                cluster.take_master().kill();
-                (0..SLAVES).for_each(|slave| cluster.take_slave(slave).kill());
+                cluster.kill_master();
+                for slave in 0..SLAVES {
+                    cluster.kill_slave(slave);
+                }
             }
-            Self::KillMaster(_) => cluster.take_master().kill(),
+            Self::KillMaster(_) => cluster.kill_master(),
             Self::TerminateMaster(_) => {
                 let master = cluster.take_master();
                 master.signal(Signal::TERM);
                 master.ends_with(0)?;
             }
             Self::StopMaster(_) => cluster.master.as_ref().expect("a master").signal(Signal::STOP),
-            Self::KillSlave(slave, _) => cluster.take_slave(*slave).kill(),
+            Self::KillSlave(slave, _) => {
+                cluster.kill_slave(*slave);
+            }
             Self::TerminateSlave(slave, _) => {
                 let process = cluster.take_slave(*slave);
                 process.signal(Signal::TERM);
                 process.ends_with(0)?;
             }
-            Self::StopSlave(slave) => cluster.slave(*slave).signal(Signal::STOP),
+            Self::StopSlave(slave) => cluster.stop_slave(*slave),
             Self::LeaveSlave(slave) => cluster.slave(*slave).signal(Signal::USR1),
             Self::KillLeaving(slave, span) => {
                 cluster.slave(*slave).signal(Signal::USR1);
                 std::thread::sleep(*span);
-                cluster.take_slave(*slave).kill();
+                cluster.kill_slave(*slave);
             }
             Self::KillTemplate(slave) => cluster.kill_template(*slave),
             Self::KillExecutor(slave) => kill_executor(cluster, load, *slave, random),
@@ -310,8 +314,8 @@ fn storm(random: &mut Random) -> Weather {
 
 /// Ends one of a slave's executors by force, if it has any. In the end its scheduler is to know.
 fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut Random) {
-    let is_executor = |process: &truth::Process| process.command.contains("neap executor");
-    let executors: Vec<truth::Process> = cluster.living(slave).into_iter().filter(is_executor).collect();
+    let executors: Vec<truth::Process> =
+        cluster.living(slave).into_iter().filter(truth::Process::is_executor).collect();
     if executors.is_empty() {
         return;
     }

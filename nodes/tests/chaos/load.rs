@@ -11,7 +11,7 @@ use std::time::Duration;
 use neap_protocol::transport::Role;
 use rustix::process::Signal;
 
-use crate::cluster::{Cluster, certificate};
+use crate::cluster::{Away, Cluster, certificate};
 use crate::ledger::{self, END, START, Told};
 use crate::process::{PATIENCE, Place, Process, until};
 use crate::random::Random;
@@ -24,10 +24,10 @@ const BATCHES: usize = 2;
 const SERVED: usize = 4;
 
 /// Of as many of the faults as last longer than this it is ended, and begun anew (R9).
-const FENCED: &str = "--fence-after 1500ms";
+pub(crate) const FENCED: &str = "--fence-after 1500ms";
 
-/// Leaves a process behind that ignores SIGTERM, in a session of its own.
-const HOSTILE: &str = r#"(setsid sh -c 'trap "" TERM; sleep 1000; :' &)"#;
+/// Leaves a process behind that ignores SIGTERM, in a session of its own. A fenced task's lock stays with the task.
+const HOSTILE: &str = r#"(setsid sh -c 'trap "" TERM; sleep 1000; :' 9>&- &)"#;
 
 /// What every scheduler was told, in the order in which it was printed.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +92,10 @@ impl Load {
         let (condemned, running, ended) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
         let mut load = Self { book, groups, condemned, running, ended, random };
         let script = format!("{START}; {HOSTILE}; while :; do sleep 1000; done");
+        let script = match flags.contains(FENCED) {
+            true => format!("{}; {script}", ledger::alone("service")),
+            false => script,
+        };
         let flags = format!("--service --instances {SERVED} --cpus 0.5 {flags}");
         load.run(cluster, "service".into(), None, flags, script)?;
         until("a service that runs", || match load.book.living(SERVICE).len() {
@@ -115,7 +119,10 @@ impl Load {
             let left_behind = if self.random.percent(30) { HOSTILE } else { ":" };
             let ms = self.random.within(100..900);
             let script = format!("{START}; {left_behind}; sleep 0.{ms:03}; {END}");
-            let fenced = if self.random.percent(40) { FENCED } else { "" };
+            let (fenced, script) = match self.random.percent(40) {
+                true => (FENCED, format!("{}; {script}", ledger::alone(&name))),
+                false => ("", script),
+            };
             let flags = format!("--instances {instances} --cpus 1 {fenced}");
             self.run(cluster, name, Some(instances as usize), flags, script)?;
         }
@@ -180,7 +187,8 @@ impl Load {
         command.arg(script).stdout(Stdio::piped());
         let mut process = Process::start(command, name)?;
         let (book, stdout, place) = (self.book.clone(), process.stdout(), Arc::clone(place));
-        let reader = std::thread::spawn(move || note(at, stdout, &place, &book));
+        let (away, fenced) = (cluster.away.clone(), flags.contains(FENCED));
+        let reader = std::thread::spawn(move || note(at, fenced, stdout, &place, &away, &book));
         Ok((process, reader))
     }
 
@@ -235,38 +243,53 @@ impl Load {
 const SERVICE: usize = 0;
 
 /// Notes what a run prints, as it comes; and when it says that tasks are dead, what lives of them.
-fn note(run: usize, mut printed: ChildStdout, place: &Place, book: &Book) {
+fn note(run: usize, fenced: bool, mut printed: ChildStdout, place: &Place, away: &Away, book: &Book) {
     let (mut pending, mut bytes) = (Vec::new(), [0; 1 << 14]);
     while let Ok(read @ 1..) = printed.read(&mut bytes) {
         pending.extend_from_slice(&bytes[..read]);
         let Some(whole) = pending.iter().rposition(|byte| *byte == b'\n') else { continue };
         let lines: Vec<u8> = pending.drain(..=whole).collect();
         let lines = String::from_utf8_lossy(&lines);
-        let mut told: Vec<Told> = lines.lines().map(|line| update(run, line)).collect();
+        let mut told: Vec<Told> = lines.lines().map(|line| update(run, fenced, line)).collect();
         if told.iter().any(Told::says_dead) {
+            // A slave may go, and may be back, while it is looked.
+            let before = away.slaves();
             let sandboxes = truth::below(place.path());
+            let away = &before | &away.slaves();
             for told in told.iter_mut().filter(|told| told.says_dead()) {
-                told.alive = alive(&sandboxes, &told.task, place.path());
+                told.alive = alive(&sandboxes, &told.task, place.path(), &away);
             }
         }
         book.write(told);
     }
 }
 
-fn update(run: usize, line: &str) -> Told {
+fn update(run: usize, fenced: bool, line: &str) -> Told {
     let line: serde_json::Value =
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     let word = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("{line} has no {key}")).to_owned();
-    Told { run, task: word("task"), state: word("state"), reason: word("reason"), alive: Vec::new() }
+    let (task, state, reason) = (word("task"), word("state"), word("reason"));
+    Told { run, task, state, reason, fenced, alive: Vec::new() }
 }
 
-fn alive(sandboxes: &[truth::Process], task: &str, place: &Path) -> Vec<String> {
+fn alive(
+    sandboxes: &[truth::Process],
+    task: &str,
+    place: &Path,
+    away: &BTreeSet<String>,
+) -> Vec<ledger::Living> {
     let of_task =
         sandboxes.iter().filter(|process| ledger::task_of(&process.directory).as_deref() == Some(task));
     of_task
         .map(|process| {
             let directory = process.directory.strip_prefix(place).unwrap_or(&process.directory);
-            format!("{} {} in {}", process.pid, process.command, directory.display())
+            let slave = directory.iter().next().and_then(|slave| slave.to_str()).unwrap_or_default();
+            ledger::Living {
+                what: format!("{} {} in {}", process.pid, process.command, directory.display()),
+                group: process.group,
+                is_executor: process.is_executor(),
+                is_alone: away.contains(slave),
+            }
         })
         .collect()
 }

@@ -14,6 +14,15 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) directory: PathBuf,
     pub(crate) command: String,
+    /// Its process group.
+    pub(crate) group: u32,
+}
+
+impl Process {
+    /// Whether it is an executor, and no task.
+    pub(crate) fn is_executor(&self) -> bool {
+        self.command.contains("neap executor")
+    }
 }
 
 /// The living processes that are in a directory below this one: sandboxes have what runs in them, executors included.
@@ -22,7 +31,8 @@ pub(crate) fn below(place: &Path) -> Vec<Process> {
     let process = |pid: u32| {
         let directory = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
         let is_below = directory.starts_with(place) && directory != place;
-        is_below.then(|| Process { pid, directory, command: command(pid) })
+        let (command, group) = is_below.then(|| (command(pid), group(pid)))?;
+        Some(Process { pid, directory, command, group: group? })
     };
     pids().filter_map(process).collect()
 }
@@ -37,6 +47,13 @@ pub(crate) fn is_below(pid: u32, place: &Path) -> bool {
 pub(crate) fn command(pid: u32) -> String {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned()
+}
+
+/// A process's group, if it lives.
+fn group(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may be anything in brackets: its state, its parent, its group.
+    stat.rsplit_once(") ")?.1.split(' ').nth(2)?.parse().ok()
 }
 
 /// Every living process of a cluster: nodes are in its place, executors and tasks below it; what executors are copied
