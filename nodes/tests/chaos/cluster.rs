@@ -184,7 +184,12 @@ impl Cluster {
     }
 
     pub(crate) fn framework_link(&self, at: usize) -> SocketAddr {
-        self.links[SLAVES + at % FRAMEWORK_LINKS].address
+        self.links[Self::framework_link_of(at)].address
+    }
+
+    /// The link of a run, by its place among all.
+    pub(crate) fn framework_link_of(run: usize) -> usize {
+        SLAVES + run % FRAMEWORK_LINKS
     }
 
     /// An operator's command, which succeeds.
@@ -248,14 +253,14 @@ impl Cluster {
         truth::below(&self.place.path().join(&self.slaves[at].name))
     }
 
-    /// kill -9 of what a slave copies executors from, where it does.
-    pub(crate) fn kill_template(&self, at: usize) {
+    /// kill -9 of what a slave copies executors from. Whether there was one.
+    pub(crate) fn kill_template(&self, at: usize) -> bool {
         let data = self.place.path().join(&self.slaves[at].name);
         let words = format!("executor-template {}", data.display());
         // Its copies have its command line, and are in their sandboxes.
         let is_template = |pid| truth::command(pid).ends_with(&words) && !truth::is_below(pid, &data);
         let templates = truth::all_of(self.place.path()).into_iter().filter(|pid| is_template(*pid));
-        templates.for_each(|pid| truth::kill(pid, is_template));
+        templates.fold(false, |killed, pid| truth::signal(pid, Signal::KILL, is_template) || killed)
     }
 
     /// Ends the slaves and then the master, each as it ends in peace.

@@ -168,12 +168,13 @@ impl Fault {
         }
     }
 
+    /// Whether it had a victim. What had none ends all the same.
     pub(crate) fn begin(
         &self,
         cluster: &mut Cluster,
         load: &mut Load,
         random: &mut Random,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         match self {
             Self::KillEverybody(_) => {
                 cluster.kill_master();
@@ -201,19 +202,23 @@ impl Fault {
             Self::KillLeaving(slave, span) => {
                 cluster.slave(*slave).signal(Signal::USR1);
                 std::thread::sleep(*span);
-                cluster.kill_slave(*slave);
+                return Ok(cluster.kill_slave(*slave));
             }
-            Self::KillTemplate(slave) => cluster.kill_template(*slave),
-            Self::KillExecutor(slave) => kill_executor(cluster, load, *slave, random),
-            Self::KillScheduler(away) => load.kill_one(cluster, random, *away)?,
-            Self::Cut(link, weather) | Self::Storm(link, weather, _) => cluster.weather(*link, *weather),
+            Self::KillTemplate(slave) => return Ok(cluster.kill_template(*slave)),
+            Self::KillExecutor(slave) => return Ok(kill_executor(cluster, load, *slave, random)),
+            Self::KillScheduler(away) => return load.kill_one(cluster, random, *away),
+            Self::Cut(slave, weather) => cluster.weather(*slave, *weather),
+            Self::Storm(link, weather, _) => {
+                cluster.weather(*link, *weather);
+                return Ok(*link < SLAVES || load.uses(*link));
+            }
             Self::Hold(slave, _) => {
                 cluster.command(&format!("deactivate {} --reason chaos", cluster.slaves[*slave].name))?;
             }
             Self::Drain(slave) => drain(cluster, *slave, "stay", random)?,
             Self::DrainAway(slave) => drain(cluster, *slave, "unregister", random)?,
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(crate) fn end(&self, cluster: &mut Cluster) -> Result<(), String> {
@@ -313,15 +318,17 @@ fn storm(random: &mut Random) -> Weather {
 }
 
 /// Ends one of a slave's executors by force, if it has any. In the end its scheduler is to know.
-fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut Random) {
+fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut Random) -> bool {
     let executors: Vec<truth::Process> =
         cluster.living(slave).into_iter().filter(truth::Process::is_executor).collect();
     if executors.is_empty() {
-        return;
+        return false;
     }
     let victim = random.pick(&executors);
-    truth::kill(victim.pid, |pid| cluster.living(slave).iter().any(|process| process.pid == pid));
-    load.condemned.extend(ledger::task_of(&victim.directory));
+    let is_there = |pid| cluster.living(slave).iter().any(|process| process.pid == pid);
+    let killed = truth::signal(victim.pid, Signal::KILL, is_there);
+    load.condemned.extend(ledger::task_of(&victim.directory).filter(|_| killed));
+    killed
 }
 
 /// Waits until a slave is given up (R6); a new leader, which never heard it, gives it longer.

@@ -143,28 +143,36 @@ impl Load {
         Ok(())
     }
 
-    /// kill -9 of a scheduler, and the same command again after so long (R14).
+    /// The runs that are not through.
+    fn lasting(&mut self) -> Vec<usize> {
+        let running = self.running.iter_mut();
+        running.filter_map(|(at, run)| (!run.process.has_ended()).then_some(*at)).collect()
+    }
+
+    /// Whether a scheduler is on this link.
+    pub(crate) fn uses(&mut self, link: usize) -> bool {
+        self.lasting().into_iter().any(|run| Cluster::framework_link_of(run) == link)
+    }
+
+    /// kill -9 of a scheduler, and the same command again after so long (R14). Whether there was one: who is through
+    /// would not be taken up.
     pub(crate) fn kill_one(
         &mut self,
-        cluster: &Cluster,
+        cluster: &mut Cluster,
         random: &mut Random,
         away: Duration,
-    ) -> Result<(), String> {
-        let running: Vec<usize> = self.running.keys().copied().collect();
-        let at = *random.pick(&running);
-        let Some(run) = self.running.remove(&at) else { return Ok(()) };
-        let Running { name, batch, flags, script, mut process, reader, killed } = run;
-        if process.has_ended() {
-            // It is through, and nobody would take it up.
-            self.running.insert(at, Running { name, batch, flags, script, process, reader, killed });
-            return Ok(());
-        }
+    ) -> Result<bool, String> {
+        let lasting = self.lasting();
+        let Some(run) = (!lasting.is_empty()).then(|| *random.pick(&lasting)) else { return Ok(false) };
+        let (at, run) = self.running.remove_entry(&run).expect("a run that lasts");
+        let Running { name, batch, flags, script, process, reader, .. } = run;
+        cluster.count_kill(&name);
         process.kill();
         reader.join().map_err(|_| format!("what {name} printed cannot be read"))?;
         std::thread::sleep(away);
         let (process, reader) = self.start_run(cluster, at, &name, &flags, &script)?;
         self.running.insert(at, Running { name, batch, flags, script, process, reader, killed: true });
-        Ok(())
+        Ok(true)
     }
 
     fn start_run(

@@ -37,6 +37,9 @@ use round::Figures;
 /// How many cycles there are unless NEAP_CYCLES says otherwise.
 const CYCLES: u64 = 12;
 
+/// In so many cycles there is something to hold against every check.
+const CYCLES_THAT_SHOW_ALL: u64 = 60;
+
 /// How many cycles a cluster lives for.
 const CYCLES_PER_ROUND: u64 = 20;
 
@@ -68,4 +71,7 @@ fn nothing_is_lost() {
         total.add(figures);
     }
     println!("{cycles} cycles in {:.0?}:\n{total}", since.elapsed());
+    if cycles >= CYCLES_THAT_SHOW_ALL {
+        assert_eq!(total.overlooked(), [""; 0], "nothing was held against these");
+    }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Figures {
     ends: BTreeMap<String, u64>,
     tasks: u64,
     inputs: u64,
+    /// How often each check had something to look at in the journals.
+    looked: BTreeMap<&'static str, u64>,
 }
 
 impl Figures {
@@ -36,6 +38,18 @@ impl Figures {
         }
         self.tasks += other.tasks;
         self.inputs += other.inputs;
+        self.look(other.looked);
+    }
+
+    fn look(&mut self, looked: impl IntoIterator<Item = (&'static str, u64)>) {
+        for (check, times) in looked {
+            *self.looked.entry(check).or_default() += times;
+        }
+    }
+
+    /// The checks that never had anything to look at.
+    pub(crate) fn overlooked(&self) -> Vec<&'static str> {
+        self.looked.iter().filter(|(_, times)| **times == 0).map(|(check, _)| *check).collect()
     }
 
     fn count(&mut self, kind: &'static str, times: u64, whole_after: Duration) {
@@ -51,13 +65,11 @@ impl fmt::Display for Figures {
             writeln!(f, "  {count:>5} {kind}, whole again after {:.1} s at most", longest.as_secs_f64())?;
         }
         let ends: Vec<String> = self.ends.iter().map(|(end, count)| format!("{count} {end}")).collect();
-        write!(
-            f,
-            "  {} tasks ran; told were {}; {} inputs replayed",
-            self.tasks,
-            ends.join(", "),
-            self.inputs
-        )
+        let looked: Vec<String> =
+            self.looked.iter().map(|(check, times)| format!("{check} {times}")).collect();
+        let (ends, looked) = (ends.join(", "), looked.join(", "));
+        writeln!(f, "  {} tasks ran; told were {ends}; {} inputs replayed", self.tasks, self.inputs)?;
+        write!(f, "  so often there was something to check: {looked}")
     }
 }
 
@@ -98,11 +110,14 @@ pub(crate) fn on_cluster(
         let _kept = Kept(&place);
         let held = Cluster::start(Arc::clone(&place), random).and_then(|mut cluster| {
             let load = act(&mut cluster, &mut figures)?;
-            account(&mut cluster, load, &mut figures)
+            account(&mut cluster, load, &mut figures)?;
+            Ok(std::mem::take(&mut cluster.kills))
         });
-        held.and_then(|()| replay::holds(&place.path().join("journals"), looked_at))
+        held.and_then(|kills| replay::holds(&place.path().join("journals"), &kills, looked_at))
     };
-    figures.inputs = done.map_err(|wrong| format!("{wrong}\n{}", place.kept()))? as u64;
+    let (inputs, looked) = done.map_err(|wrong| format!("{wrong}\n{}", place.kept()))?;
+    figures.inputs = inputs as u64;
+    figures.look(looked);
     place.remove().map_err(|error| format!("{} is not removed: {error}", place.path().display()))?;
     Ok(figures)
 }
@@ -126,14 +141,20 @@ fn cycle_through(
 ) -> Result<(), String> {
     load.feed(cluster)?;
     std::thread::sleep(random.span(0..300));
-    let faults = Fault::several(random);
-    let names: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    let names = names.join("; ");
-    let struck = strike(cluster, load, random, &faults);
-    let whole_after = struck.map_err(|wrong| format!("{names}: {wrong}"))?;
-    println!("  {names}: whole again after {:.1} s", whole_after.as_secs_f64());
-    faults.iter().for_each(|fault| figures.count(fault.kind(), 1, whole_after));
-    Ok(())
+    // What hits nobody is no fault.
+    loop {
+        let faults = Fault::several(random);
+        let names: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let names = names.join("; ");
+        let struck = strike(cluster, load, random, &faults);
+        let (hits, whole_after) = struck.map_err(|wrong| format!("{names}: {wrong}"))?;
+        let missed = if hits.len() < faults.len() { format!(" (hit {hits:?} only)") } else { String::new() };
+        println!("  {names}: whole again after {:.1} s{missed}", whole_after.as_secs_f64());
+        hits.iter().for_each(|kind| figures.count(kind, 1, whole_after));
+        if !hits.is_empty() {
+            return Ok(());
+        }
+    }
 }
 
 /// Ends everything in peace, and accounts for every task and for what nodes leave.
@@ -163,15 +184,16 @@ fn account(cluster: &mut Cluster, mut load: Load, figures: &mut Figures) -> Resu
     }
 }
 
-/// How long after the end of the faults the cluster was whole again.
+/// The kinds of the faults that hit somebody, and how long after their end the cluster was whole again.
 fn strike(
     cluster: &mut Cluster,
     load: &mut Load,
     random: &mut Random,
     faults: &[Fault],
-) -> Result<Duration, String> {
+) -> Result<(Vec<&'static str>, Duration), String> {
+    let mut hits = Vec::new();
     for fault in faults {
-        fault.begin(cluster, load, random)?;
+        hits.extend(fault.begin(cluster, load, random)?.then(|| fault.kind()));
     }
     for fault in faults.iter().rev() {
         fault.end(cluster)?;
@@ -179,7 +201,7 @@ fn strike(
     let since = Instant::now();
     cluster.whole()?;
     load.hears_of_condemned()?;
-    Ok(since.elapsed())
+    Ok((hits, since.elapsed()))
 }
 
 /// What nodes that have ended have left.

@@ -100,19 +100,18 @@ pub(crate) fn end_all_of(place: &Path) {
         if left.is_empty() {
             return;
         }
-        left.into_iter().for_each(|pid| kill(pid, |pid| is_of(pid, place)));
+        for pid in left {
+            signal(pid, Signal::KILL, |pid| is_of(pid, place));
+        }
     }
 }
 
-/// kill -9 of a process, if it still is the one that is meant.
-pub(crate) fn kill(pid: u32, is_meant: impl Fn(u32) -> bool) {
-    let Some(number) = Pid::from_raw(pid.cast_signed()) else { return };
-    if let Ok(process) = pidfd_open(number, PidfdFlags::empty())
-        // Looked at once it is held: the number may have been another's before.
-        && is_meant(pid)
-    {
-        let _ended = pidfd_send_signal(&process, Signal::KILL);
-    }
+/// Sends a process a signal, if it still is the one that is meant. Whether it is.
+pub(crate) fn signal(pid: u32, signal: Signal, is_meant: impl Fn(u32) -> bool) -> bool {
+    let Some(number) = Pid::from_raw(pid.cast_signed()) else { return false };
+    let Ok(process) = pidfd_open(number, PidfdFlags::empty()) else { return false };
+    // Looked at once it is held: the number may have been another's before.
+    is_meant(pid) && pidfd_send_signal(&process, signal).is_ok()
 }
 
 fn pids() -> impl Iterator<Item = u32> {
