@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use neap_protocol::transport::Role;
 use neap_transport_quic::certificates::Authority;
 use rustix::process::Signal;
 
+use crate::disk::Small;
 use crate::link::{Link, Weather};
 use crate::operator::Operator;
 use crate::process::{Place, Process, until};
@@ -33,6 +35,9 @@ const MASTER_TIMES: &str = "--ping-timeout 500ms --max-ping-timeouts 6 --removal
 /// What slaves are told of time. Executors are patient: what ends them is to be what a test does.
 const SLAVE_TIMES: &str = "--unregister-timeout 20s --recovery-timeout 5m";
 
+/// How many holds a registry has room for by itself, at most.
+const HOLDS_MAX: usize = 500;
+
 pub(crate) struct Cluster {
     pub(crate) place: Arc<Place>,
     pub(crate) operator: Operator,
@@ -45,6 +50,12 @@ pub(crate) struct Cluster {
     /// Where the master is; it is elsewhere each time that it is started, so that no other has its port meanwhile.
     pub(crate) address: SocketAddr,
     pub(crate) epoch: u64,
+    /// The disk of its data directory, where that can be filled.
+    disk: Option<Small>,
+    /// What operators hold back while that disk is full: the slave, and by how many holds.
+    held: Option<(String, usize)>,
+    /// The executor that is stopped, and where.
+    stopped: Option<(u32, PathBuf)>,
     starts: u32,
     _runtime: tokio::runtime::Runtime,
 }
@@ -67,24 +78,29 @@ impl Away {
 pub(crate) struct Slave {
     pub(crate) name: String,
     pub(crate) process: Option<Process>,
+    /// As the master's.
+    disk: Option<Small>,
+    /// How often it had been refused something when that was filled.
+    refused: usize,
     starts: u32,
 }
 
 impl Slave {
     /// Where this incarnation logs.
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         format!("logs/{}.{}.log", self.name, self.starts)
     }
 }
 
 impl Cluster {
-    /// Starts one, and waits until every slave is used.
-    pub(crate) fn start(place: Arc<Place>, random: &mut Random) -> Result<Self, String> {
+    /// Starts one, and waits until every slave is used. So many of a hundred nodes are on small disks.
+    pub(crate) fn start(place: Arc<Place>, random: &mut Random, small_disks: u64) -> Result<Self, String> {
         for directory in ["pki", "logs", "journals", "locks"] {
             let made = std::fs::create_dir(place.path().join(directory));
             made.map_err(|error| format!("{directory} cannot be made: {error}"))?;
         }
         certificates(&place).map_err(|error| format!("there are no certificates: {error}"))?;
+        let disk = small(&place, "master", small_disks, random)?;
         let (master, address, epoch) = start_master(&place, 1)?;
         let operator = Operator::new(&place, address)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -92,7 +108,13 @@ impl Cluster {
         let links = (0..SLAVES + FRAMEWORK_LINKS)
             .map(|_| Link::start(runtime.handle(), address, random.fork()))
             .collect();
-        let slaves = (1..=SLAVES).map(|n| Slave { name: format!("slave-{n}"), process: None, starts: 0 });
+        let slaves = (1..=SLAVES).map(|n| Slave {
+            name: format!("slave-{n}"),
+            process: None,
+            disk: None,
+            refused: 0,
+            starts: 0,
+        });
         let mut cluster = Self {
             place,
             operator,
@@ -101,12 +123,17 @@ impl Cluster {
             links,
             away: Away::default(),
             kills: BTreeMap::new(),
+            disk,
+            held: None,
+            stopped: None,
             address,
             epoch,
             starts: 1,
             _runtime: runtime,
         };
         for slave in 0..SLAVES {
+            let name = cluster.slaves[slave].name.clone();
+            cluster.slaves[slave].disk = small(&cluster.place, &name, small_disks, random)?;
             cluster.start_slave(slave)?;
         }
         cluster.whole()?;
@@ -253,6 +280,83 @@ impl Cluster {
         truth::below(&self.place.path().join(&self.slaves[at].name))
     }
 
+    /// SIGSTOP to one of a slave's executors, if it has any.
+    pub(crate) fn stop_executor(&mut self, at: usize, random: &mut Random) -> bool {
+        let executors = self.executors(at);
+        if executors.is_empty() {
+            return false;
+        }
+        let victim = random.pick(&executors);
+        let stopped = truth::signal(victim.pid, Signal::STOP, |pid| truth::is_in(pid, &victim.directory));
+        self.stopped = stopped.then(|| (victim.pid, victim.directory.clone()));
+        stopped
+    }
+
+    /// The executor that was stopped goes on after so long, if nobody has ended it.
+    pub(crate) fn go_on(&mut self, after: Duration) {
+        if let Some((pid, directory)) = self.stopped.take() {
+            std::thread::sleep(after);
+            truth::signal(pid, Signal::CONT, |pid| truth::is_in(pid, &directory));
+        }
+    }
+
+    /// A slave's executors.
+    pub(crate) fn executors(&self, at: usize) -> Vec<truth::Process> {
+        self.living(at).into_iter().filter(truth::Process::is_executor).collect()
+    }
+
+    /// Leaves no room on a slave's disk, if that is a small one.
+    pub(crate) fn fill_slave(&mut self, at: usize) -> Result<bool, String> {
+        self.slaves[at].refused = self.refused(at);
+        self.slaves[at].disk.as_ref().map(Small::fill).transpose().map(|filled| filled.is_some())
+    }
+
+    /// Makes room again after so long. Whether the slave had been refused something.
+    pub(crate) fn empty_slave(&mut self, at: usize, after: Duration) -> Result<bool, String> {
+        let Some(disk) = &self.slaves[at].disk else { return Ok(false) };
+        std::thread::sleep(after);
+        let felt = self.refused(at) > self.slaves[at].refused;
+        disk.make_room()?;
+        Ok(felt)
+    }
+
+    /// How often a slave has logged, in the life that it has now, that its disk refused it something.
+    fn refused(&self, at: usize) -> usize {
+        let log = self.place.read(&self.slaves[at].log());
+        let signs = ["the checkpoint could not be written", "an executor could not be started"];
+        signs.iter().map(|sign| log.matches(sign).count()).sum()
+    }
+
+    /// Leaves no room on the master's disk, if that is a small one, nor in its registry: operators hold a slave back until
+    /// they are refused.
+    pub(crate) fn fill_master(&mut self, slave: usize) -> Result<bool, String> {
+        let Some(disk) = &self.disk else { return Ok(false) };
+        disk.fill()?;
+        let name = self.slaves[slave].name.clone();
+        // A reason that takes room.
+        let long = "x".repeat(1000);
+        let mut holds = 0;
+        while holds < HOLDS_MAX && self.operator.hold(&name, &format!("hold-{holds}"), &long)? {
+            holds += 1;
+        }
+        self.held = Some((name, holds));
+        Ok(holds < HOLDS_MAX)
+    }
+
+    /// Makes room again after so long; what was refused is not there, and what was not is taken away.
+    pub(crate) fn empty_master(&mut self, after: Duration) -> Result<(), String> {
+        let (Some(disk), Some((name, holds))) = (&self.disk, self.held.take()) else { return Ok(()) };
+        std::thread::sleep(after);
+        disk.make_room()?;
+        let views = self.operator.slaves()?;
+        let view = views.iter().find(|view| view.name.as_str() == name);
+        let there = view.map(|view| view.holds.len());
+        if there != Some(holds) {
+            return Err(format!("{name} was held {holds} times and then no more, and has {there:?} holds"));
+        }
+        (0..holds).try_for_each(|hold| self.operator.release(&name, &format!("hold-{hold}")))
+    }
+
     /// kill -9 of what a slave copies executors from. Whether there was one.
     pub(crate) fn kill_template(&self, at: usize) -> bool {
         let data = self.place.path().join(&self.slaves[at].name);
@@ -260,7 +364,8 @@ impl Cluster {
         // Its copies have its command line, and are in their sandboxes.
         let is_template = |pid| truth::command(pid).ends_with(&words) && !truth::is_below(pid, &data);
         let templates = truth::all_of(self.place.path()).into_iter().filter(|pid| is_template(*pid));
-        templates.fold(false, |killed, pid| truth::signal(pid, Signal::KILL, is_template) || killed)
+        templates.map(|pid| truth::signal(pid, Signal::KILL, is_template)).filter(|killed| *killed).count()
+            > 0
     }
 
     /// Ends the slaves and then the master, each as it ends in peace.
@@ -284,11 +389,19 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
-    /// Whatever happened, nothing goes on.
+    /// Whatever happened, nothing goes on. Disks go with the fields, when nobody is on them.
     fn drop(&mut self) {
         self.master = None;
         self.slaves.iter_mut().for_each(|slave| slave.process = None);
         truth::end_all_of(self.place.path());
+    }
+}
+
+/// A small disk for a node's data, so many times in a hundred, and where this user may mount one.
+fn small(place: &Place, name: &str, small_disks: u64, random: &mut Random) -> Result<Option<Small>, String> {
+    match random.percent(small_disks) {
+        true => Small::mount(&place.path().join(name)),
+        false => Ok(None),
     }
 }
 

@@ -66,6 +66,8 @@ pub(crate) struct Load {
     /// Tasks whose executor was killed.
     pub(crate) condemned: BTreeSet<String>,
     running: BTreeMap<usize, Running>,
+    /// The run whose scheduler is stopped.
+    stopped: Option<usize>,
     ended: BTreeMap<usize, ledger::Run>,
     random: Random,
 }
@@ -90,7 +92,7 @@ impl Load {
     pub(crate) fn start_with(cluster: &Cluster, random: Random, flags: &str) -> Result<Self, String> {
         let (book, groups) = (Book::default(), BTreeSet::new());
         let (condemned, running, ended) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        let mut load = Self { book, groups, condemned, running, ended, random };
+        let mut load = Self { book, groups, condemned, running, stopped: None, ended, random };
         let script = format!("{START}; {HOSTILE}; while :; do sleep 1000; done");
         let script = match flags.contains(FENCED) {
             true => format!("{}; {script}", ledger::alone("service")),
@@ -152,6 +154,31 @@ impl Load {
     /// Whether a scheduler is on this link.
     pub(crate) fn uses(&mut self, link: usize) -> bool {
         self.lasting().into_iter().any(|run| Cluster::framework_link_of(run) == link)
+    }
+
+    /// SIGSTOP to a scheduler, if there is one that is not through.
+    pub(crate) fn stop_one(&mut self, random: &mut Random) -> bool {
+        let lasting = self.lasting();
+        self.stopped = (!lasting.is_empty()).then(|| *random.pick(&lasting));
+        self.signal_stopped(Signal::STOP);
+        self.stopped.is_some()
+    }
+
+    /// The scheduler that was stopped goes on after so long.
+    pub(crate) fn go_on(&mut self, after: Duration) {
+        if self.stopped.is_some() {
+            std::thread::sleep(after);
+            self.signal_stopped(Signal::CONT);
+            self.stopped = None;
+        }
+    }
+
+    fn signal_stopped(&mut self, signal: Signal) {
+        let Some(run) = self.stopped.and_then(|run| self.running.get_mut(&run)) else { return };
+        // It may have come to its end just before.
+        if !run.process.has_ended() {
+            run.process.signal(signal);
+        }
     }
 
     /// kill -9 of a scheduler, and the same command again after so long (R14). Whether there was one: who is through

@@ -10,14 +10,20 @@ use neap_model::replay::{Replay, Report};
 use neap_protocol::journal::End;
 use neap_protocol::transport::Role;
 
+/// What was held against the invariants.
+pub(crate) struct Held {
+    pub(crate) inputs: u64,
+    /// How often each check had something to look at.
+    pub(crate) looked: Vec<(&'static str, u64)>,
+}
+
 /// Holds everything against the journals in a directory, and sees that there was something to hold against these
-/// checks. Answers with how many inputs there were, and how often each check had something to look at. `kills` is how
-/// often each node was killed, by its journal's name.
+/// checks. `kills` is how often each node was killed, by its journal's name.
 pub(crate) fn holds(
     journals: &Path,
     kills: &BTreeMap<String, usize>,
     looked_at: &[&str],
-) -> Result<(usize, Vec<(&'static str, u64)>), String> {
+) -> Result<Held, String> {
     let mut tapes = Vec::new();
     for entry in fs::read_dir(journals).map_err(|error| error.to_string())? {
         let path = entry.map_err(|error| error.to_string())?.path();
@@ -46,7 +52,8 @@ pub(crate) fn holds(
             return Err(format!("nothing was held against {name}: {verdicts:#?}"));
         }
     }
-    Ok((steps, verdicts.iter().map(|verdict| (verdict.check, verdict.looked)).collect()))
+    let looked = verdicts.iter().map(|verdict| (verdict.check, verdict.looked)).collect();
+    Ok(Held { inputs: steps as u64, looked })
 }
 
 /// Whether a journal is all that its node did. One breaks off where its node was killed, so often and not at its end;

@@ -84,6 +84,35 @@ fn a_fenced_task_of_a_slave_that_is_cut_off_is_dead_before_it_is_lost() {
     done.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
+/// R2, R8, R12, R14: a cut for longer than sessions bear. Whoever dials begins anew, and nothing is lost with what died.
+#[test]
+fn sessions_that_a_cut_has_ended_are_begun_anew() {
+    let mut random = Random::new(10);
+    let done = on_cluster(&mut random, &LOOKED_AT, |cluster, _| {
+        let mut load = Load::start(cluster, Random::new(11))?;
+        load.feed(cluster)?;
+        let slave = (0..SLAVES).find(|slave| !cluster.living(*slave).is_empty()).expect("a slave with tasks");
+        let id = cluster.view(slave)?.id;
+        let links = [slave, Cluster::framework_link_of(0)];
+        let logs = ["logs/service.log".to_owned(), cluster.slaves[slave].log()];
+        let ended =
+            |log: &String| cluster.place.read(log).matches("the session with the master ended").count();
+        let before = logs.each_ref().map(ended);
+        let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
+        links.iter().for_each(|link| cluster.weather(*link, cut));
+        let died = until("an end of both sessions", || match logs.each_ref().map(ended) {
+            now if now.iter().zip(before).all(|(now, before)| *now > before) => Ok(()),
+            now => Err(format!("of {logs:?} ended {now:?} sessions")),
+        });
+        links.iter().for_each(|link| cluster.weather(*link, Weather::default()));
+        died?;
+        cluster.whole()?;
+        assert_eq!(cluster.view(slave)?.id, id, "it is another slave");
+        Ok(load)
+    });
+    done.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
 /// R6, R8: to a framework that is aware of partitions nothing is Lost, and what was out of reach runs when it is back.
 #[test]
 fn what_is_out_of_reach_is_waited_for_and_comes_back() {

@@ -43,6 +43,11 @@ pub(crate) fn is_below(pid: u32, place: &Path) -> bool {
         .is_ok_and(|directory| directory.starts_with(place) && directory != place)
 }
 
+/// Whether a process is in this directory.
+pub(crate) fn is_in(pid: u32, place: &Path) -> bool {
+    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|directory| directory == place)
+}
+
 /// A process's command line.
 pub(crate) fn command(pid: u32) -> String {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
