@@ -85,7 +85,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..30) {
+        match random.within(0..33) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -123,7 +123,7 @@ impl Fault {
                 let cut = Weather { cut_up: up, cut_down: !up, ..cut };
                 Self::Storm(link, cut, random.span(300..4000))
             }
-            27..29 => Self::FillSlave(slave, random.span(300..3000)),
+            27..31 => Self::FillSlave(slave, random.span(300..3000)),
             _ => Self::FillMaster(slave, random.span(100..3000)),
         }
     }
