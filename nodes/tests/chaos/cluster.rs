@@ -327,8 +327,8 @@ impl Cluster {
         signs.iter().map(|sign| log.matches(sign).count()).sum()
     }
 
-    /// Leaves no room on the master's disk, if that is a small one, nor in its registry: operators hold a slave back until
-    /// they are refused.
+    /// Leaves no room on the master's disk, if that is a small one, nor in its registry: operators hold a slave back
+    /// until they are refused.
     pub(crate) fn fill_master(&mut self, slave: usize) -> Result<bool, String> {
         let Some(disk) = &self.disk else { return Ok(false) };
         disk.fill()?;

@@ -77,7 +77,8 @@ pub(crate) const END: &str = r#"echo "end $PWD $NEAP_INSTANCE $$" >> "$RAN""#;
 /// What a fenced task does first: its process group holds its instance's lock for as long as anything of it lives.
 pub(crate) fn alone(run: &str) -> String {
     format!(
-        r#"exec 9>> "${{RAN%/*}}/locks/{run}.$NEAP_INSTANCE"; flock -n 9 || echo "beside $PWD $NEAP_INSTANCE $$" >> "$RAN""#
+        r#"exec 9>> "${{RAN%/*}}/locks/{run}.$NEAP_INSTANCE"
+flock -n 9 || echo "beside $PWD $NEAP_INSTANCE $$" >> "$RAN""#
     )
 }
 
@@ -172,8 +173,8 @@ pub(crate) fn judge(runs: &[Run], told: &[Told], ran: &BTreeMap<String, Ran>) ->
     wrong
 }
 
-/// What should not have lived when this was told. Where nobody has seen the end (R9, S1) a task's executor may live on, and
-/// so may what has left the task's process group and has no slave that would end it.
+/// What should not have lived when this was told. Where nobody has seen the end (R9) a task's executor may live on, and so
+/// may what has left the task's process group and has no slave that would end it.
 fn undead<'a>(told: &'a Told, ran: Option<&Ran>) -> Vec<&'a str> {
     let has_left = |living: &Living| ran.is_some_and(|ran| ran.group != living.group);
     let may_live =

@@ -74,7 +74,8 @@ fn is_whole(tape: &Tape, kills: usize) -> Result<(), String> {
     match cut <= kills && last.is_some() && tape.damage.is_none() {
         true => Ok(()),
         false => Err(format!(
-            "{file}: {cut} of its runs were cut short, and its node was killed {kills} times; the last ended {last:?}; {:?}",
+            "{file}: {cut} of its runs were cut short, and its node was killed {kills} times; \
+             the last ended {last:?}; {:?}",
             tape.damage
         )),
     }

@@ -216,14 +216,14 @@ fn strike(
     random: &mut Random,
     faults: &[Fault],
 ) -> Result<(Vec<&'static str>, Duration), String> {
-    let mut hits = Vec::new();
+    let mut begun = Vec::new();
     for fault in faults {
-        hits.extend(fault.begin(cluster, load, random)?.then(|| fault.kind()));
+        begun.push((fault, fault.begin(cluster, load, random)?));
     }
-    for fault in faults.iter().rev() {
-        if !fault.end(cluster, load)? {
-            hits.retain(|kind| *kind != fault.kind());
-        }
+    let mut hits = Vec::new();
+    for (fault, has_victim) in begun.into_iter().rev() {
+        let is_felt = fault.end(cluster, load)?;
+        hits.extend((has_victim && is_felt).then(|| fault.kind()));
     }
     let since = Instant::now();
     cluster.whole()?;

@@ -84,7 +84,7 @@ fn a_fenced_task_of_a_slave_that_is_cut_off_is_dead_before_it_is_lost() {
     done.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
-/// R2, R8, R12, R14: a cut for longer than sessions bear. Whoever dials begins anew, and nothing is lost with what died.
+/// R2, R8, R12, R14: of a cut that is longer than sessions bear. Who dials begins anew, and nothing is lost.
 #[test]
 fn sessions_that_a_cut_has_ended_are_begun_anew() {
     let mut random = Random::new(10);
