@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neap_protocol::message::{SlaveStatus, SlaveView};
 use neap_protocol::text::Name;
@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use crate::disk::Small;
 use crate::link::{Link, Weather};
 use crate::operator::Operator;
-use crate::process::{Place, Process, until};
+use crate::process::{LOOK, Place, Process, until};
 use crate::random::Random;
 use crate::truth;
 
@@ -34,6 +34,9 @@ const MASTER_TIMES: &str = "--ping-timeout 500ms --max-ping-timeouts 6 --removal
 
 /// What slaves are told of time. Executors are patient: what ends them is to be what a test does.
 const SLAVE_TIMES: &str = "--unregister-timeout 20s --recovery-timeout 5m";
+
+/// By when a slave on which something is started has had to write more than was left of its file's last page.
+const FELT_WITHIN: Duration = Duration::from_secs(5);
 
 /// How many holds a registry has room for by itself, at most.
 const HOLDS_MAX: usize = 500;
@@ -311,13 +314,18 @@ impl Cluster {
         self.slaves[at].disk.as_ref().map(Small::fill).transpose().map(|filled| filled.is_some())
     }
 
-    /// Makes room again after so long. Whether the slave had been refused something.
+    /// Makes room again so long after the slave was refused something. Whether it was.
     pub(crate) fn empty_slave(&mut self, at: usize, after: Duration) -> Result<bool, String> {
         let Some(disk) = &self.slaves[at].disk else { return Ok(false) };
+        // One that has nothing to do writes nothing.
+        let give_up = Instant::now() + FELT_WITHIN;
+        let is_felt = || self.refused(at) > self.slaves[at].refused;
+        while !is_felt() && Instant::now() < give_up {
+            std::thread::sleep(LOOK);
+        }
         std::thread::sleep(after);
-        let felt = self.refused(at) > self.slaves[at].refused;
         disk.make_room()?;
-        Ok(felt)
+        Ok(is_felt())
     }
 
     /// How often a slave has logged, in the life that it has now, that its disk refused it something.

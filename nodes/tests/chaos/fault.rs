@@ -245,7 +245,14 @@ impl Fault {
             Self::StopExecutor(slave, _) => return Ok(cluster.stop_executor(*slave, random)),
             Self::KillScheduler(away) => return load.kill_one(cluster, random, *away),
             Self::StopScheduler(_) => return Ok(load.stop_one(random)),
-            Self::FillSlave(slave, _) => return cluster.fill_slave(*slave),
+            Self::FillSlave(slave, _) => {
+                let filled = cluster.fill_slave(*slave)?;
+                // Something that it has to write.
+                if filled {
+                    load.batch(cluster)?;
+                }
+                return Ok(filled);
+            }
             Self::FillMaster(held, _) => return cluster.fill_master(*held),
             Self::Cut(slave, weather) => cluster.weather(*slave, *weather),
             Self::Storm(link, weather, _) => {
@@ -433,7 +440,7 @@ fn left(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
 
 fn drain(cluster: &Cluster, slave: usize, then: &str, random: &mut Random) -> Result<(), String> {
     // Sooner than schedulers give back, or later: else nothing would be revoked (S13).
-    let ms = if random.percent(40) { random.within(1..10) } else { random.within(10..1500) };
+    let ms = if random.percent(50) { random.within(1..10) } else { random.within(10..1500) };
     let name = &cluster.slaves[slave].name;
     cluster.command(&format!("drain {name} --deadline {ms}ms --reason chaos --then {then} --detach"))
 }

@@ -116,19 +116,24 @@ impl Load {
             self.end(run)?;
         }
         while self.running.len() < BATCHES + 1 {
-            let name = format!("batch-{}", self.running.len() + self.ended.len());
-            let instances = self.random.within(20..80);
-            let left_behind = if self.random.percent(30) { HOSTILE } else { ":" };
-            let ms = self.random.within(100..900);
-            let script = format!("{START}; {left_behind}; sleep 0.{ms:03}; {END}");
-            let (fenced, script) = match self.random.percent(40) {
-                true => (FENCED, format!("{}; {script}", ledger::alone(&name))),
-                false => ("", script),
-            };
-            let flags = format!("--instances {instances} --cpus 1 {fenced}");
-            self.run(cluster, name, Some(instances as usize), flags, script)?;
+            self.batch(cluster)?;
         }
         Ok(())
+    }
+
+    /// Starts one more batch.
+    pub(crate) fn batch(&mut self, cluster: &Cluster) -> Result<(), String> {
+        let name = format!("batch-{}", self.running.len() + self.ended.len());
+        let instances = self.random.within(20..80);
+        let left_behind = if self.random.percent(30) { HOSTILE } else { ":" };
+        let ms = self.random.within(100..900);
+        let script = format!("{START}; {left_behind}; sleep 0.{ms:03}; {END}");
+        let (fenced, script) = match self.random.percent(40) {
+            true => (FENCED, format!("{}; {script}", ledger::alone(&name))),
+            false => ("", script),
+        };
+        let flags = format!("--instances {instances} --cpus 1 {fenced}");
+        self.run(cluster, name, Some(instances as usize), flags, script)
     }
 
     fn run(

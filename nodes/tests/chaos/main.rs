@@ -42,7 +42,7 @@ const CYCLES: u64 = 12;
 const SMALL_DISKS: u64 = 50;
 
 /// In so many cycles there is something to hold against every check.
-const CYCLES_THAT_SHOW_ALL: u64 = 60;
+const CYCLES_THAT_SHOW_ALL: u64 = 200;
 
 /// How many cycles a cluster lives for.
 const CYCLES_PER_ROUND: u64 = 20;
