@@ -57,8 +57,8 @@ pub(crate) struct Cluster {
     disk: Option<Small>,
     /// What operators hold back while that disk is full: the slave, and by how many holds.
     held: Option<(String, usize)>,
-    /// The executor that is stopped, and where.
-    stopped: Option<(u32, PathBuf)>,
+    /// Executors that are stopped, and where, by their slave.
+    stopped: BTreeMap<usize, (u32, PathBuf)>,
     starts: u32,
     _runtime: tokio::runtime::Runtime,
 }
@@ -128,7 +128,7 @@ impl Cluster {
             kills: BTreeMap::new(),
             disk,
             held: None,
-            stopped: None,
+            stopped: BTreeMap::new(),
             address,
             epoch,
             starts: 1,
@@ -291,13 +291,13 @@ impl Cluster {
         }
         let victim = random.pick(&executors);
         let stopped = truth::signal(victim.pid, Signal::STOP, |pid| truth::is_in(pid, &victim.directory));
-        self.stopped = stopped.then(|| (victim.pid, victim.directory.clone()));
+        self.stopped.extend(stopped.then(|| (at, (victim.pid, victim.directory.clone()))));
         stopped
     }
 
-    /// The executor that was stopped goes on after so long, if nobody has ended it.
-    pub(crate) fn go_on(&mut self, after: Duration) {
-        if let Some((pid, directory)) = self.stopped.take() {
+    /// A slave's executor that was stopped goes on after so long, if nobody has ended it.
+    pub(crate) fn go_on(&mut self, at: usize, after: Duration) {
+        if let Some((pid, directory)) = self.stopped.remove(&at) {
             std::thread::sleep(after);
             truth::signal(pid, Signal::CONT, |pid| truth::is_in(pid, &directory));
         }

@@ -309,8 +309,8 @@ impl Fault {
                 cluster.start_slave(*slave)?;
                 leaves_or_stays(cluster, *slave)
             }
-            Self::StopExecutor(_, span) => {
-                cluster.go_on(*span);
+            Self::StopExecutor(slave, span) => {
+                cluster.go_on(*slave, *span);
                 Ok(())
             }
             Self::StopScheduler(span) => {
