@@ -38,12 +38,12 @@ impl Told {
     /// Whether it says that nothing of the task lives. All ends do, but one: whoever is silent may live, unless it is
     /// fenced (R9).
     pub(crate) fn says_dead(&self) -> bool {
-        self.is_end() && (self.fenced || self.is_seen())
+        self.is_end() && (self.fenced || !self.is_lost_unseen())
     }
 
-    /// Whether somebody who tells of an end has seen it.
-    fn is_seen(&self) -> bool {
-        self.reason != "SlaveUnreachable"
+    /// Whether it is an end that nobody has seen.
+    pub(crate) fn is_lost_unseen(&self) -> bool {
+        self.is_end() && self.reason == "SlaveUnreachable"
     }
 }
 
@@ -177,8 +177,9 @@ pub(crate) fn judge(runs: &[Run], told: &[Told], ran: &BTreeMap<String, Ran>) ->
 /// may what has left the task's process group and has no slave that would end it.
 fn undead<'a>(told: &'a Told, ran: Option<&Ran>) -> Vec<&'a str> {
     let has_left = |living: &Living| ran.is_some_and(|ran| ran.group != living.group);
-    let may_live =
-        |living: &Living| !told.is_seen() && (living.is_executor || (living.is_alone && has_left(living)));
+    let may_live = |living: &Living| {
+        told.is_lost_unseen() && (living.is_executor || (living.is_alone && has_left(living)))
+    };
     told.alive.iter().filter(|living| !may_live(living)).map(|living| living.what.as_str()).collect()
 }
 

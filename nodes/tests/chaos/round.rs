@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::{Cluster, SLAVES};
 use crate::fault::Fault;
 use crate::ledger::{self, Told};
-use crate::load::Load;
+use crate::load::{FENCED, Load};
 use crate::process::{Place, until};
 use crate::random::Random;
 use crate::{replay, truth};
@@ -80,7 +80,9 @@ impl fmt::Display for Figures {
 pub(crate) fn run(seed: u64, cycles: u64, small_disks: u64) -> Result<Figures, String> {
     let mut random = Random::new(seed);
     on_cluster_with(&mut random.fork(), small_disks, &EVERY_ROUND, |cluster, figures| {
-        let mut load = Load::start(cluster, random.fork())?;
+        // What ends sooner than a slave is given up says nothing of a fence: so the service has one, in half of all.
+        let fenced = if random.percent(50) { FENCED } else { "" };
+        let mut load = Load::start_with(cluster, random.fork(), fenced)?;
         load.feed(cluster)?;
         for cycle in 1..=cycles {
             cycle_through(cluster, &mut load, &mut random, figures)
@@ -89,6 +91,9 @@ pub(crate) fn run(seed: u64, cycles: u64, small_disks: u64) -> Result<Figures, S
         Ok(load)
     })
 }
+
+/// Of fenced tasks that nobody could reach any more.
+const R9: &str = "R9 lost-means-dead";
 
 /// What the checks of a replay always have something to look at in.
 const EVERY_ROUND: [&str; 16] = [
@@ -200,6 +205,8 @@ fn account(cluster: &mut Cluster, mut load: Load, figures: &mut Figures) -> Resu
         for Told { state, .. } in told.iter().filter(|told| told.is_end()) {
             *figures.ends.entry(state.clone()).or_default() += 1;
         }
+        let fenced = told.iter().filter(|told| told.is_lost_unseen() && told.fenced);
+        figures.look([(R9, fenced.count() as u64)]);
         ledger::judge(&load.runs(), told, &ran)
     });
     let wrong = [left_behind(cluster, &load.groups), judged].concat();
