@@ -1,10 +1,12 @@
 //! A master and five slaves, each on a link of its own, and frameworks on two more.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use neap_protocol::message::{SlaveStatus, SlaveView};
 use neap_protocol::text::Name;
@@ -12,9 +14,10 @@ use neap_protocol::transport::Role;
 use neap_transport_quic::certificates::Authority;
 use rustix::process::Signal;
 
+use crate::disk::Small;
 use crate::link::{Link, Weather};
 use crate::operator::Operator;
-use crate::process::{Place, Process, until};
+use crate::process::{LOOK, Place, Process, until};
 use crate::random::Random;
 use crate::truth;
 
@@ -32,41 +35,75 @@ const MASTER_TIMES: &str = "--ping-timeout 500ms --max-ping-timeouts 6 --removal
 /// What slaves are told of time. Executors are patient: what ends them is to be what a test does.
 const SLAVE_TIMES: &str = "--unregister-timeout 20s --recovery-timeout 5m";
 
+/// By when a slave on which something is started has had to write more than was left of its file's last page.
+const FELT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How many holds a registry has room for by itself, at most.
+const HOLDS_MAX: usize = 500;
+
 pub(crate) struct Cluster {
     pub(crate) place: Arc<Place>,
     pub(crate) operator: Operator,
     pub(crate) master: Option<Process>,
     pub(crate) slaves: Vec<Slave>,
     pub(crate) links: Vec<Link>,
+    pub(crate) away: Away,
+    /// How often each node was killed, by its journal's name.
+    pub(crate) kills: BTreeMap<String, usize>,
     /// Where the master is; it is elsewhere each time that it is started, so that no other has its port meanwhile.
     pub(crate) address: SocketAddr,
     pub(crate) epoch: u64,
+    /// The disk of its data directory, where that can be filled.
+    disk: Option<Small>,
+    /// What operators hold back while that disk is full: the slave, and by how many holds.
+    held: Option<(String, usize)>,
+    /// Executors that are stopped, and where, by their slave.
+    stopped: BTreeMap<usize, (u32, PathBuf)>,
     starts: u32,
     _runtime: tokio::runtime::Runtime,
+}
+
+/// The slaves that a fault has ended or stopped, until the cluster is whole again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Away(Arc<Mutex<BTreeSet<String>>>);
+
+impl Away {
+    pub(crate) fn slaves(&self) -> BTreeSet<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A slave, whether it runs or not.
 pub(crate) struct Slave {
     pub(crate) name: String,
     pub(crate) process: Option<Process>,
+    /// As the master's.
+    disk: Option<Small>,
+    /// How often it had been refused something when that was filled.
+    refused: usize,
     starts: u32,
 }
 
 impl Slave {
     /// Where this incarnation logs.
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         format!("logs/{}.{}.log", self.name, self.starts)
     }
 }
 
 impl Cluster {
-    /// Starts one, and waits until every slave is used.
-    pub(crate) fn start(place: Arc<Place>, random: &mut Random) -> Result<Self, String> {
-        for directory in ["pki", "logs", "journals", "told"] {
+    /// Starts one, and waits until every slave is used. So many of a hundred nodes are on small disks.
+    pub(crate) fn start(place: Arc<Place>, random: &mut Random, small_disks: u64) -> Result<Self, String> {
+        for directory in ["pki", "logs", "journals", "locks"] {
             let made = std::fs::create_dir(place.path().join(directory));
             made.map_err(|error| format!("{directory} cannot be made: {error}"))?;
         }
         certificates(&place).map_err(|error| format!("there are no certificates: {error}"))?;
+        let disk = small(&place, "master", small_disks, random)?;
         let (master, address, epoch) = start_master(&place, 1)?;
         let operator = Operator::new(&place, address)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -74,19 +111,32 @@ impl Cluster {
         let links = (0..SLAVES + FRAMEWORK_LINKS)
             .map(|_| Link::start(runtime.handle(), address, random.fork()))
             .collect();
-        let slaves = (1..=SLAVES).map(|n| Slave { name: format!("slave-{n}"), process: None, starts: 0 });
+        let slaves = (1..=SLAVES).map(|n| Slave {
+            name: format!("slave-{n}"),
+            process: None,
+            disk: None,
+            refused: 0,
+            starts: 0,
+        });
         let mut cluster = Self {
             place,
             operator,
             master: Some(master),
             slaves: slaves.collect(),
             links,
+            away: Away::default(),
+            kills: BTreeMap::new(),
+            disk,
+            held: None,
+            stopped: BTreeMap::new(),
             address,
             epoch,
             starts: 1,
             _runtime: runtime,
         };
         for slave in 0..SLAVES {
+            let name = cluster.slaves[slave].name.clone();
+            cluster.slaves[slave].disk = small(&cluster.place, &name, small_disks, random)?;
             cluster.start_slave(slave)?;
         }
         cluster.whole()?;
@@ -112,11 +162,37 @@ impl Cluster {
     }
 
     pub(crate) fn take_slave(&mut self, at: usize) -> Process {
+        self.away.lock().insert(self.slaves[at].name.clone());
         self.slaves[at].process.take().expect("a slave that runs")
+    }
+
+    /// kill -9 of a slave. Whether it had not ended before.
+    pub(crate) fn kill_slave(&mut self, at: usize) -> bool {
+        let mut slave = self.take_slave(at);
+        let lived = !slave.has_ended();
+        self.count_kill(&self.slaves[at].name.clone());
+        slave.kill();
+        lived
+    }
+
+    /// SIGSTOP to a slave.
+    pub(crate) fn stop_slave(&mut self, at: usize) {
+        self.away.lock().insert(self.slaves[at].name.clone());
+        self.slave(at).signal(Signal::STOP);
     }
 
     pub(crate) fn take_master(&mut self) -> Process {
         self.master.take().expect("a master that runs")
+    }
+
+    /// kill -9 of the master.
+    pub(crate) fn kill_master(&mut self) {
+        self.count_kill("master");
+        self.take_master().kill();
+    }
+
+    pub(crate) fn count_kill(&mut self, journal: &str) {
+        *self.kills.entry(journal.to_owned()).or_default() += 1;
     }
 
     /// Starts the master again: it leads in a later epoch.
@@ -138,7 +214,12 @@ impl Cluster {
     }
 
     pub(crate) fn framework_link(&self, at: usize) -> SocketAddr {
-        self.links[SLAVES + at % FRAMEWORK_LINKS].address
+        self.links[Self::framework_link_of(at)].address
+    }
+
+    /// The link of a run, by its place among all.
+    pub(crate) fn framework_link_of(run: usize) -> usize {
+        SLAVES + run % FRAMEWORK_LINKS
     }
 
     /// An operator's command, which succeeds.
@@ -172,6 +253,13 @@ impl Cluster {
 
     /// Waits until every slave has registered and is used, and no other is known.
     pub(crate) fn whole(&mut self) -> Result<(), String> {
+        self.is_whole()?;
+        // What an absence has left was ended before (R8).
+        self.away.lock().clear();
+        Ok(())
+    }
+
+    fn is_whole(&mut self) -> Result<(), String> {
         for slave in 0..SLAVES {
             self.registered(slave)?;
         }
@@ -195,14 +283,97 @@ impl Cluster {
         truth::below(&self.place.path().join(&self.slaves[at].name))
     }
 
-    /// kill -9 of what a slave copies executors from, where it does.
-    pub(crate) fn kill_template(&self, at: usize) {
+    /// SIGSTOP to one of a slave's executors, if it has any.
+    pub(crate) fn stop_executor(&mut self, at: usize, random: &mut Random) -> bool {
+        let executors = self.executors(at);
+        if executors.is_empty() {
+            return false;
+        }
+        let victim = random.pick(&executors);
+        let stopped = truth::signal(victim.pid, Signal::STOP, |pid| truth::is_in(pid, &victim.directory));
+        self.stopped.extend(stopped.then(|| (at, (victim.pid, victim.directory.clone()))));
+        stopped
+    }
+
+    /// A slave's executor that was stopped goes on after so long, if nobody has ended it.
+    pub(crate) fn go_on(&mut self, at: usize, after: Duration) {
+        if let Some((pid, directory)) = self.stopped.remove(&at) {
+            std::thread::sleep(after);
+            truth::signal(pid, Signal::CONT, |pid| truth::is_in(pid, &directory));
+        }
+    }
+
+    /// A slave's executors.
+    pub(crate) fn executors(&self, at: usize) -> Vec<truth::Process> {
+        self.living(at).into_iter().filter(truth::Process::is_executor).collect()
+    }
+
+    /// Leaves no room on a slave's disk, if that is a small one.
+    pub(crate) fn fill_slave(&mut self, at: usize) -> Result<bool, String> {
+        self.slaves[at].refused = self.refused(at);
+        self.slaves[at].disk.as_ref().map(Small::fill).transpose().map(|filled| filled.is_some())
+    }
+
+    /// Makes room again so long after the slave was refused something. Whether it was.
+    pub(crate) fn empty_slave(&mut self, at: usize, after: Duration) -> Result<bool, String> {
+        let Some(disk) = &self.slaves[at].disk else { return Ok(false) };
+        // One that has nothing to do writes nothing.
+        let give_up = Instant::now() + FELT_WITHIN;
+        let is_felt = || self.refused(at) > self.slaves[at].refused;
+        while !is_felt() && Instant::now() < give_up {
+            std::thread::sleep(LOOK);
+        }
+        std::thread::sleep(after);
+        disk.make_room()?;
+        Ok(is_felt())
+    }
+
+    /// How often a slave has logged, in the life that it has now, that its disk refused it something.
+    fn refused(&self, at: usize) -> usize {
+        let log = self.place.read(&self.slaves[at].log());
+        let signs = ["the checkpoint could not be written", "an executor could not be started"];
+        signs.iter().map(|sign| log.matches(sign).count()).sum()
+    }
+
+    /// Leaves no room on the master's disk, if that is a small one, nor in its registry: operators hold a slave back
+    /// until they are refused.
+    pub(crate) fn fill_master(&mut self, slave: usize) -> Result<bool, String> {
+        let Some(disk) = &self.disk else { return Ok(false) };
+        disk.fill()?;
+        let name = self.slaves[slave].name.clone();
+        // A reason that takes room.
+        let long = "x".repeat(1000);
+        let mut holds = 0;
+        while holds < HOLDS_MAX && self.operator.hold(&name, &format!("hold-{holds}"), &long)? {
+            holds += 1;
+        }
+        self.held = Some((name, holds));
+        Ok(holds < HOLDS_MAX)
+    }
+
+    /// Makes room again after so long; what was refused is not there, and what was not is taken away.
+    pub(crate) fn empty_master(&mut self, after: Duration) -> Result<(), String> {
+        let (Some(disk), Some((name, holds))) = (&self.disk, self.held.take()) else { return Ok(()) };
+        std::thread::sleep(after);
+        disk.make_room()?;
+        let views = self.operator.slaves()?;
+        let view = views.iter().find(|view| view.name.as_str() == name);
+        let there = view.map(|view| view.holds.len());
+        if there != Some(holds) {
+            return Err(format!("{name} was held {holds} times and then no more, and has {there:?} holds"));
+        }
+        (0..holds).try_for_each(|hold| self.operator.release(&name, &format!("hold-{hold}")))
+    }
+
+    /// kill -9 of what a slave copies executors from. Whether there was one.
+    pub(crate) fn kill_template(&self, at: usize) -> bool {
         let data = self.place.path().join(&self.slaves[at].name);
         let words = format!("executor-template {}", data.display());
         // Its copies have its command line, and are in their sandboxes.
         let is_template = |pid| truth::command(pid).ends_with(&words) && !truth::is_below(pid, &data);
         let templates = truth::all_of(self.place.path()).into_iter().filter(|pid| is_template(*pid));
-        templates.for_each(|pid| truth::kill(pid, is_template));
+        templates.map(|pid| truth::signal(pid, Signal::KILL, is_template)).filter(|killed| *killed).count()
+            > 0
     }
 
     /// Ends the slaves and then the master, each as it ends in peace.
@@ -226,11 +397,19 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
-    /// Whatever happened, nothing goes on.
+    /// Whatever happened, nothing goes on. Disks go with the fields, when nobody is on them.
     fn drop(&mut self) {
         self.master = None;
         self.slaves.iter_mut().for_each(|slave| slave.process = None);
         truth::end_all_of(self.place.path());
+    }
+}
+
+/// A small disk for a node's data, so many times in a hundred, and where this user may mount one.
+fn small(place: &Place, name: &str, small_disks: u64, random: &mut Random) -> Result<Option<Small>, String> {
+    match random.percent(small_disks) {
+        true => Small::mount(&place.path().join(name)),
+        false => Ok(None),
     }
 }
 

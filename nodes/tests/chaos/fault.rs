@@ -40,8 +40,16 @@ pub(crate) enum Fault {
     KillTemplate(usize),
     /// kill -9 of an executor of a slave.
     KillExecutor(usize),
+    /// SIGSTOP to an executor of a slave, and SIGCONT after so long.
+    StopExecutor(usize, Duration),
     /// kill -9 of a scheduler, and the same command again after so long (R14).
     KillScheduler(Duration),
+    /// SIGSTOP to a scheduler, and SIGCONT after so long.
+    StopScheduler(Duration),
+    /// A slave's disk is full for so long.
+    FillSlave(usize, Duration),
+    /// The master's disk is full for so long; it is a slave that operators cannot hold back.
+    FillMaster(usize, Duration),
     /// Nothing passes on a slave's link, in one direction or in both, until it is unreachable.
     Cut(usize, Weather),
     /// A link has such weather for so long.
@@ -77,7 +85,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..24) {
+        match random.within(0..33) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -106,7 +114,17 @@ impl Fault {
             19 => Self::Hold(slave, away),
             20 => Self::Drain(slave),
             21..23 => Self::KillScheduler(away),
-            _ => Self::DrainAway(slave),
+            23 => Self::DrainAway(slave),
+            24 => Self::StopExecutor(slave, random.span(100..4000)),
+            25 => Self::StopScheduler(random.span(100..4000)),
+            26 => {
+                let link = SLAVES + random.within(0..FRAMEWORK_LINKS as u64) as usize;
+                let up = random.percent(50);
+                let cut = Weather { cut_up: up, cut_down: !up, ..cut };
+                Self::Storm(link, cut, random.span(300..4000))
+            }
+            27..31 => Self::FillSlave(slave, random.span(300..3000)),
+            _ => Self::FillMaster(slave, random.span(100..3000)),
         }
     }
 
@@ -114,6 +132,13 @@ impl Fault {
     fn goes_with(&self, other: &Self) -> bool {
         let is = |kind: fn(&Self) -> bool| kind(self) || kind(other);
         let storm = is(|fault| matches!(fault, Self::Storm(..)));
+        let held = [(self, other), (other, self)].into_iter().any(|(full, other)| match full {
+            Self::FillMaster(held, _) => other.victim() == Some(*held),
+            _ => false,
+        });
+        if held {
+            return storm;
+        }
         match self.victim() == other.victim() {
             true => storm && !is(|fault| matches!(fault, Self::Cut(..))),
             false => storm || !is(|fault| matches!(fault, Self::KillEverybody(_))),
@@ -123,11 +148,13 @@ impl Fault {
     /// The link that it hits, a slave's being the slave's own; the master has none.
     fn victim(&self) -> Option<usize> {
         match self {
-            Self::KillEverybody(_) | Self::KillMaster(_) | Self::TerminateMaster(_) | Self::StopMaster(_) => {
-                None
-            }
+            Self::KillEverybody(_)
+            | Self::KillMaster(_)
+            | Self::TerminateMaster(_)
+            | Self::StopMaster(_)
+            | Self::FillMaster(..) => None,
             // On whichever link.
-            Self::KillScheduler(_) => Some(usize::MAX),
+            Self::KillScheduler(_) | Self::StopScheduler(_) => Some(usize::MAX),
             Self::KillSlave(slave, _)
             | Self::TerminateSlave(slave, _)
             | Self::StopSlave(slave)
@@ -135,6 +162,8 @@ impl Fault {
             | Self::KillLeaving(slave, _)
             | Self::KillTemplate(slave)
             | Self::KillExecutor(slave)
+            | Self::StopExecutor(slave, _)
+            | Self::FillSlave(slave, _)
             | Self::Cut(slave, _)
             | Self::Storm(slave, _, _)
             | Self::Hold(slave, _)
@@ -157,10 +186,17 @@ impl Fault {
             Self::KillLeaving(..) => "SIGUSR1 to a slave, and kill -9",
             Self::KillTemplate(_) => "kill -9 of an executors' template",
             Self::KillExecutor(_) => "kill -9 of an executor",
+            Self::StopExecutor(..) => "SIGSTOP to an executor",
             Self::KillScheduler(_) => "kill -9 of a scheduler",
+            Self::StopScheduler(_) => "SIGSTOP to a scheduler",
+            Self::FillSlave(..) => "full disk of a slave",
+            Self::FillMaster(..) => "full disk of the master",
             Self::Cut(_, Weather { cut_up: true, cut_down: true, .. }) => "cut",
             Self::Cut(..) => "one-way cut",
-            Self::Storm(_, Weather { cut_up: true, .. }, _) => "cut of frameworks",
+            Self::Storm(_, Weather { cut_up: true, cut_down: true, .. }, _) => "cut of frameworks",
+            Self::Storm(_, Weather { cut_up: true, .. } | Weather { cut_down: true, .. }, _) => {
+                "one-way cut of frameworks"
+            }
             Self::Storm(..) => "loss, delay, reordering",
             Self::Hold(..) => "deactivate, activate",
             Self::Drain(_) => "drain, activate",
@@ -168,51 +204,79 @@ impl Fault {
         }
     }
 
+    /// Whether it had a victim. What had none ends all the same.
     pub(crate) fn begin(
         &self,
         cluster: &mut Cluster,
         load: &mut Load,
         random: &mut Random,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         match self {
             Self::KillEverybody(_) => {
-                cluster.take_master().kill();
-                (0..SLAVES).for_each(|slave| cluster.take_slave(slave).kill());
+                cluster.kill_master();
+                for slave in 0..SLAVES {
+                    cluster.kill_slave(slave);
+                }
             }
-            Self::KillMaster(_) => cluster.take_master().kill(),
+            Self::KillMaster(_) => cluster.kill_master(),
             Self::TerminateMaster(_) => {
                 let master = cluster.take_master();
                 master.signal(Signal::TERM);
                 master.ends_with(0)?;
             }
             Self::StopMaster(_) => cluster.master.as_ref().expect("a master").signal(Signal::STOP),
-            Self::KillSlave(slave, _) => cluster.take_slave(*slave).kill(),
+            Self::KillSlave(slave, _) => {
+                cluster.kill_slave(*slave);
+            }
             Self::TerminateSlave(slave, _) => {
                 let process = cluster.take_slave(*slave);
                 process.signal(Signal::TERM);
                 process.ends_with(0)?;
             }
-            Self::StopSlave(slave) => cluster.slave(*slave).signal(Signal::STOP),
+            Self::StopSlave(slave) => cluster.stop_slave(*slave),
             Self::LeaveSlave(slave) => cluster.slave(*slave).signal(Signal::USR1),
             Self::KillLeaving(slave, span) => {
                 cluster.slave(*slave).signal(Signal::USR1);
                 std::thread::sleep(*span);
-                cluster.take_slave(*slave).kill();
+                return Ok(cluster.kill_slave(*slave));
             }
-            Self::KillTemplate(slave) => cluster.kill_template(*slave),
-            Self::KillExecutor(slave) => kill_executor(cluster, load, *slave, random),
-            Self::KillScheduler(away) => load.kill_one(cluster, random, *away)?,
-            Self::Cut(link, weather) | Self::Storm(link, weather, _) => cluster.weather(*link, *weather),
+            Self::KillTemplate(slave) => return Ok(cluster.kill_template(*slave)),
+            Self::KillExecutor(slave) => return Ok(kill_executor(cluster, load, *slave, random)),
+            Self::StopExecutor(slave, _) => return Ok(cluster.stop_executor(*slave, random)),
+            Self::KillScheduler(away) => return load.kill_one(cluster, random, *away),
+            Self::StopScheduler(_) => return Ok(load.stop_one(random)),
+            Self::FillSlave(slave, _) => {
+                let filled = cluster.fill_slave(*slave)?;
+                // Something that it has to write.
+                if filled {
+                    load.batch(cluster)?;
+                }
+                return Ok(filled);
+            }
+            Self::FillMaster(held, _) => return cluster.fill_master(*held),
+            Self::Cut(slave, weather) => cluster.weather(*slave, *weather),
+            Self::Storm(link, weather, _) => {
+                cluster.weather(*link, *weather);
+                return Ok(*link < SLAVES || load.uses(*link));
+            }
             Self::Hold(slave, _) => {
                 cluster.command(&format!("deactivate {} --reason chaos", cluster.slaves[*slave].name))?;
             }
             Self::Drain(slave) => drain(cluster, *slave, "stay", random)?,
             Self::DrainAway(slave) => drain(cluster, *slave, "unregister", random)?,
         }
-        Ok(())
+        Ok(true)
     }
 
-    pub(crate) fn end(&self, cluster: &mut Cluster) -> Result<(), String> {
+    /// Whether it was felt.
+    pub(crate) fn end(&self, cluster: &mut Cluster, load: &mut Load) -> Result<bool, String> {
+        match self {
+            Self::FillSlave(slave, span) => cluster.empty_slave(*slave, *span),
+            other => other.mend(cluster, load).map(|()| true),
+        }
+    }
+
+    fn mend(&self, cluster: &mut Cluster, load: &mut Load) -> Result<(), String> {
         match self {
             Self::KillEverybody(away) => {
                 std::thread::sleep(*away);
@@ -245,7 +309,17 @@ impl Fault {
                 cluster.start_slave(*slave)?;
                 leaves_or_stays(cluster, *slave)
             }
+            Self::StopExecutor(slave, span) => {
+                cluster.go_on(*slave, *span);
+                Ok(())
+            }
+            Self::StopScheduler(span) => {
+                load.go_on(*span);
+                Ok(())
+            }
             Self::KillTemplate(_) | Self::KillExecutor(_) | Self::KillScheduler(_) => Ok(()),
+            Self::FillSlave(slave, span) => cluster.empty_slave(*slave, *span).map(drop),
+            Self::FillMaster(_, span) => cluster.empty_master(*span),
             Self::Cut(link, _) => {
                 let given_up = unreachable(cluster, *link);
                 cluster.weather(*link, Weather::default());
@@ -275,12 +349,16 @@ impl fmt::Display for Fault {
             | Self::KillMaster(span)
             | Self::TerminateMaster(span)
             | Self::KillScheduler(span)
+            | Self::StopScheduler(span)
             | Self::StopMaster(span) => {
                 write!(f, "{}, {span:?}", self.kind())
             }
             Self::KillSlave(slave, span)
             | Self::KillLeaving(slave, span)
             | Self::TerminateSlave(slave, span)
+            | Self::StopExecutor(slave, span)
+            | Self::FillSlave(slave, span)
+            | Self::FillMaster(slave, span)
             | Self::Hold(slave, span) => {
                 write!(f, "{}: slave-{}, {span:?}", self.kind(), slave + 1)
             }
@@ -309,15 +387,16 @@ fn storm(random: &mut Random) -> Weather {
 }
 
 /// Ends one of a slave's executors by force, if it has any. In the end its scheduler is to know.
-fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut Random) {
-    let is_executor = |process: &truth::Process| process.command.contains("neap executor");
-    let executors: Vec<truth::Process> = cluster.living(slave).into_iter().filter(is_executor).collect();
+fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut Random) -> bool {
+    let executors = cluster.executors(slave);
     if executors.is_empty() {
-        return;
+        return false;
     }
     let victim = random.pick(&executors);
-    truth::kill(victim.pid, |pid| cluster.living(slave).iter().any(|process| process.pid == pid));
-    load.condemned.extend(ledger::task_of(&victim.directory));
+    let is_there = |pid| cluster.living(slave).iter().any(|process| process.pid == pid);
+    let killed = truth::signal(victim.pid, Signal::KILL, is_there);
+    load.condemned.extend(ledger::task_of(&victim.directory).filter(|_| killed));
+    killed
 }
 
 /// Waits until a slave is given up (R6); a new leader, which never heard it, gives it longer.
@@ -360,7 +439,9 @@ fn left(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
 }
 
 fn drain(cluster: &Cluster, slave: usize, then: &str, random: &mut Random) -> Result<(), String> {
-    let (name, ms) = (&cluster.slaves[slave].name, random.within(1..1500));
+    // Sooner than schedulers give back, or later: else nothing would be revoked (S13).
+    let ms = if random.percent(50) { random.within(1..10) } else { random.within(10..1500) };
+    let name = &cluster.slaves[slave].name;
     cluster.command(&format!("drain {name} --deadline {ms}ms --reason chaos --then {then} --detach"))
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use neap_protocol::transport::Role;
 use rustix::process::Signal;
 
-use crate::cluster::{Cluster, certificate};
+use crate::cluster::{Away, Cluster, certificate};
 use crate::ledger::{self, END, START, Told};
 use crate::process::{PATIENCE, Place, Process, until};
 use crate::random::Random;
@@ -24,10 +24,10 @@ const BATCHES: usize = 2;
 const SERVED: usize = 4;
 
 /// Of as many of the faults as last longer than this it is ended, and begun anew (R9).
-const FENCED: &str = "--fence-after 1500ms";
+pub(crate) const FENCED: &str = "--fence-after 1500ms";
 
-/// Leaves a process behind that ignores SIGTERM, in a session of its own.
-const HOSTILE: &str = r#"(setsid sh -c 'trap "" TERM; sleep 1000; :' &)"#;
+/// Leaves a process behind that ignores SIGTERM, in a session of its own. A fenced task's lock stays with the task.
+const HOSTILE: &str = r#"(setsid sh -c 'trap "" TERM; sleep 1000; :' 9>&- &)"#;
 
 /// What every scheduler was told, in the order in which it was printed.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +66,8 @@ pub(crate) struct Load {
     /// Tasks whose executor was killed.
     pub(crate) condemned: BTreeSet<String>,
     running: BTreeMap<usize, Running>,
+    /// The run whose scheduler is stopped.
+    stopped: Option<usize>,
     ended: BTreeMap<usize, ledger::Run>,
     random: Random,
 }
@@ -90,8 +92,12 @@ impl Load {
     pub(crate) fn start_with(cluster: &Cluster, random: Random, flags: &str) -> Result<Self, String> {
         let (book, groups) = (Book::default(), BTreeSet::new());
         let (condemned, running, ended) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-        let mut load = Self { book, groups, condemned, running, ended, random };
+        let mut load = Self { book, groups, condemned, running, stopped: None, ended, random };
         let script = format!("{START}; {HOSTILE}; while :; do sleep 1000; done");
+        let script = match flags.contains(FENCED) {
+            true => format!("{}; {script}", ledger::alone("service")),
+            false => script,
+        };
         let flags = format!("--service --instances {SERVED} --cpus 0.5 {flags}");
         load.run(cluster, "service".into(), None, flags, script)?;
         until("a service that runs", || match load.book.living(SERVICE).len() {
@@ -110,16 +116,24 @@ impl Load {
             self.end(run)?;
         }
         while self.running.len() < BATCHES + 1 {
-            let name = format!("batch-{}", self.running.len() + self.ended.len());
-            let instances = self.random.within(20..80);
-            let left_behind = if self.random.percent(30) { HOSTILE } else { ":" };
-            let ms = self.random.within(100..900);
-            let script = format!("{START}; {left_behind}; sleep 0.{ms:03}; {END}");
-            let fenced = if self.random.percent(40) { FENCED } else { "" };
-            let flags = format!("--instances {instances} --cpus 1 {fenced}");
-            self.run(cluster, name, Some(instances as usize), flags, script)?;
+            self.batch(cluster)?;
         }
         Ok(())
+    }
+
+    /// Starts one more batch.
+    pub(crate) fn batch(&mut self, cluster: &Cluster) -> Result<(), String> {
+        let name = format!("batch-{}", self.running.len() + self.ended.len());
+        let instances = self.random.within(20..80);
+        let left_behind = if self.random.percent(30) { HOSTILE } else { ":" };
+        let ms = self.random.within(100..900);
+        let script = format!("{START}; {left_behind}; sleep 0.{ms:03}; {END}");
+        let (fenced, script) = match self.random.percent(40) {
+            true => (FENCED, format!("{}; {script}", ledger::alone(&name))),
+            false => ("", script),
+        };
+        let flags = format!("--instances {instances} --cpus 1 {fenced}");
+        self.run(cluster, name, Some(instances as usize), flags, script)
     }
 
     fn run(
@@ -136,28 +150,61 @@ impl Load {
         Ok(())
     }
 
-    /// kill -9 of a scheduler, and the same command again after so long (R14).
+    /// The runs that are not through.
+    fn lasting(&mut self) -> Vec<usize> {
+        let running = self.running.iter_mut();
+        running.filter_map(|(at, run)| (!run.process.has_ended()).then_some(*at)).collect()
+    }
+
+    /// Whether a scheduler is on this link.
+    pub(crate) fn uses(&mut self, link: usize) -> bool {
+        self.lasting().into_iter().any(|run| Cluster::framework_link_of(run) == link)
+    }
+
+    /// SIGSTOP to a scheduler, if there is one that is not through.
+    pub(crate) fn stop_one(&mut self, random: &mut Random) -> bool {
+        let lasting = self.lasting();
+        self.stopped = (!lasting.is_empty()).then(|| *random.pick(&lasting));
+        self.signal_stopped(Signal::STOP);
+        self.stopped.is_some()
+    }
+
+    /// The scheduler that was stopped goes on after so long.
+    pub(crate) fn go_on(&mut self, after: Duration) {
+        if self.stopped.is_some() {
+            std::thread::sleep(after);
+            self.signal_stopped(Signal::CONT);
+            self.stopped = None;
+        }
+    }
+
+    fn signal_stopped(&mut self, signal: Signal) {
+        let Some(run) = self.stopped.and_then(|run| self.running.get_mut(&run)) else { return };
+        // It may have come to its end just before.
+        if !run.process.has_ended() {
+            run.process.signal(signal);
+        }
+    }
+
+    /// kill -9 of a scheduler, and the same command again after so long (R14). Whether there was one: who is through
+    /// would not be taken up.
     pub(crate) fn kill_one(
         &mut self,
-        cluster: &Cluster,
+        cluster: &mut Cluster,
         random: &mut Random,
         away: Duration,
-    ) -> Result<(), String> {
-        let running: Vec<usize> = self.running.keys().copied().collect();
-        let at = *random.pick(&running);
-        let Some(run) = self.running.remove(&at) else { return Ok(()) };
-        let Running { name, batch, flags, script, mut process, reader, killed } = run;
-        if process.has_ended() {
-            // It is through, and nobody would take it up.
-            self.running.insert(at, Running { name, batch, flags, script, process, reader, killed });
-            return Ok(());
-        }
+    ) -> Result<bool, String> {
+        let lasting = self.lasting();
+        let Some(run) = (!lasting.is_empty()).then(|| *random.pick(&lasting)) else { return Ok(false) };
+        let (at, run) = self.running.remove_entry(&run).expect("a run that lasts");
+        let Running { name, batch, flags, script, process, reader, .. } = run;
+        cluster.count_kill(&name);
         process.kill();
         reader.join().map_err(|_| format!("what {name} printed cannot be read"))?;
         std::thread::sleep(away);
         let (process, reader) = self.start_run(cluster, at, &name, &flags, &script)?;
         self.running.insert(at, Running { name, batch, flags, script, process, reader, killed: true });
-        Ok(())
+        Ok(true)
     }
 
     fn start_run(
@@ -180,7 +227,8 @@ impl Load {
         command.arg(script).stdout(Stdio::piped());
         let mut process = Process::start(command, name)?;
         let (book, stdout, place) = (self.book.clone(), process.stdout(), Arc::clone(place));
-        let reader = std::thread::spawn(move || note(at, stdout, &place, &book));
+        let (away, fenced) = (cluster.away.clone(), flags.contains(FENCED));
+        let reader = std::thread::spawn(move || note(at, fenced, stdout, &place, &away, &book));
         Ok((process, reader))
     }
 
@@ -235,38 +283,53 @@ impl Load {
 const SERVICE: usize = 0;
 
 /// Notes what a run prints, as it comes; and when it says that tasks are dead, what lives of them.
-fn note(run: usize, mut printed: ChildStdout, place: &Place, book: &Book) {
+fn note(run: usize, fenced: bool, mut printed: ChildStdout, place: &Place, away: &Away, book: &Book) {
     let (mut pending, mut bytes) = (Vec::new(), [0; 1 << 14]);
     while let Ok(read @ 1..) = printed.read(&mut bytes) {
         pending.extend_from_slice(&bytes[..read]);
         let Some(whole) = pending.iter().rposition(|byte| *byte == b'\n') else { continue };
         let lines: Vec<u8> = pending.drain(..=whole).collect();
         let lines = String::from_utf8_lossy(&lines);
-        let mut told: Vec<Told> = lines.lines().map(|line| update(run, line)).collect();
+        let mut told: Vec<Told> = lines.lines().map(|line| update(run, fenced, line)).collect();
         if told.iter().any(Told::says_dead) {
+            // A slave may go, and may be back, while it is looked.
+            let before = away.slaves();
             let sandboxes = truth::below(place.path());
+            let away = &before | &away.slaves();
             for told in told.iter_mut().filter(|told| told.says_dead()) {
-                told.alive = alive(&sandboxes, &told.task, place.path());
+                told.alive = alive(&sandboxes, &told.task, place.path(), &away);
             }
         }
         book.write(told);
     }
 }
 
-fn update(run: usize, line: &str) -> Told {
+fn update(run: usize, fenced: bool, line: &str) -> Told {
     let line: serde_json::Value =
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
     let word = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("{line} has no {key}")).to_owned();
-    Told { run, task: word("task"), state: word("state"), reason: word("reason"), alive: Vec::new() }
+    let (task, state, reason) = (word("task"), word("state"), word("reason"));
+    Told { run, task, state, reason, fenced, alive: Vec::new() }
 }
 
-fn alive(sandboxes: &[truth::Process], task: &str, place: &Path) -> Vec<String> {
+fn alive(
+    sandboxes: &[truth::Process],
+    task: &str,
+    place: &Path,
+    away: &BTreeSet<String>,
+) -> Vec<ledger::Living> {
     let of_task =
         sandboxes.iter().filter(|process| ledger::task_of(&process.directory).as_deref() == Some(task));
     of_task
         .map(|process| {
             let directory = process.directory.strip_prefix(place).unwrap_or(&process.directory);
-            format!("{} {} in {}", process.pid, process.command, directory.display())
+            let slave = directory.iter().next().and_then(|slave| slave.to_str()).unwrap_or_default();
+            ledger::Living {
+                what: format!("{} {} in {}", process.pid, process.command, directory.display()),
+                group: process.group,
+                is_executor: process.is_executor(),
+                is_alone: away.contains(slave),
+            }
         })
         .collect()
 }

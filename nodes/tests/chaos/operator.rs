@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use neap_nodes::config::{Connection, Identity};
-use neap_nodes::operator::Client;
+use neap_nodes::operator::{Client, Problem};
 use neap_nodes::output::Failure;
 use neap_nodes::units::Period;
-use neap_protocol::message::{Answer, Command, Query, SlaveView, Status};
+use neap_protocol::message::{Answer, Command, Query, Refusal, SlaveRef, SlaveView, Status};
+use neap_protocol::text::{Name, Text};
 
 use crate::process::Place;
 
@@ -48,8 +49,37 @@ impl Operator {
         }
     }
 
+    /// Holds a slave back. `false`: the master cannot write it, and has changed nothing.
+    pub(crate) fn hold(&mut self, slave: &str, hold: &str, reason: &str) -> Result<bool, String> {
+        let (slave, hold) = (slave_ref(slave)?, name(hold)?);
+        let command = Command::Deactivate { slave, hold, reason: Text::new(reason) };
+        match self.runtime.block_on(self.client.ask(command)) {
+            Ok(_) => Ok(true),
+            Err(Problem::Refused(Refusal::Storage(_))) => Ok(false),
+            Err(problem) => Err(Failure::from(problem).to_text(false)),
+        }
+    }
+
+    /// Takes a hold away.
+    pub(crate) fn release(&mut self, slave: &str, hold: &str) -> Result<(), String> {
+        let (slave, hold) = (slave_ref(slave)?, Some(name(hold)?));
+        self.command(Command::Activate { slave, hold }).map(drop)
+    }
+
     fn ask(&mut self, query: Query) -> Result<Answer, String> {
-        let answer = self.runtime.block_on(self.client.ask(Command::Show(query)));
+        self.command(Command::Show(query))
+    }
+
+    fn command(&mut self, command: Command) -> Result<Answer, String> {
+        let answer = self.runtime.block_on(self.client.ask(command));
         answer.map_err(|problem| Failure::from(problem).to_text(false))
     }
+}
+
+fn name(text: &str) -> Result<Name, String> {
+    Name::new(text).map_err(|error| error.to_string())
+}
+
+fn slave_ref(text: &str) -> Result<SlaveRef, String> {
+    name(text).map(SlaveRef::Name)
 }

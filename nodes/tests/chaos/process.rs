@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How often it is looked whether something has come about that nobody tells.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);
 
 /// Where a cluster runs.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, SLAVES};
 use crate::fault::unreachable;
 use crate::ledger;
 use crate::link::Weather;
-use crate::load::Load;
+use crate::load::{FENCED, Load};
 use crate::process::until;
 use crate::random::Random;
 use crate::round::on_cluster;
@@ -52,6 +52,67 @@ fn is_given_up_and_comes_back(silence: impl Fn(&mut Cluster, usize), speech: imp
     done.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
+/// R9: a fenced task is dead before it is told Lost, although nobody can reach its slave; and so is what has left its
+/// process group, for its slave lives.
+#[test]
+fn a_fenced_task_of_a_slave_that_is_cut_off_is_dead_before_it_is_lost() {
+    let mut random = Random::new(8);
+    let done = on_cluster(&mut random, &LOOKED_AT, |cluster, _| {
+        let load = Load::start_with(cluster, Random::new(9), FENCED)?;
+        let slave = (0..SLAVES).find(|slave| !cluster.living(*slave).is_empty()).expect("a slave with tasks");
+        let before = tasks(cluster, slave);
+        cluster.weather(slave, Weather { cut_up: true, cut_down: true, ..Weather::default() });
+        until("an end of what is cut off", || match tasks(cluster, slave) {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("{left:?} live")),
+        })?;
+        unreachable(cluster, slave)?;
+        until("news of what is lost", || match before.iter().all(|task| load.book.has_end(task)) {
+            true => Ok(()),
+            false => Err("no end was told".into()),
+        })?;
+        cluster.weather(slave, Weather::default());
+        cluster.whole()?;
+        load.book.read(|told| {
+            for task in &before {
+                let end = told.iter().find(|told| told.task == *task && told.is_end()).expect("an end");
+                assert_eq!((end.state.as_str(), end.reason.as_str()), ("Lost", "SlaveUnreachable"), "{task}");
+            }
+        });
+        Ok(load)
+    });
+    done.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+/// R2, R8, R12, R14: of a cut that is longer than sessions bear. Who dials begins anew, and nothing is lost.
+#[test]
+fn sessions_that_a_cut_has_ended_are_begun_anew() {
+    let mut random = Random::new(10);
+    let done = on_cluster(&mut random, &LOOKED_AT, |cluster, _| {
+        let mut load = Load::start(cluster, Random::new(11))?;
+        load.feed(cluster)?;
+        let slave = (0..SLAVES).find(|slave| !cluster.living(*slave).is_empty()).expect("a slave with tasks");
+        let id = cluster.view(slave)?.id;
+        let links = [slave, Cluster::framework_link_of(0)];
+        let logs = ["logs/service.log".to_owned(), cluster.slaves[slave].log()];
+        let ended =
+            |log: &String| cluster.place.read(log).matches("the session with the master ended").count();
+        let before = logs.each_ref().map(ended);
+        let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
+        links.iter().for_each(|link| cluster.weather(*link, cut));
+        let died = until("an end of both sessions", || match logs.each_ref().map(ended) {
+            now if now.iter().zip(before).all(|(now, before)| *now > before) => Ok(()),
+            now => Err(format!("of {logs:?} ended {now:?} sessions")),
+        });
+        links.iter().for_each(|link| cluster.weather(*link, Weather::default()));
+        died?;
+        cluster.whole()?;
+        assert_eq!(cluster.view(slave)?.id, id, "it is another slave");
+        Ok(load)
+    });
+    done.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
 /// R6, R8: to a framework that is aware of partitions nothing is Lost, and what was out of reach runs when it is back.
 #[test]
 fn what_is_out_of_reach_is_waited_for_and_comes_back() {
@@ -72,7 +133,7 @@ fn what_is_out_of_reach_is_waited_for_and_comes_back() {
                 Some(task) => Err(format!("{task} was {:?}", told(task))),
             })
         };
-        cluster.slave(slave).signal(Signal::STOP);
+        cluster.stop_slave(slave);
         let given_up = all_were("news of what is out of reach", &["Running", "Unreachable"]);
         cluster.slave(slave).signal(Signal::CONT);
         given_up?;
@@ -92,7 +153,7 @@ fn tasks(cluster: &Cluster, slave: usize) -> BTreeSet<String> {
 #[test]
 fn a_slave_that_was_stopped_is_given_up_and_comes_back() {
     is_given_up_and_comes_back(
-        |cluster, slave| cluster.slave(slave).signal(Signal::STOP),
+        |cluster, slave| cluster.stop_slave(slave),
         |cluster, slave| cluster.slave(slave).signal(Signal::CONT),
     );
 }
@@ -130,10 +191,12 @@ fn a_master_that_is_killed_while_every_slave_registers_forgets_none() {
         };
         let before = ids(cluster)?;
         for _ in 0..5 {
-            (0..SLAVES).for_each(|slave| cluster.take_slave(slave).kill());
+            for slave in 0..SLAVES {
+                cluster.kill_slave(slave);
+            }
             (0..SLAVES).try_for_each(|slave| cluster.start_slave(slave))?;
             std::thread::sleep(moments.span(0..60));
-            cluster.take_master().kill();
+            cluster.kill_master();
             cluster.start_master()?;
         }
         cluster.whole()?;

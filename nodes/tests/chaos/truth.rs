@@ -14,6 +14,15 @@ pub(crate) struct Process {
     pub(crate) pid: u32,
     pub(crate) directory: PathBuf,
     pub(crate) command: String,
+    /// Its process group.
+    pub(crate) group: u32,
+}
+
+impl Process {
+    /// Whether it is an executor, and no task.
+    pub(crate) fn is_executor(&self) -> bool {
+        self.command.contains("neap executor")
+    }
 }
 
 /// The living processes that are in a directory below this one: sandboxes have what runs in them, executors included.
@@ -22,7 +31,8 @@ pub(crate) fn below(place: &Path) -> Vec<Process> {
     let process = |pid: u32| {
         let directory = fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
         let is_below = directory.starts_with(place) && directory != place;
-        is_below.then(|| Process { pid, directory, command: command(pid) })
+        let (command, group) = is_below.then(|| (command(pid), group(pid)))?;
+        Some(Process { pid, directory, command, group: group? })
     };
     pids().filter_map(process).collect()
 }
@@ -33,10 +43,22 @@ pub(crate) fn is_below(pid: u32, place: &Path) -> bool {
         .is_ok_and(|directory| directory.starts_with(place) && directory != place)
 }
 
+/// Whether a process is in this directory.
+pub(crate) fn is_in(pid: u32, place: &Path) -> bool {
+    fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|directory| directory == place)
+}
+
 /// A process's command line.
 pub(crate) fn command(pid: u32) -> String {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&command).replace('\0', " ").trim().to_owned()
+}
+
+/// A process's group, if it lives.
+fn group(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // After the name, which may be anything in brackets: its state, its parent, its group.
+    stat.rsplit_once(") ")?.1.split(' ').nth(2)?.parse().ok()
 }
 
 /// Every living process of a cluster: nodes are in its place, executors and tasks below it; what executors are copied
@@ -83,19 +105,18 @@ pub(crate) fn end_all_of(place: &Path) {
         if left.is_empty() {
             return;
         }
-        left.into_iter().for_each(|pid| kill(pid, |pid| is_of(pid, place)));
+        for pid in left {
+            signal(pid, Signal::KILL, |pid| is_of(pid, place));
+        }
     }
 }
 
-/// kill -9 of a process, if it still is the one that is meant.
-pub(crate) fn kill(pid: u32, is_meant: impl Fn(u32) -> bool) {
-    let Some(number) = Pid::from_raw(pid.cast_signed()) else { return };
-    if let Ok(process) = pidfd_open(number, PidfdFlags::empty())
-        // Looked at once it is held: the number may have been another's before.
-        && is_meant(pid)
-    {
-        let _ended = pidfd_send_signal(&process, Signal::KILL);
-    }
+/// Sends a process a signal, if it still is the one that is meant. Whether it is.
+pub(crate) fn signal(pid: u32, signal: Signal, is_meant: impl Fn(u32) -> bool) -> bool {
+    let Some(number) = Pid::from_raw(pid.cast_signed()) else { return false };
+    let Ok(process) = pidfd_open(number, PidfdFlags::empty()) else { return false };
+    // Looked at once it is held: the number may have been another's before.
+    is_meant(pid) && pidfd_send_signal(&process, signal).is_ok()
 }
 
 fn pids() -> impl Iterator<Item = u32> {
