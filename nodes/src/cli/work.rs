@@ -49,8 +49,8 @@ pub struct Run {
     /// and ended when it is back
     #[arg(long)]
     pub partition_aware: bool,
-    /// End a task that has had no leader for so long: one that is lost is then dead. From 1s to half of what a master
-    /// waits before it gives a slave up (37.5s by default)
+    /// End a task that has had no leader for so long: one that is lost is then dead, and no instance of a service runs
+    /// twice. From 1s to half of what a master waits before it gives a slave up (37.5s by default)
     #[arg(long, value_name = "D")]
     pub fence_after: Option<Period>,
     /// Set a variable in the tasks' environment; may be repeated

@@ -4,8 +4,8 @@
 //! **service** keeps every instance running, and starts again what ended, ever later if it keeps failing.
 //!
 //! An inverse offer is accepted. A service then starts replacements on other slaves, and ends the old tasks once
-//! those run; a batch lets its tasks go on, for they may be done in time. What is left shortly before the deadline is
-//! ended, and starts anew elsewhere.
+//! those run; one that is fenced, and is not to run twice, ends the old tasks first. A batch lets its tasks go on, for
+//! they may be done in time. What is left shortly before the deadline is ended, and starts anew elsewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -361,13 +361,18 @@ impl Instances {
         self.asked.values().any(|leaving| leaving.tasks.contains(&task))
     }
 
-    /// The instances that are to be launched now. Of a service, one whose tasks are all leaving is.
+    /// Whether an instance may begin again before its task has ended.
+    fn may_overlap(&self) -> bool {
+        self.service && self.task.fence_after.is_none()
+    }
+
+    /// The instances that are to be launched now.
     fn wanted(&self) -> Vec<usize> {
         let now = Instant::now();
         let held = self
             .tasks
             .iter()
-            .filter(|(id, placed)| !(self.service && (placed.killed || self.is_leaving(**id))));
+            .filter(|(id, placed)| !(self.may_overlap() && (placed.killed || self.is_leaving(**id))));
         let mut held: BTreeSet<usize> = held.map(|(_, placed)| placed.instance).collect();
         held.extend(self.launching.values().flat_map(|(_, instances)| instances));
         let wanted = self.instances.iter().enumerate().filter(|(at, instance)| {
@@ -684,7 +689,10 @@ impl Scheduler for Instances {
         let tasks = known.unwrap_or_else(|| self.chosen(asked.slave, &asked.ask));
         let rather = tasks.iter().copied().collect();
         driver.answer_inverse(id, InverseAnswer::Accept { rather });
-        driver.wake_at(kill_at);
+        match self.service && !self.may_overlap() {
+            true => tasks.iter().for_each(|task| self.kill(driver, *task)),
+            false => driver.wake_at(kill_at),
+        }
         self.asked.insert(id, Leaving { slave: asked.slave, tasks, kill_at });
         self.settle(driver);
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use neap_protocol::message::{DrainEnd, SlaveStatus};
+use neap_protocol::resources::Resources;
+use neap_protocol::time::Millis;
 use rustix::process::Signal;
 
 use crate::cluster::{Cluster, FRAMEWORK_LINKS, SLAVES};
@@ -56,6 +58,8 @@ pub(crate) enum Fault {
     Storm(usize, Weather, Duration),
     /// An operator holds a slave back for so long.
     Hold(usize, Duration),
+    /// An operator asks whoever has most on a slave to give a part of it back, sooner than schedulers do (R17, R19).
+    AskBack(usize),
     /// An operator drains a slave and puts it back.
     Drain(usize),
     /// An operator drains a slave and sends it away; it is started as a new one.
@@ -85,7 +89,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..33) {
+        match random.within(0..34) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -124,6 +128,7 @@ impl Fault {
                 Self::Storm(link, cut, random.span(300..4000))
             }
             27..31 => Self::FillSlave(slave, random.span(300..3000)),
+            31 => Self::AskBack(slave),
             _ => Self::FillMaster(slave, random.span(100..3000)),
         }
     }
@@ -167,6 +172,7 @@ impl Fault {
             | Self::Cut(slave, _)
             | Self::Storm(slave, _, _)
             | Self::Hold(slave, _)
+            | Self::AskBack(slave)
             | Self::Drain(slave)
             | Self::DrainAway(slave) => Some(*slave),
         }
@@ -199,6 +205,7 @@ impl Fault {
             }
             Self::Storm(..) => "loss, delay, reordering",
             Self::Hold(..) => "deactivate, activate",
+            Self::AskBack(_) => "inverse offer of a cpu",
             Self::Drain(_) => "drain, activate",
             Self::DrainAway(_) => "drain, unregister",
         }
@@ -262,6 +269,10 @@ impl Fault {
             Self::Hold(slave, _) => {
                 cluster.command(&format!("deactivate {} --reason chaos", cluster.slaves[*slave].name))?;
             }
+            Self::AskBack(slave) => {
+                let name = &cluster.slaves[*slave].name;
+                return cluster.operator.ask_back(name, Resources::new(1000, 0), Millis(1));
+            }
             Self::Drain(slave) => drain(cluster, *slave, "stay", random)?,
             Self::DrainAway(slave) => drain(cluster, *slave, "unregister", random)?,
         }
@@ -313,6 +324,13 @@ impl Fault {
                 cluster.go_on(*slave, *span);
                 Ok(())
             }
+            Self::AskBack(slave) => until("an end of an inverse offer", || {
+                let name = cluster.slaves[*slave].name.clone();
+                match cluster.operator.is_asked_back(&name)? {
+                    true => Err("it is open".to_owned()),
+                    false => Ok(()),
+                }
+            }),
             Self::StopScheduler(span) => {
                 load.go_on(*span);
                 Ok(())
@@ -366,6 +384,7 @@ impl fmt::Display for Fault {
             | Self::LeaveSlave(slave)
             | Self::KillTemplate(slave)
             | Self::KillExecutor(slave)
+            | Self::AskBack(slave)
             | Self::Drain(slave)
             | Self::DrainAway(slave) => write!(f, "{}: slave-{}", self.kind(), slave + 1),
             Self::Cut(link, weather) => write!(f, "{}: slave-{}, {weather:?}", self.kind(), link + 1),

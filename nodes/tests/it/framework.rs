@@ -108,6 +108,21 @@ impl Running {
         .await
     }
 
+    /// Asks for all that it has on a slave, within an hour.
+    async fn asks_back(&mut self, slave: u32) {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
+        let deadline = Moment(u64::try_from(now).unwrap()).after(Millis::from_secs(3600));
+        self.say(MasterToFramework::InverseOffer {
+            id: InverseOfferId(1),
+            slave: SlaveId(slave),
+            name: Name::new(&format!("s{slave}")).unwrap(),
+            ask: InverseAsk::Everything,
+            deadline,
+            reason: Text::new("maintenance"),
+        })
+        .await;
+    }
+
     async fn update(&mut self, task: TaskId, number: u32, slave: u32, state: TaskState, reason: Reason) {
         let update = Update { task, number, state, reason, message: Text::EMPTY };
         self.say(MasterToFramework::Update { update, slave: SlaveId(slave) }).await;
@@ -201,17 +216,7 @@ async fn a_service_moves_off_a_slave_that_is_asked_back() {
     let mut run = Running::start("--service -- server").await;
     assert_eq!(run.offer(1, 1, 1).await.len(), 1);
     run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
-    let deadline = Moment(u64::try_from(now).unwrap()).after(Millis::from_secs(3600));
-    run.say(MasterToFramework::InverseOffer {
-        id: InverseOfferId(1),
-        slave: SlaveId(1),
-        name: Name::new("s1").unwrap(),
-        ask: InverseAsk::Everything,
-        deadline,
-        reason: Text::new("maintenance"),
-    })
-    .await;
+    run.asks_back(1).await;
     let answer = run.hear_of(|message| match message {
         FrameworkToMaster::AnswerInverse { answer, .. } => Some(answer),
         _ => None,
@@ -230,6 +235,23 @@ async fn a_service_moves_off_a_slave_that_is_asked_back() {
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     let (code, _) = run.torn_down().await;
     assert_eq!(code, Some(0));
+}
+
+/// R9: one that is fenced is not to run twice: what is asked back is ended, and its end is waited for.
+#[tokio::test]
+async fn a_fenced_service_ends_what_is_asked_back_before_it_begins_elsewhere() {
+    let mut run = Running::start("--service --instances 1 --cpus 1 --fence-after 2s -- sleep 1000").await;
+    assert_eq!(run.offer(1, 1, 1).await.len(), 1);
+    run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
+    run.asks_back(1).await;
+    let killed = run.hear_of(|message| match message {
+        FrameworkToMaster::Kill { task, .. } => Some(task),
+        _ => None,
+    });
+    assert_eq!(killed.await, task(1));
+    assert_eq!(run.offer(2, 2, 1).await.len(), 0, "the first is not dead");
+    run.update(task(1), 2, 1, TaskState::Killed, Reason::KilledByFramework).await;
+    assert_eq!(run.offer(3, 2, 1).await[0].id, task(2));
 }
 
 /// R14, R15: what an earlier process had launched is asked about, and neither launched again nor forgotten.
