@@ -28,9 +28,13 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 }
 
 fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), String> {
+    // What is durable as handled is over, whoever else may forget it.
+    if last.is_terminal() && !seen.before.is_remembered(update.task) {
+        return Err(format!("{}'s end was handled, and it is told as {} now", update.task, update.state));
+    }
     // What was out of reach is as it is, once it is back (R8).
-    // A scheduler that crashed may not have got around to acknowledging what it was told: it hears it again, from the
-    // first update on that it did not acknowledge, and to the same end.
+    // A scheduler that crashed may not have got around to handling what it was told: it hears it again, from the first
+    // update on that it did not acknowledge, and to the same end.
     // And without a disk a slave that is started anew has forgotten what it said: that the task is Lost, or what its
     // executor, which lives, says once more.
     let no_disk = seen.scope.budget.has(world::Event::FullDisk);
