@@ -40,16 +40,20 @@ fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), Str
     let no_disk = seen.scope.budget.has(world::Event::FullDisk);
     let forgotten = no_disk && update.reason == Reason::SlaveRestarted;
     let said_again = no_disk && last == update.state && !last.is_terminal();
-    // Nor has it that a task was Lost, whose slave came back, ended it, and has not heard that this was acknowledged.
+    // Nor has it that a task was Lost, whose slave came back, ended it, and has not heard that this was acknowledged; and
+    // the other way round, a leader that has not heard how it ended may give its slave up.
     let launched = seen.before.ghost.launched.get(&update.task);
-    let came_back = last == TaskState::Lost
+    let came_back = (last == TaskState::Lost || update.state == TaskState::Lost)
         && launched.is_some_and(|(slave, _)| seen.before.ghost.given_up.contains_key(slave));
+    // And that a task was never started is kept nowhere: who asks for it then is told that nobody knows it.
+    let never_started = last == TaskState::Dropped && update.reason == Reason::Unknown;
     let again = seen.scope.budget.has(world::Event::FrameworkCrash)
         && (last == update.state
             || !last.is_terminal()
             || !update.state.is_terminal()
             || forgotten
-            || came_back);
+            || came_back
+            || never_started);
     let back = last == TaskState::Unreachable;
     match again || said_again || back || !last.is_terminal() && update.state > last {
         true => Ok(()),

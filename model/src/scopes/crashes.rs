@@ -56,6 +56,14 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "crash-scheduler-again",
+            about: "a scheduler crashes in its callbacks, its task ends, and it launches another",
+            long: true,
+            slow_callbacks: true,
+            budget: Budget::of(&[(Event::Launch, 2), (Event::FrameworkCrash, 1), (Event::Finish, 1)]),
+            ..small()
+        },
+        Scope {
             name: "crash-scheduler-twice",
             about: "a scheduler crashes twice in its callbacks, and its task ends",
             long: true,
@@ -65,10 +73,15 @@ pub(super) fn all() -> Vec<Scope> {
         },
         Scope {
             name: "crash-numbers-new-leader",
-            about: "a scheduler crashes in its callbacks, and launches again, and so does the master",
+            about: "the same, and the master crashes; an executor may not start",
             long: true,
             slow_callbacks: true,
-            budget: Budget::of(&[(Event::Launch, 2), (Event::FrameworkCrash, 1), (Event::MasterCrash, 1)]),
+            budget: Budget::of(&[
+                (Event::Launch, 2),
+                (Event::FrameworkCrash, 1),
+                (Event::MasterCrash, 1),
+                (Event::NoLaunch, 1),
+            ]),
             ..small()
         },
         Scope {
