@@ -125,6 +125,7 @@ fn everything(choices: &mut Choices<'_>) -> Scope {
         budget: Budget::of(&events),
         hostile: choices.one_in(2),
         frameworks_return: true,
+        slow_callbacks: true,
         answers: true,
         slave: neap_protocol::slave::Config::new(resources.clone(), Text::EMPTY),
         resources,

@@ -39,6 +39,9 @@ pub struct Scope {
     pub frameworks_return: bool,
     /// How long one that is started again may be away then; `None` for as long as before.
     pub failover_again: Option<Millis>,
+    /// Whether a scheduler's callback takes its time: it may crash before what is to be remembered of it is durable, and
+    /// before its driver has done anything after that. If not, all of that is one step.
+    pub slow_callbacks: bool,
     /// Whether schedulers answer inverse offers.
     pub answers: bool,
     /// Of whom the first goes first; where it is nobody, every order is gone through.

@@ -21,7 +21,9 @@ fn heard(scope: &Scope, world: &World) -> bool {
     let is_heard = |(task, (slave, _)): (&TaskId, &(SlaveId, _))| {
         let told = world.ghost.told.get(task);
         let out_of_reach = told == Some(&TaskState::Unreachable) && world.is_out_of_reach(*slave);
-        let ended = out_of_reach || told.is_some_and(|told| told.is_terminal());
+        // Whether its scheduler has handled that, too.
+        let over = told.is_some_and(|told| told.is_terminal()) && !world.is_remembered(*task);
+        let ended = out_of_reach || over;
         ended || world.is_alive(*task) || !has_scheduler(world, *task)
     };
     world.is_headless(scope) || launched.all(is_heard)

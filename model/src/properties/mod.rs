@@ -28,6 +28,7 @@ mod r08_lost_ends;
 mod r09_fenced;
 mod r12_acknowledged_when_heard;
 mod r13_kills_end;
+mod r14_remembered_first;
 mod r14_teardowns_end;
 mod r16_holds_are_their_own;
 mod r18_nothing_back;
@@ -165,9 +166,11 @@ pub struct Said<'a> {
 }
 
 /// Every property.
-pub const ALL: &[Property] = &joined::<COUNT>(&[NAMED, crashes::OF_MASTERS, crashes::OF_SLAVES]);
+pub const ALL: &[Property] =
+    &joined::<COUNT>(&[NAMED, crashes::OF_MASTERS, crashes::OF_SLAVES, crashes::OF_FRAMEWORKS]);
 
-const COUNT: usize = NAMED.len() + crashes::OF_MASTERS.len() + crashes::OF_SLAVES.len();
+const COUNT: usize =
+    NAMED.len() + crashes::OF_MASTERS.len() + crashes::OF_SLAVES.len() + crashes::OF_FRAMEWORKS.len();
 
 const fn joined<const COUNT: usize>(tables: &[&[Property]]) -> [Property; COUNT] {
     let mut all = [NAMED[0]; COUNT];
@@ -206,6 +209,7 @@ const NAMED: &[Property] = &[
     r09_fenced::PROPERTY,
     r12_acknowledged_when_heard::PROPERTY,
     r13_kills_end::PROPERTY,
+    r14_remembered_first::PROPERTY,
     r14_teardowns_end::PROPERTY,
     r16_holds_are_their_own::PROPERTY,
     r18_nothing_back::PROPERTY,
@@ -335,6 +339,9 @@ const NAMED: &[Property] = &[
     sometimes::faults::STORE_REFUSED_DEPOSED,
     sometimes::faults::DEPOSED_NOT_OBEYED,
     sometimes::faults::NEW_LEADER,
+    sometimes::faults::UNHANDLED,
+    sometimes::faults::TOLD_AGAIN,
+    sometimes::faults::RECOGNISED,
 ];
 
 /// The properties that a step breaks.

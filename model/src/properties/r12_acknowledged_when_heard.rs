@@ -14,7 +14,8 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
         let (registry, ghost) = (&seen.after.store.registry, &seen.after.ghost);
         let slave = ghost.launched.get(task).map(|(slave, _)| slave);
         let heard = ghost.heard.get(task).is_some_and(|heard| heard >= number);
-        let over = ghost.told.get(task).is_some_and(|told| told.is_terminal());
+        let ended = ghost.told.get(task).is_some_and(|told| told.is_terminal());
+        let over = ended && !seen.after.is_remembered(*task);
         // Of a task that was given up, nothing is told any more but that.
         let given_up = slave.is_some_and(|slave| ghost.given_up.contains_key(slave));
         // Without a disk a slave that was started anew has forgotten that it told an end, and tells another.

@@ -15,7 +15,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
         else {
             continue;
         };
-        let framework = seen.after.frameworks[usize::from(number)].id;
+        let framework = seen.after.frameworks[usize::from(number)].id();
         let mut open = seen.after.store.registry.inverse_offers().iter();
         let asked = open.find(|(_, record)| {
             Some(record.framework) == framework && offers.iter().any(|offer| offer.slave == record.slave)

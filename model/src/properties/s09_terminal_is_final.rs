@@ -28,24 +28,32 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 }
 
 fn in_order(seen: &Seen<'_>, last: TaskState, update: &Update) -> Result<(), String> {
+    // What is durable as handled is over, whoever else may forget it.
+    if last.is_terminal() && !seen.before.is_remembered(update.task) {
+        return Err(format!("{}'s end was handled, and it is told as {} now", update.task, update.state));
+    }
     // What was out of reach is as it is, once it is back (R8).
-    // A scheduler that crashed may not have got around to acknowledging what it was told: it hears it again, from the
-    // first update on that it did not acknowledge, and to the same end.
+    // A scheduler that crashed may not have got around to handling what it was told: it hears it again, from the first
+    // update on that it did not acknowledge, and to the same end.
     // And without a disk a slave that is started anew has forgotten what it said: that the task is Lost, or what its
     // executor, which lives, says once more.
     let no_disk = seen.scope.budget.has(world::Event::FullDisk);
     let forgotten = no_disk && update.reason == Reason::SlaveRestarted;
     let said_again = no_disk && last == update.state && !last.is_terminal();
-    // Nor has it that a task was Lost, whose slave came back, ended it, and has not heard that this was acknowledged.
+    // Nor has it that a task was Lost, whose slave came back, ended it, and has not heard that this was acknowledged; and
+    // the other way round, a leader that has not heard how it ended may give its slave up.
     let launched = seen.before.ghost.launched.get(&update.task);
-    let came_back = last == TaskState::Lost
+    let came_back = (last == TaskState::Lost || update.state == TaskState::Lost)
         && launched.is_some_and(|(slave, _)| seen.before.ghost.given_up.contains_key(slave));
+    // And that a task was never started is kept nowhere: who asks for it then is told that nobody knows it.
+    let never_started = last == TaskState::Dropped && update.reason == Reason::Unknown;
     let again = seen.scope.budget.has(world::Event::FrameworkCrash)
         && (last == update.state
             || !last.is_terminal()
             || !update.state.is_terminal()
             || forgotten
-            || came_back);
+            || came_back
+            || never_started);
     let back = last == TaskState::Unreachable;
     match again || said_again || back || !last.is_terminal() && update.state > last {
         true => Ok(()),

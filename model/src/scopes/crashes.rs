@@ -42,7 +42,51 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "crash-scheduler",
+            about: "a scheduler crashes in its callbacks, before or after what they lead to is durable, and its task ends",
+            slow_callbacks: true,
+            budget: Budget::of(&[(Event::Launch, 1), (Event::FrameworkCrash, 1), (Event::Finish, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "crash-numbers",
+            about: "a scheduler crashes in its callbacks, and launches again",
+            slow_callbacks: true,
+            budget: Budget::of(&[(Event::Launch, 2), (Event::FrameworkCrash, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "crash-scheduler-again",
+            about: "a scheduler crashes in its callbacks, its task ends, and it launches another",
+            long: true,
+            slow_callbacks: true,
+            budget: Budget::of(&[(Event::Launch, 2), (Event::FrameworkCrash, 1), (Event::Finish, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "crash-scheduler-twice",
+            about: "a scheduler crashes twice in its callbacks, and its task ends",
+            long: true,
+            slow_callbacks: true,
+            budget: Budget::of(&[(Event::Launch, 1), (Event::FrameworkCrash, 2), (Event::Finish, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "crash-numbers-new-leader",
+            about: "the same, and the master crashes; an executor may not start",
+            long: true,
+            slow_callbacks: true,
+            budget: Budget::of(&[
+                (Event::Launch, 2),
+                (Event::FrameworkCrash, 1),
+                (Event::MasterCrash, 1),
+                (Event::NoLaunch, 1),
+            ]),
+            ..small()
+        },
+        Scope {
             name: "crash-answer",
+
             about: "the only master crashes in an inverse offer with every answer, and never comes back",
             commands: vec![inverse(InverseAsk::Everything)],
             masters_return: false,

@@ -97,6 +97,7 @@ fn small() -> Scope {
         masters_return: true,
         frameworks_return: true,
         failover_again: None,
+        slow_callbacks: false,
         answers: true,
         alike: Alike::default(),
         master: master::Config { ping_timeouts_max: 1, removal_share: 1000, ..master::Config::default() },

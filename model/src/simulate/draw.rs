@@ -54,6 +54,7 @@ pub(super) fn scope(seed: u64, options: &Options) -> Scope {
         masters_return: true,
         frameworks_return: random.percent(85),
         failover_again: failover_again(seed),
+        slow_callbacks: true,
         answers: random.percent(75),
         alike: Alike::default(),
         master: limited(seed, master(random)),

@@ -287,7 +287,8 @@ impl Shape {
                 which = *task;
                 (Who::Framework, *number)
             }
-            Action::CrashFramework(number)
+            Action::FrameworkKept(number)
+            | Action::CrashFramework(number, _)
             | Action::StartFramework(number)
             | Action::NewFramework(number)
             | Action::Suppress(number)

@@ -186,7 +186,7 @@ fn calm(action: &Action) -> usize {
         | Action::FrameworkTimer(..)
         | Action::ExecutorTimer(..) => 6,
         Action::MasterStored(_) | Action::MasterNotStored(_) => 7,
-        Action::SlaveStored(_) | Action::SlaveNotStored(_) => 8,
+        Action::SlaveStored(_) | Action::SlaveNotStored(_) | Action::FrameworkKept(_) => 8,
         Action::StartMaster(_) | Action::Elect(_) | Action::Depose(_) => 9,
         Action::StartSlave(_) => 10,
         Action::StartFramework(_) => 11,
@@ -201,7 +201,7 @@ fn calm(action: &Action) -> usize {
         | Action::CrashSlave(..)
         | Action::Reboot(_)
         | Action::Return(_)
-        | Action::CrashFramework(_)
+        | Action::CrashFramework(..)
         | Action::NewFramework(_)
         | Action::Suppress(_)
         | Action::Revive(_)

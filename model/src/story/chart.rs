@@ -165,7 +165,8 @@ fn mark(scope: &Scope, world: &World, action: Action) -> Mark {
         | Action::See(number, _)
         | Action::Signal(number) => Mark::Dot(Lane::Slave(number), words),
         Action::FrameworkTimer(number, ..)
-        | Action::CrashFramework(number)
+        | Action::FrameworkKept(number)
+        | Action::CrashFramework(number, _)
         | Action::StartFramework(number)
         | Action::NewFramework(number)
         | Action::Launch(number, ..)

@@ -70,7 +70,11 @@ pub fn does(scope: &Scope, world: &World, action: Action) -> String {
         }
         Action::Reboot(number) => format!("{}'s machine is started anew", names::slave(number)),
         Action::Return(number) => format!("{}, which had exited, is started anew", names::slave(number)),
-        Action::CrashFramework(number) => format!("{} crashes", told.framework(number)),
+        Action::FrameworkKept(number) => told.framework_kept(number),
+        Action::CrashFramework(number, more) => {
+            let pending = told.world.frameworks[usize::from(number)].pending();
+            crash(&told.framework(number), more, pending.map(words::memory))
+        }
         Action::NewFramework(number) => format!("{} comes anew, as another", told.framework(number)),
         Action::StartFramework(number) => {
             let settings = scope.failover_again.map_or("", |_| ", with other settings");
@@ -157,6 +161,14 @@ impl Telling<'_> {
     fn slave_stored(&self, number: u8) -> String {
         let what = self.world.slaves[usize::from(number)].pending().next().map(words::change);
         format!("durable on {}'s disk: {}", names::slave(number), what.unwrap_or_default())
+    }
+
+    fn framework_kept(&self, number: u8) -> String {
+        let (who, node) = (self.framework(number), &self.world.frameworks[usize::from(number)]);
+        match node.pending().next() {
+            Some(change) => format!("durable at {who}'s scheduler: {}", words::memory(change)),
+            None => format!("{who}'s scheduler has dealt with that"),
+        }
     }
 
     fn see(&self, slave: u8, id: neap_protocol::ids::ExecutorId) -> String {

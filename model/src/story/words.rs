@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use neap_protocol::framework;
+use neap_protocol::framework::{self, MemoryChange};
 use neap_protocol::message::{
     Answer, Command, ExecutorToSlave, Final, FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome,
     MasterToFramework, MasterToSlave, Query, Refused, SlaveToExecutor, SlaveToMaster, Then,
@@ -277,6 +277,18 @@ pub fn change(change: &CheckpointChange) -> String {
             format!("everything anew: I am {id}, with {tasks}")
         }
         CheckpointChange::Cleared => "nothing is left to remember".into(),
+    }
+}
+
+/// A change of what a framework's driver remembers.
+pub fn memory(change: &MemoryChange) -> String {
+    match change {
+        MemoryChange::Subscribed(id) => format!("I am {id}"),
+        MemoryChange::Launching { highest_task, tasks } => {
+            let numbers = listed(tasks.iter().map(|(number, _)| number.to_string()), "nothing");
+            format!("I launch {numbers}, and have used numbers up to {highest_task}")
+        }
+        MemoryChange::Over(number) => format!("how {number} ended is dealt with"),
     }
 }
 

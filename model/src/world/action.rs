@@ -67,8 +67,10 @@ pub enum Action {
     Reboot(u8),
     /// One that has exited is started on its host anew.
     Return(u8),
-    /// A framework crashes.
-    CrashFramework(u8),
+    /// A scheduler's callback returns; what is to be remembered of it is durable, and its driver goes on.
+    FrameworkKept(u8),
+    /// A framework crashes, after so much more of what it is to remember was durable.
+    CrashFramework(u8, u8),
     /// It is started again.
     StartFramework(u8),
     /// One that is over is started on its host as a new one.
@@ -132,7 +134,7 @@ impl Action {
             Self::CrashMaster(..) => Event::MasterCrash,
             Self::CrashSlave(..) => Event::SlaveCrash,
             Self::Reboot(_) => Event::Reboot,
-            Self::CrashFramework(_) => Event::FrameworkCrash,
+            Self::CrashFramework(..) => Event::FrameworkCrash,
             Self::NewFramework(_) => Event::NewFramework,
             Self::Launch(..) => Event::Launch,
             Self::Decline(..) => Event::Decline,
@@ -160,6 +162,7 @@ impl Action {
             | Self::Elect(_)
             | Self::Depose(_)
             | Self::StartSlave(_)
+            | Self::FrameworkKept(_)
             | Self::StartFramework(_)
             | Self::AcceptInverse(..)
             | Self::DeclineInverse(..)
@@ -217,7 +220,8 @@ impl Action {
             Self::StartSlave(number) => Self::StartSlave(of(Node::Slave(number))?),
             Self::Reboot(number) => Self::Reboot(of(Node::Slave(number))?),
             Self::Return(number) => Self::Return(of(Node::Slave(number))?),
-            Self::CrashFramework(number) => Self::CrashFramework(of(Node::Framework(number))?),
+            Self::FrameworkKept(number) => Self::FrameworkKept(of(Node::Framework(number))?),
+            Self::CrashFramework(number, more) => Self::CrashFramework(of(Node::Framework(number))?, more),
             Self::StartFramework(number) => Self::StartFramework(of(Node::Framework(number))?),
             Self::Suppress(number) => Self::Suppress(of(Node::Framework(number))?),
             Self::Revive(number) => Self::Revive(of(Node::Framework(number))?),

@@ -2,19 +2,20 @@
 
 use std::collections::VecDeque;
 
+use neap_protocol::framework::{Memory, MemoryChange};
 use neap_protocol::ids::{DrainId, Epoch, ExecutorId, InverseOfferId, SessionId, TaskId};
 use neap_protocol::message::{
     Answer, MasterToOperator, MasterToSlave, ReceiptId, ReceiptLine, Refusal, SlaveToMaster,
 };
 use neap_protocol::outbox::Outbox;
 use neap_protocol::registry::{InverseStage, Operation};
-use neap_protocol::task::TaskState;
+use neap_protocol::task::{TaskState, Update};
 use neap_protocol::{executor, framework, master, slave};
 
 use crate::shared::Shared;
 
 use super::links::{Dialer, End, LinkKey, Message};
-use super::nodes::{Plan, Process, Tree};
+use super::nodes::{Callback, Plan, Process, Tree};
 use super::step::{Step, operator_session};
 
 /// Something that properties and stories tell of.
@@ -463,10 +464,23 @@ impl Step<'_> {
         let failover_timeout = self.scope.failover_again.filter(|_| node.again);
         let again =
             failover_timeout.map(|failover_timeout| framework::Config { failover_timeout, ..first.clone() });
+        if let Some(callback) = &mut node.callback {
+            return callback.inputs.push(input);
+        }
         let Some(machine) = &mut node.machine else { return };
         machine.handle(again.as_ref().unwrap_or(first), input, &mut out);
-        for effect in out.drain() {
+        self.framework_effects(number, out.drain().collect());
+    }
+
+    /// Takes effects, in order, as far as no callback takes its time.
+    fn framework_effects(&mut self, number: u8, effects: Vec<framework::Effect>) {
+        let mut effects = effects.into_iter();
+        while let Some(effect) = effects.next() {
             self.framework_effect(number, effect);
+            if let Some(callback) = &mut self.framework_node(number).callback {
+                callback.effects = effects.collect();
+                return;
+            }
         }
     }
 
@@ -485,47 +499,55 @@ impl Step<'_> {
             framework::Effect::Exit => {
                 let node = self.framework_node(number);
                 node.over = true;
+                node.memory = Memory::default();
                 node.timers.clear();
                 node.dialing = false;
             }
         }
     }
 
-    /// The scheduler's callback: what it decides on is for a later step, but it has dealt with an update at once.
+    /// The scheduler's callback: what it decides on is for a later step. So is that it returns, where the scope says so.
     fn notify(&mut self, number: u8, event: framework::Event) {
-        let node = self.framework_node(number);
-        match &event {
-            framework::Event::Subscribed { id, .. } => node.id = Some(*id),
-            framework::Event::Launching { tasks, .. } => {
-                let highest = tasks.iter().map(|task| task.number).max();
-                node.highest_task = node.highest_task.max(highest.unwrap_or(0));
+        let node = &self.world.frameworks[usize::from(number)];
+        let change = node.machine.as_ref().and_then(|machine| node.memory.change(machine, &event));
+        let mut update = None;
+        if let framework::Event::Update { update: told, .. } = &event {
+            let ghost = self.world.ghost.edit();
+            ghost.told.insert(told.task, told.state);
+            if told.state.is_terminal() {
+                ghost.ended.remove(&told.task);
             }
-            framework::Event::Update { .. }
-            | framework::Event::Disconnected
-            | framework::Event::Offers(_)
-            | framework::Event::Rescinded(_)
-            | framework::Event::InverseOffer { .. }
-            | framework::Event::InverseOfferClosed { .. }
-            | framework::Event::Refused(_)
-            | framework::Event::Finished => {}
-        }
-        let mut handled = None;
-        if let framework::Event::Update { update, .. } = &event {
-            handled = Some((update.task, update.number, update.state));
+            update = Some(told.clone());
         }
         self.happenings.push(Happening::Told { framework: number, event });
-        if let Some((task, number_of_update, state)) = handled {
-            let ghost = self.world.ghost.edit();
-            ghost.told.insert(task, state);
-            match state.is_terminal() {
-                true => {
-                    ghost.ended.remove(&task);
-                    ghost.heard.remove(&task)
-                }
-                false => ghost.heard.insert(task, number_of_update),
-            };
-            let input = framework::Input::Handled { task, number: number_of_update };
-            self.next.push_back(Next::Framework(number, input));
+        if self.scope.slow_callbacks && (change.is_some() || update.is_some()) {
+            let callback = Callback { change, update, effects: Vec::new(), inputs: Vec::new() };
+            self.framework_node(number).callback = Some(callback);
+        } else {
+            self.returned(number, change, update);
         }
+    }
+
+    pub(super) fn framework_kept(&mut self, number: u8) {
+        let Some(callback) = self.framework_node(number).callback.take() else { return };
+        let Callback { change, update, effects, inputs } = callback;
+        self.next.extend(inputs.into_iter().map(|input| Next::Framework(number, input)));
+        self.returned(number, change, update);
+        self.framework_effects(number, effects);
+    }
+
+    /// A callback has returned: what it leads to is durable before an update is handled.
+    fn returned(&mut self, number: u8, change: Option<MemoryChange>, update: Option<Update>) {
+        if let Some(change) = change {
+            self.framework_node(number).memory.apply(change);
+        }
+        let Some(update) = update else { return };
+        let ghost = self.world.ghost.edit();
+        match update.state.is_terminal() {
+            true => ghost.heard.remove(&update.task).is_some(),
+            false => ghost.heard.insert(update.task, update.number).is_some(),
+        };
+        let handled = framework::Input::Handled { task: update.task, number: update.number };
+        self.next.push_back(Next::Framework(number, handled));
     }
 }

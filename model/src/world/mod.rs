@@ -122,6 +122,19 @@ impl World {
         self.trees.iter().any(|tree| tree.hosted.contains(&task) && tree.is_alive())
     }
 
+    /// Whether it is durable at its framework that a task was launched, and not that its end was handled.
+    pub fn is_remembered(&self, task: TaskId) -> bool {
+        self.frameworks.iter().any(|node| {
+            node.memory.id == Some(task.framework) && node.memory.tasks.contains_key(&task.number)
+        })
+    }
+
+    /// Whether a scheduler's callback keeps a dialler from looking at anything else.
+    fn is_called(&self, dialer: Dialer) -> bool {
+        let Dialer::Framework(number) = dialer else { return false };
+        self.frameworks[usize::from(number)].callback.is_some()
+    }
+
     /// Whether a slave is given up, durably, and not back.
     pub fn is_out_of_reach(&self, slave: SlaveId) -> bool {
         self.store.registry.slaves().get(&slave).is_some_and(|record| record.unreachable)
@@ -167,7 +180,7 @@ impl World {
     fn session_actions(&self, actions: &mut Vec<Action>) {
         for link in &self.links {
             for end in [End::Near, End::Far] {
-                if !link.is_open(end) {
+                if !link.is_open(end) || end == End::Near && self.is_called(link.key.0) {
                     continue;
                 }
                 if !link.waiting(end).is_empty() {
@@ -315,7 +328,13 @@ impl World {
             if framework.over {
                 continue;
             }
-            actions.push(Action::CrashFramework(number));
+            for more in 0..=framework.pending().count() {
+                actions.push(Action::CrashFramework(number, u8::try_from(more).unwrap_or(u8::MAX)));
+            }
+            if framework.callback.is_some() {
+                actions.push(Action::FrameworkKept(number));
+                continue;
+            }
             if !machine.is_subscribed() {
                 continue;
             }
@@ -363,7 +382,8 @@ impl World {
             let timers = node.timers.iter();
             actions.extend(timers.map(|(timer, class)| Action::SlaveTimer(number, timer, cost(class))));
         }
-        for (number, node) in (0..).zip(&self.frameworks) {
+        let idle = |(_, node): &(u8, &Shared<FrameworkNode>)| node.callback.is_none();
+        for (number, node) in (0..).zip(&self.frameworks).filter(idle) {
             let timers = node.timers.iter();
             actions.extend(timers.map(|(timer, class)| Action::FrameworkTimer(number, timer, cost(class))));
         }
@@ -433,7 +453,8 @@ impl World {
             .iter()
             .any(|node| !node.writes.is_empty() || node.epoch < self.store.fence && node.epoch.0 > 0);
         let slaves = self.slaves.iter().any(|node| !node.writes.is_empty() || node.dialing && master_up);
-        let frameworks = self.frameworks.iter().any(|node| node.dialing && master_up);
+        let frameworks =
+            self.frameworks.iter().any(|node| node.dialing && master_up || node.callback.is_some());
         let trees = self.trees.iter().any(|tree| self.is_moving(tree));
         said || writes || slaves || frameworks || trees || !self.has_elected() && (master_up || master_down)
     }

@@ -1,11 +1,12 @@
 //! The nodes of a world: each machine of the core, unchanged, with what its driver would keep for it.
 
 use neap_protocol::executor::{self, Executor};
-use neap_protocol::framework::{self, Framework};
-use neap_protocol::ids::{Epoch, ExecutorId, FrameworkId, Seq, SlaveId, TaskId};
+use neap_protocol::framework::{self, Framework, Memory, MemoryChange};
+use neap_protocol::ids::{Epoch, ExecutorId, FrameworkId, Seq, TaskId};
 use neap_protocol::master::{self, Master};
 use neap_protocol::registry::{Operation, Registry};
 use neap_protocol::slave::{self, Checkpoint, CheckpointChange, Slave};
+use neap_protocol::task::Update;
 
 use super::timers::Timers;
 
@@ -94,22 +95,50 @@ impl SlaveNode {
 pub struct FrameworkNode {
     /// `None` while it is down.
     pub machine: Option<Framework>,
-    /// Its id, durable.
-    pub id: Option<FrameworkId>,
-    /// The highest number that it has used, durable.
-    pub highest_task: u32,
-    /// While it is down: its tasks whose end was not handled, durable. While it is up, they are its machine's.
-    pub tasks: Vec<(u32, SlaveId)>,
+    /// What is durable.
+    pub memory: Memory,
     /// Whether it is over: torn down, or refused.
     pub over: bool,
     /// Whether it was started again, with other settings.
     pub again: bool,
     /// Whether its scheduler wants no offers.
     pub sated: bool,
+    /// Until it returns and what it led to is durable, its driver does nothing else.
+    pub(super) callback: Option<Callback>,
     pub(super) timers: Timers<framework::Timer>,
     pub(super) dialing: bool,
     /// The number of its newest session.
     pub(super) dialled: u8,
+}
+
+impl FrameworkNode {
+    /// Its id, if it has one.
+    pub fn id(&self) -> Option<FrameworkId> {
+        self.machine.as_ref().and_then(Framework::id).or(self.memory.id)
+    }
+
+    /// What it is to remember, and does not yet.
+    pub fn pending(&self) -> impl Iterator<Item = &MemoryChange> {
+        self.callback.iter().filter_map(|callback| callback.change.as_ref())
+    }
+
+    /// The task whose update it was called with, and has not handled.
+    pub fn unhandled(&self) -> Option<TaskId> {
+        self.callback.as_ref()?.update.as_ref().map(|update| update.task)
+    }
+}
+
+/// A callback of a scheduler that has not returned, and what comes after it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Callback {
+    /// What is to be durable first.
+    pub(super) change: Option<MemoryChange>,
+    /// What is handled then.
+    pub(super) update: Option<Update>,
+    /// Then these effects are taken,
+    pub(super) effects: Vec<framework::Effect>,
+    /// and then these inputs.
+    pub(super) inputs: Vec<framework::Input>,
 }
 
 /// An executor's process tree on a slave's host.

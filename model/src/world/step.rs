@@ -162,13 +162,14 @@ impl<'a> Step<'a> {
             Action::CrashSlave(number, more) => self.crash_slave(number, more),
             Action::StartSlave(number) | Action::Return(number) => self.start_slave(number),
             Action::Reboot(number) => self.reboot(number),
-            Action::CrashFramework(number) => self.crash_framework(number),
+            Action::FrameworkKept(number) => self.framework_kept(number),
+            Action::CrashFramework(number, more) => self.crash_framework(number, more),
             Action::StartFramework(number) => {
                 self.framework_node(number).again = self.scope.failover_again.is_some();
                 self.start_framework(number);
             }
             Action::NewFramework(number) => {
-                self.crash_framework(number);
+                self.crash_framework(number, 0);
                 let node = self.framework_node(number);
                 *node = FrameworkNode { dialled: node.dialled, ..FrameworkNode::default() };
                 self.start_framework(number);
@@ -461,6 +462,7 @@ impl<'a> Step<'a> {
         self.master(number, master::Input::StoreFailed { epoch, seq, cause: Text::EMPTY });
     }
 
+    /// A commit holds one operation or several that were asked for in a row: a crash leaves some of these prefixes.
     fn crash_master(&mut self, number: u8, more: u8) {
         let writes = std::mem::take(&mut self.master_node(number).writes);
         for (epoch, _, operation) in writes.into_iter().take(more.into()) {
@@ -508,6 +510,8 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// A record of its file holds one change or several that were asked for in a row, and one that is torn is read as if
+    /// it were not there: what a crash leaves is some of these prefixes, and nothing else.
     fn crash_slave(&mut self, number: u8, more: u8) {
         let node = self.slave_node(number);
         for (_, change) in std::mem::take(&mut node.writes).into_iter().take(more.into()) {
@@ -611,20 +615,20 @@ impl<'a> Step<'a> {
         there.map(|(task, ..)| task).max()
     }
 
-    fn crash_framework(&mut self, number: u8) {
+    fn crash_framework(&mut self, number: u8, more: u8) {
         let node = self.framework_node(number);
-        let kept = node.machine.iter().flat_map(Framework::tasks);
-        let tasks = kept.map(|(task, slave, _)| (task.number, slave)).collect();
-        let (id, highest_task, dialled) = (node.id, node.highest_task, node.dialled);
-        *node = FrameworkNode { id, highest_task, tasks, dialled, ..FrameworkNode::default() };
+        let pending = node.callback.take().and_then(|callback| callback.change);
+        pending.into_iter().take(more.into()).for_each(|change| node.memory.apply(change));
+        let (memory, dialled) = (std::mem::take(&mut node.memory), node.dialled);
+        *node = FrameworkNode { memory, dialled, ..FrameworkNode::default() };
         self.leave_all(|link| (link.key.0 == Dialer::Framework(number)).then_some(End::Near));
     }
 
     fn start_framework(&mut self, number: u8) {
         let node = self.framework_node(number);
         node.machine = Some(Framework::new());
-        let (id, highest_task, tasks) = (node.id, node.highest_task, std::mem::take(&mut node.tasks));
-        self.framework(number, framework::Input::Start { id, highest_task, tasks });
+        let start = node.memory.start();
+        self.framework(number, start);
     }
 }
 

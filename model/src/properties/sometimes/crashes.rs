@@ -1,5 +1,6 @@
 //! Every kind of write is crashed at: as it is lost, and as it is durable and its node does not hear so.
 
+use neap_protocol::framework::MemoryChange;
 use neap_protocol::registry::Operation;
 use neap_protocol::slave::CheckpointChange;
 
@@ -9,12 +10,12 @@ use crate::world::Action;
 
 /// A table of two properties for each kind of write, one for each way. A kind that is not named does not compile.
 macro_rules! by_kind {
-    ($table:ident, $of:ty, $lost:ident, $durable:ident: $($name:literal: $kind:pat,)+) => {
+    ($table:ident, $guards:literal, $of:ty, $lost:ident, $durable:ident: $($name:literal: $kind:pat,)+) => {
         pub(in crate::properties) const $table: &[Property] = &[$(
-            sometimes(concat!("crash against ", $name, ": it is lost"), "R28", |seen| {
+            sometimes(concat!("crash against ", $name, ": it is lost"), $guards, |seen| {
                 $lost(seen, |change| matches!(change, $kind))
             }),
-            sometimes(concat!("crash against ", $name, ": it is durable, unheard"), "R28", |seen| {
+            sometimes(concat!("crash against ", $name, ": it is durable, unheard"), $guards, |seen| {
                 $durable(seen, |change| matches!(change, $kind))
             }),
         )+];
@@ -26,7 +27,7 @@ macro_rules! by_kind {
 }
 
 by_kind! {
-    OF_MASTERS, Operation, lost_by_master, durable_at_master:
+    OF_MASTERS, "R28", Operation, lost_by_master, durable_at_master:
     "Lead": Operation::Lead { .. },
     "AdmitSlave": Operation::AdmitSlave { .. },
     "ReadmitSlave": Operation::ReadmitSlave { .. },
@@ -48,7 +49,7 @@ by_kind! {
 }
 
 by_kind! {
-    OF_SLAVES, CheckpointChange, lost_by_slave, durable_at_slave:
+    OF_SLAVES, "R28", CheckpointChange, lost_by_slave, durable_at_slave:
     "Identity": CheckpointChange::Identity { .. },
     "Booted": CheckpointChange::Booted(_),
     "Leaving": CheckpointChange::Leaving(true),
@@ -60,6 +61,13 @@ by_kind! {
     "TaskForgotten": CheckpointChange::TaskForgotten { .. },
     "Whole": CheckpointChange::Whole(_),
     "Cleared": CheckpointChange::Cleared,
+}
+
+by_kind! {
+    OF_FRAMEWORKS, "R14", MemoryChange, lost_by_framework, durable_at_framework:
+    "Subscribed": MemoryChange::Subscribed(_),
+    "Launching": MemoryChange::Launching { .. },
+    "Over": MemoryChange::Over(_),
 }
 
 fn lost_by_master(seen: &Seen<'_>, what: fn(&Operation) -> bool) -> bool {
@@ -82,9 +90,19 @@ fn durable_at_slave(seen: &Seen<'_>, what: fn(&CheckpointChange) -> bool) -> boo
     seen.before.slaves[usize::from(number)].pending().take(more.into()).any(what)
 }
 
+fn lost_by_framework(seen: &Seen<'_>, what: fn(&MemoryChange) -> bool) -> bool {
+    let Action::CrashFramework(number, more) = seen.action else { return false };
+    seen.before.frameworks[usize::from(number)].pending().skip(more.into()).any(what)
+}
+
+fn durable_at_framework(seen: &Seen<'_>, what: fn(&MemoryChange) -> bool) -> bool {
+    let Action::CrashFramework(number, more) = seen.action else { return false };
+    seen.before.frameworks[usize::from(number)].pending().take(more.into()).any(what)
+}
+
 #[cfg(test)]
 mod tests {
-    use neap_protocol::ids::BootId;
+    use neap_protocol::ids::{BootId, FrameworkId};
 
     use super::*;
     use crate::properties;
@@ -117,7 +135,7 @@ mod tests {
     /// docs/reliability.md says how many.
     #[test]
     fn each_kind_has_both_ways() {
-        assert_eq!((OF_MASTERS.len(), OF_SLAVES.len()), (2 * 18, 2 * 11));
+        assert_eq!((OF_MASTERS.len(), OF_SLAVES.len(), OF_FRAMEWORKS.len()), (2 * 18, 2 * 11, 2 * 3));
     }
 
     #[test]
@@ -156,6 +174,27 @@ mod tests {
             ]
         );
         assert_eq!((two.slaves[0].disk.boot, two.slaves[0].disk.leaving), (BootId(1), true));
+    }
+
+    #[test]
+    fn what_a_scheduler_was_to_remember_is_durable_or_not() {
+        let scope = scopes::named("crash-scheduler").unwrap();
+        let framework = Dialer::Framework(0);
+        let subscribe = [
+            Action::Connect(framework, 0),
+            Action::Deliver((framework, 1), End::Far),
+            Action::MasterStored(0),
+            Action::Deliver((framework, 1), End::Near),
+        ];
+        let before = after(&scope, &subscribe);
+        let (none, reached) = crash(&scope, &before, Action::CrashFramework(0, 0));
+        assert_eq!(reached, ["Subscribed: it is lost"]);
+        assert_eq!(none.frameworks[0].memory.id, None);
+        let (one, reached) = crash(&scope, &before, Action::CrashFramework(0, 1));
+        assert_eq!(reached, ["Subscribed: it is durable, unheard"]);
+        assert_eq!(one.frameworks[0].memory.id, Some(FrameworkId(1)));
+        let kept = before.step(&scope, Action::FrameworkKept(0));
+        assert_eq!(crash(&scope, &kept, Action::CrashFramework(0, 0)).1, [""; 0]);
     }
 
     #[test]

@@ -2,14 +2,14 @@
 
 use neap_protocol::framework;
 use neap_protocol::master::Timer;
-use neap_protocol::message::{Answer, DrainEnd, Event, MasterToSlave};
+use neap_protocol::message::{Answer, DrainEnd, Event, MasterToFramework, MasterToSlave};
 use neap_protocol::registry::Operation;
 use neap_protocol::slave;
 use neap_protocol::task::{Reason, TaskState};
 
 use super::{Property, heard, ordered, sometimes, stored, told};
 use crate::properties::Seen;
-use crate::world::{Action, Dialer, Happening};
+use crate::world::{self, Action, Dialer, End, Happening, Message};
 
 pub(in crate::properties) const UNREACHABLE: Property = sometimes("a slave is unreachable", "R6", |seen| {
     stored(seen, |operation| matches!(operation, Operation::MarkUnreachable { .. }))
@@ -141,6 +141,34 @@ pub(in crate::properties) const DEPOSED_NOT_OBEYED: Property =
 pub(in crate::properties) const NEW_LEADER: Property = sometimes("a second leader leads", "R29", |seen| {
     stored(seen, |operation| matches!(operation, Operation::Lead { epoch } if epoch.0 > 1))
 });
+pub(in crate::properties) const UNHANDLED: Property =
+    sometimes("a scheduler crashes in its callback, with an update that is not handled", "R12 R14", |seen| {
+        let Action::CrashFramework(number, 0) = seen.action else { return false };
+        seen.before.frameworks[usize::from(number)].unhandled().is_some()
+    });
+pub(in crate::properties) const TOLD_AGAIN: Property =
+    sometimes("a scheduler that crashed before it had handled an end is told again", "R12 R14", |seen| {
+        heard(seen, |event| {
+            let framework::Event::Update { update, .. } = event else { return false };
+            let before = seen.before.ghost.told.get(&update.task);
+            before.is_some_and(|before| before.is_terminal()) && update.state.is_terminal()
+        })
+    });
+pub(in crate::properties) const RECOGNISED: Property =
+    sometimes("a scheduler that crashed once it had handled an end recognises it", "R12 R14", |seen| {
+        let Action::Deliver(key @ (Dialer::Framework(_), _), End::Near) = seen.action else { return false };
+        let message = seen.before.link(key).and_then(|link| link.waiting(End::Near).first());
+        let Some(Message::MasterToFramework(MasterToFramework::Update { update, .. })) = message else {
+            return false;
+        };
+        let told = seen.before.ghost.told.get(&update.task);
+        let (whole, left) = (seen.scope.budget, seen.before.budget);
+        update.state.is_terminal()
+            && told.is_some_and(|told| told.is_terminal())
+            && !seen.before.is_remembered(update.task)
+            && left.left(world::Event::FrameworkCrash) < whole.left(world::Event::FrameworkCrash)
+            && !heard(seen, |event| matches!(event, framework::Event::Update { .. }))
+    });
 
 fn slave_says(seen: &Seen<'_>, what: impl Fn(&slave::Event) -> bool) -> bool {
     seen.happenings
