@@ -41,6 +41,9 @@ const FELT_WITHIN: Duration = Duration::from_secs(5);
 /// How many holds a registry has room for by itself, at most.
 const HOLDS_MAX: usize = 500;
 
+/// The size of a small disk: more than a node needs in a round.
+const SMALL: &str = "8m";
+
 pub(crate) struct Cluster {
     pub(crate) place: Arc<Place>,
     pub(crate) operator: Operator,
@@ -408,7 +411,7 @@ impl Drop for Cluster {
 /// A small disk for a node's data, so many times in a hundred, and where this user may mount one.
 fn small(place: &Place, name: &str, small_disks: u64, random: &mut Random) -> Result<Option<Small>, String> {
     match random.percent(small_disks) {
-        true => Small::mount(&place.path().join(name)),
+        true => Small::mount(&place.path().join(name), SMALL),
         false => Ok(None),
     }
 }

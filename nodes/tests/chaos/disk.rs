@@ -5,28 +5,20 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// More than a node needs in a round.
-const SIZE: &str = "size=8m";
-
 /// A small file system; it is gone with this value.
 #[derive(Debug)]
 pub(crate) struct Small(PathBuf);
 
 impl Small {
-    /// One at `path`, where a directory is made; none where this user may not mount.
-    pub(crate) fn mount(path: &Path) -> Result<Option<Self>, String> {
+    /// One of this size (`8m`) at `path`, where a directory is made; none where this user may not mount.
+    pub(crate) fn mount(path: &Path, size: &str) -> Result<Option<Self>, String> {
         let failed = |error: std::io::Error| format!("{} cannot be mounted: {error}", path.display());
         std::fs::create_dir(path).map_err(failed)?;
         let mut mount = Command::new("mount");
-        let mount = mount.args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(path).stderr(Stdio::null());
+        let size = format!("size={size}");
+        let mount = mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path).stderr(Stdio::null());
         let mounted = mount.status().is_ok_and(|status| status.success());
         Ok(mounted.then(|| Self(path.to_owned())))
-    }
-
-    /// Whether this user may mount one.
-    pub(crate) fn is_possible() -> bool {
-        let place = tempfile::tempdir().expect("a directory");
-        Self::mount(&place.path().join("small")).expect("a directory in it").is_some()
     }
 
     /// Leaves no room.

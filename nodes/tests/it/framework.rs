@@ -19,7 +19,8 @@ use neap_transport_quic::{Credentials, Endpoint, Listener, QuicReceive, QuicSend
 use rustix::process::Signal;
 
 use crate::deployed::{Live, lines};
-use crate::program::{Place, Small};
+use crate::disk::Small;
+use crate::program::Place;
 use crate::up::signal;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -363,7 +364,7 @@ fn who_asks_for_more_than_there_is_is_told_what_it_waits_for() {
 #[test]
 fn a_batch_whose_disk_is_full_waits_for_room_and_repeats_nothing() {
     let mut live = Live::start(1);
-    let Some(small) = Small::mount(live.place.path().join("state"), "512k") else {
+    let Some(small) = Small::mount(&live.place.path().join("state"), "512k").unwrap() else {
         println!("skipped: this user may not mount a small file system");
         return;
     };
@@ -383,15 +384,15 @@ fn a_batch_whose_disk_is_full_waits_for_room_and_repeats_nothing() {
     let full = "the framework's state cannot be written; make room on its disk";
     // It is subscribed, and wrote that down.
     says("still waiting for an offer for 3 instances");
-    small.fill();
+    small.fill().unwrap();
     live.text("activate slave-1 --all");
     let told = says(full);
     assert!(told.contains("No space left on device") && told.contains("state/b.redb"), "{told}");
     assert_eq!(live.tasks(), [], "something is launched and not written down");
-    small.make_room();
+    small.make_room().unwrap();
     says("the framework's state is written again");
     live.happened(3, |event| event["event"] == "task" && event["state"] == "Running");
-    small.fill();
+    small.fill().unwrap();
     fs::write(&go, "").unwrap();
     says(full);
     signal(&run, Signal::TERM);
@@ -399,7 +400,7 @@ fn a_batch_whose_disk_is_full_waits_for_room_and_repeats_nothing() {
     assert!(told.starts_with("error: ") && told.contains("No space left on device"), "{told}");
     says("help: make room on its disk, and start it again within its failover timeout, 1m");
     assert_eq!(run.wait().unwrap().code(), Some(1));
-    small.make_room();
+    small.make_room().unwrap();
     live.text(&line);
     let ran = fs::read_to_string(ran).unwrap();
     let mut ran: Vec<&str> = ran.lines().collect();

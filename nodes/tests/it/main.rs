@@ -9,6 +9,8 @@ mod cluster;
 mod config;
 mod demo;
 mod deployed;
+#[path = "../chaos/disk.rs"]
+mod disk;
 mod errors;
 mod examples;
 mod fence;

@@ -1,6 +1,6 @@
 //! Runs `neap` in a directory of its own, with an environment that holds nothing of the developer's.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -51,33 +51,5 @@ fn ended(output: Output) -> Ended {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-/// A file system with little room, for who may mount one; it is gone with this value.
-pub(crate) struct Small(PathBuf);
-
-impl Small {
-    pub(crate) fn mount(directory: PathBuf, size: &str) -> Option<Self> {
-        std::fs::create_dir(&directory).unwrap();
-        let mut mount = Command::new("mount");
-        let mounted = mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&directory);
-        mounted.output().is_ok_and(|output| output.status.success()).then_some(Self(directory))
-    }
-
-    /// Leaves no room.
-    pub(crate) fn fill(&self) {
-        let filled = std::fs::write(self.0.join("filler"), vec![7; 64 << 20]);
-        assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
-    }
-
-    pub(crate) fn make_room(&self) {
-        std::fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }

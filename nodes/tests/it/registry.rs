@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use crate::beside::{Beside, WEB};
 use crate::cluster::{CERTIFICATES, Fake, Master, identity, place};
+use crate::disk::Small;
 use crate::master::subscribe;
-use crate::program::{Ended, Place, Small};
+use crate::program::{Ended, Place};
 
 fn deactivate(hold: &str, reason: &str) -> Command {
     let slave = SlaveRef::Name(Name::new("slave-1").unwrap());
@@ -175,14 +176,14 @@ fn a_damaged_or_missing_registry_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_on_a_full_disk_refuses_and_goes_on() {
     let place = place();
-    let Some(small) = Small::mount(place.path().join("data"), "512k") else {
+    let Some(small) = Small::mount(&place.path().join("data"), "512k").unwrap() else {
         println!("skipped: this user may not mount a small file system");
         return;
     };
     let master = Master::start(&place);
     let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
     slave.register(None).await;
-    small.fill();
+    small.fill().unwrap();
     let mut operator = Client::new(&master.operator(&place)).unwrap();
     let long = "x".repeat(1000);
     let mut held = Vec::new();
@@ -224,7 +225,7 @@ async fn a_master_on_a_full_disk_refuses_and_goes_on() {
         names.collect::<std::collections::BTreeSet<String>>()
     };
     let expected = held.iter().cloned().collect();
-    small.make_room();
+    small.make_room().unwrap();
     assert_eq!(holds(&place), expected, "what was refused is not there");
     assert_eq!(operator.ask(deactivate("room", "")).await.unwrap(), Answer::Done { changed: true });
     master.kill();
