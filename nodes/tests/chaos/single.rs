@@ -41,15 +41,20 @@ fn is_given_up_and_comes_back(silence: impl Fn(&mut Cluster, usize), speech: imp
         let left = tasks(cluster, slave);
         assert!(left.is_disjoint(&before), "a slave is used again that runs what was lost: {left:?}");
         assert_eq!(cluster.view(slave)?.id, id, "it is another slave");
-        load.book.read(|told| {
-            for task in &before {
-                let end = told.iter().find(|told| told.task == *task && told.is_end()).expect("an end");
-                assert_eq!((end.state.as_str(), end.reason.as_str()), ("Lost", "SlaveUnreachable"), "{task}");
-            }
-        });
+        all_were_lost(&load, &before);
         Ok(load)
     });
     done.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+/// The end of each of these that was told is that nobody has seen it.
+fn all_were_lost(load: &Load, tasks: &BTreeSet<String>) {
+    load.book.read(|told| {
+        for task in tasks {
+            let end = told.iter().find(|told| told.task == *task && told.is_end()).expect("an end");
+            assert_eq!((end.state.as_str(), end.reason.as_str()), ("Lost", "SlaveUnreachable"), "{task}");
+        }
+    });
 }
 
 /// R9: a fenced task is dead before it is told Lost, although nobody can reach its slave; and so is what has left its
@@ -73,12 +78,7 @@ fn a_fenced_task_of_a_slave_that_is_cut_off_is_dead_before_it_is_lost() {
         })?;
         cluster.weather(slave, Weather::default());
         cluster.whole()?;
-        load.book.read(|told| {
-            for task in &before {
-                let end = told.iter().find(|told| told.task == *task && told.is_end()).expect("an end");
-                assert_eq!((end.state.as_str(), end.reason.as_str()), ("Lost", "SlaveUnreachable"), "{task}");
-            }
-        });
+        all_were_lost(&load, &before);
         Ok(load)
     });
     done.unwrap_or_else(|wrong| panic!("{wrong}"));

@@ -29,7 +29,7 @@ use tokio::task::{AbortHandle, block_in_place};
 use crate::beside::{Beside, WEB, hear_slave, news, spec};
 use crate::cluster::{Fake, Master, PATIENCE, identity, issue, place, register};
 use crate::live::Slave;
-use crate::master::subscribe;
+use crate::master::{subscribe, subscribe_as};
 use crate::program::Place;
 use crate::raw::{Answered, HalfOpener, Raw, reason, socket};
 
@@ -165,19 +165,7 @@ async fn what_is_anothers_is_not_had() {
 
     let other = issue(&place, Role::Framework, "other");
     let mut framework = Fake::connect_as(&other, master.address).await;
-    let FrameworkToMaster::Subscribe { name, weight, failover_timeout, .. } = subscribe("web") else {
-        unreachable!("it is one");
-    };
-    let (id, epoch, highest_task, partition_aware) = (Some(WEB), Epoch(0), 0, false);
-    let taken = FrameworkToMaster::Subscribe {
-        id,
-        name,
-        weight,
-        failover_timeout,
-        partition_aware,
-        epoch,
-        highest_task,
-    };
+    let taken = subscribe_as("web", Some(WEB), 0, 0);
     for _ in 0..TIMES {
         framework.say(&taken).await;
         let MasterToFramework::Refused(why) = framework.hear().await else { panic!("not refused") };

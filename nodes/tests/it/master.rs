@@ -24,14 +24,24 @@ use crate::cluster::{CERTIFICATES, Fake, Master, PATIENCE, identity, place, regi
 use crate::up::signal;
 
 pub(crate) fn subscribe(name: &str) -> FrameworkToMaster {
+    subscribe_as(name, None, 0, 0)
+}
+
+/// The same under an id, of who has heard a leader of this epoch and has used numbers up to this one.
+pub(crate) fn subscribe_as(
+    name: &str,
+    id: Option<FrameworkId>,
+    epoch: u64,
+    highest_task: u32,
+) -> FrameworkToMaster {
     FrameworkToMaster::Subscribe {
-        id: None,
+        id,
         name: Name::new(name).unwrap(),
         weight: 1,
         failover_timeout: Millis::from_secs(60),
         partition_aware: false,
-        epoch: Epoch(0),
-        highest_task: 0,
+        epoch: Epoch(epoch),
+        highest_task,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use neap_nodes::operator::{Client, Problem};
-use neap_protocol::ids::{Epoch, SlaveId};
+use neap_protocol::ids::SlaveId;
 use neap_protocol::message::{Answer, Command, FrameworkToMaster, MasterToFramework, Refusal, SlaveRef};
 use neap_protocol::task::TaskState;
 use neap_protocol::text::{Name, Text};
@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::beside::{Beside, WEB};
 use crate::cluster::{CERTIFICATES, Fake, Master, identity, place};
 use crate::disk::Small;
-use crate::master::subscribe;
+use crate::master::subscribe_as;
 use crate::program::{Ended, Place};
 
 fn deactivate(hold: &str, reason: &str) -> Command {
@@ -265,22 +265,7 @@ async fn an_end_that_is_not_acknowledged_is_shown_and_told_by_the_next_master() 
 
     let master = Master::start(&place);
     let mut web = Fake::connect(&place, master.address, Role::Framework, "web").await;
-    let FrameworkToMaster::Subscribe { name, weight, failover_timeout, partition_aware, .. } =
-        subscribe("web")
-    else {
-        unreachable!()
-    };
-    let (id, epoch, highest_task) = (Some(WEB), Epoch(1), task.number);
-    web.say(&FrameworkToMaster::Subscribe {
-        id,
-        name,
-        weight,
-        failover_timeout,
-        partition_aware,
-        epoch,
-        highest_task,
-    })
-    .await;
+    web.say(&subscribe_as("web", Some(WEB), 1, task.number)).await;
     let subscribed = web.hear().await;
     assert!(matches!(subscribed, MasterToFramework::Subscribed { id: WEB, .. }), "{subscribed:?}");
     let told = web.hear().await;
