@@ -10,7 +10,6 @@ use crate::ids::{Epoch, FrameworkId, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Set};
 use crate::message::{
     Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus, SlaveToMaster,
-    Then as After,
 };
 use crate::registry::{Applied, EndRecord, InverseStage, Operation, SlaveRecord, is_true_end};
 use crate::resources::{Resources, Sum};
@@ -467,13 +466,7 @@ impl Leader {
             }
         }
         self.resume_inverse_offers(cx, slave);
-        let drain = self.registry.slaves().get(&slave).and_then(|record| record.drain);
-        if let Some(drain) = drain.and_then(|drain| self.registry.drains().get(&drain))
-            && drain.end == Some(crate::message::DrainEnd::Drained)
-            && drain.then == After::Unregister
-        {
-            cx.tell_slave(session, MasterToSlave::Leave);
-        }
+        self.tell_to_leave(cx, slave);
     }
 
     /// A zombie ended; the last one frees its slave.
@@ -738,17 +731,19 @@ impl Leader {
         let unregistration = ReceiptId::Unregistration(slave);
         let over = state.tasks.iter().filter(|(_, task)| task.state.is_terminal()).map(|(id, task)| {
             let receipt = task.receipt.unwrap_or(unregistration);
-            (ended(*id, task.number, task.state, task.reason), Some(receipt))
+            (ended(*id, task.number, task.state, task.reason), Some(receipt), None)
         });
+        let drain = self.registry.slaves().get(&slave).and_then(|record| record.drain);
         let lives = |id| state.tasks.get(id).is_some_and(|task| !task.state.is_terminal());
         let said = finals.iter().map(|last| &last.update).filter(|update| lives(&update.task));
-        let said = said.map(|update| (update.clone(), Some(unregistration)));
+        let said = said.map(|update| (update.clone(), Some(unregistration), drain));
         let mourned = state.mourned.keys().filter_map(|task| {
             let framework = self.frameworks.get(&task.framework)?;
-            framework.obituaries.get(task).map(|obituary| (obituary.update.clone(), obituary.receipt))
+            let obituary = framework.obituaries.get(task)?;
+            Some((obituary.update.clone(), obituary.receipt, obituary.drain))
         });
-        let ends = over.chain(said).chain(mourned).filter(|(update, _)| is_true_end(update));
-        ends.map(|(update, receipt)| EndRecord { slave, update, receipt }).collect()
+        let ends = over.chain(said).chain(mourned).filter(|(update, ..)| is_true_end(update));
+        ends.map(|(update, receipt, drain)| EndRecord { slave, update, receipt, drain }).collect()
     }
 
     /// The removal is durable (R25): frameworks are told at once, then the slave, which may go.
@@ -806,6 +801,7 @@ impl Leader {
             by: record.name.clone(),
             reason: Text::EMPTY,
             deadline: None,
+            drain: None,
         };
         cx.push(Effect::Record { receipt, line: opened });
         for Final { update, ending } in finals {
@@ -855,7 +851,7 @@ impl Leader {
     pub(super) fn dropped(&mut self, cx: &mut Cx<'_>, slave: SlaveId, task: TaskId, reason: Reason) {
         let update = ended(task, 1, TaskState::Dropped, reason);
         match self.has_room(cx, task.framework) {
-            true => self.mourn(cx, task.framework, Obituary { slave, update, receipt: None }),
+            true => self.mourn(cx, task.framework, Obituary { slave, update, receipt: None, drain: None }),
             false => self.tell_update(cx, task.framework, slave, update),
         }
     }

@@ -22,8 +22,9 @@ pub use framework::{
 };
 pub use logs::{LOG_CHUNK_MAX, LogEnd, LogRefusal, LogStream, OperatorToSlave, SlaveToOperator};
 pub use operator::{
-    Answer, Command, DrainEnd, DrainPlan, DrainView, DrainWait, Event, FrameworkView, HoldView,
-    InverseOfferView, MasterToOperator, OfferView, OperatorToMaster, Page, PastEvent, PlannedTask, Query,
-    ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus, SlaveView, Status, TaskView, Then,
+    Answer, Command, DrainDifference, DrainEnd, DrainPlan, DrainStep, DrainView, DrainWait, Event,
+    FrameworkView, HeldNameView, HoldView, InverseOfferView, MasterToOperator, OfferView, OperatorToMaster,
+    Pace, Page, PastEvent, PlannedTask, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus,
+    SlaveView, Status, TaskView, Then,
 };
 pub use slave::{Final, MasterToSlave, Refused, SlaveToMaster};
