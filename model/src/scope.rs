@@ -71,14 +71,14 @@ pub(crate) fn slave_of(command: &mut Command) -> Option<&mut SlaveRef> {
         | Command::InverseOffer { slave, .. }
         | Command::Drain { slave, .. }
         | Command::PlanDrain { slave, .. }
-        | Command::DrainNow { slave }
+        | Command::DrainNow { slave, .. }
         | Command::Show(Query::Slave(slave)) => Some(slave),
         Command::Show(_)
         | Command::Watch
         | Command::CancelInverseOffer(_)
         | Command::CancelDrain(_)
         | Command::ExtendDrain(..)
-        | Command::Kill(_)
+        | Command::Kill { .. }
         | Command::ResumeRemovals => None,
     }
 }

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId, TaskId};
 use crate::map::{Map, Records, Set};
 use crate::message::{
-    DrainDifference, DrainEnd, DrainStep, InverseAnswer, InverseAsk, InverseOutcome, Pace, ReceiptId, Refusal,
-    SlaveRef, Then,
+    DrainDifference, DrainEnd, DrainStep, InverseAnswer, InverseAsk, InverseOutcome, Pace, ReceiptId,
+    Refusal, SlaveRef, Then,
 };
 use crate::resources::{Resources, Sum};
 use crate::task::{TaskState, Update};
@@ -697,7 +697,8 @@ impl Registry {
         if is_of_drain(name) {
             return Err(Refusal::ReservedHold(name.clone()));
         }
-        let known = self.holds_of(slave).ok_or_else(|| Refusal::UnknownSlave(SlaveRef::Name(slave.clone())))?;
+        let known =
+            self.holds_of(slave).ok_or_else(|| Refusal::UnknownSlave(SlaveRef::Name(slave.clone())))?;
         if known.contains_key(name) {
             return Ok(Applied::Done { changed: false });
         }
@@ -721,7 +722,8 @@ impl Registry {
     }
 
     fn lift_holds(&mut self, slave: &Name, name: Option<&Name>) -> Result<Applied, Refusal> {
-        let holds = self.holds_of(slave).ok_or_else(|| Refusal::UnknownSlave(SlaveRef::Name(slave.clone())))?;
+        let holds =
+            self.holds_of(slave).ok_or_else(|| Refusal::UnknownSlave(SlaveRef::Name(slave.clone())))?;
         let drain = self.slave_named(slave).and_then(|id| self.slaves.get(&id)?.drain);
         let in_progress = drain.filter(|id| self.drains.get(id).is_some_and(|d| d.end.is_none()));
         let kept = in_progress.and_then(drain_hold);
@@ -892,12 +894,7 @@ impl Registry {
         }
     }
 
-    fn extend_drain(
-        &mut self,
-        drain: DrainId,
-        within: Millis,
-        deadline: Moment,
-    ) -> Result<Applied, Refusal> {
+    fn extend_drain(&mut self, drain: DrainId, within: Millis, deadline: Moment) -> Result<Applied, Refusal> {
         let record = self.drain_in_progress(drain)?;
         if record.pace == Pace::Now {
             return Err(Refusal::DrainIsNow(drain));
@@ -1068,10 +1065,8 @@ mod tests {
     fn r22_what_differs_from_a_drain_is_refused_or_changed_and_never_ignored() {
         let (mut registry, slave) = with_slave();
         let within = |ms| Pace::Within(Millis(ms));
-        let first = DrainAsk {
-            reason: Some(Text::new("disk")),
-            ..ask(slave, within(8), Some(Then::Unregister))
-        };
+        let first =
+            DrainAsk { reason: Some(Text::new("disk")), ..ask(slave, within(8), Some(Then::Unregister)) };
         registry.apply(&Operation::StartDrain(first.clone())).unwrap();
         let id = DrainId(1);
         let same = DrainAsk { deadline: Moment(50), at: Moment(42), by: name("bob"), ..first.clone() };
@@ -1087,10 +1082,7 @@ mod tests {
         let then = Some((Then::Unregister, Then::Stay));
         let (disk, fan) = (Text::new("disk"), Text::new("fan"));
         let differing = [
-            (
-                DrainAsk { then: Some(Then::Stay), ..first.clone() },
-                DrainDifference { then, ..none.clone() },
-            ),
+            (DrainAsk { then: Some(Then::Stay), ..first.clone() }, DrainDifference { then, ..none.clone() }),
             (
                 DrainAsk { pace: within(3), deadline: Moment(4), ..first.clone() },
                 DrainDifference { deadline: Some((Millis(8), Millis(3))), ..none.clone() },
@@ -1155,7 +1147,10 @@ mod tests {
             registry.apply(&hold("ann")).unwrap();
             registry.apply(&drain(slave, then)).unwrap();
             registry.apply(&Operation::RemoveSlave { slave, ends: Vec::new() }).unwrap();
-            assert_eq!((names(&registry), registry.check()), (left.iter().map(|one| (*one).into()).collect(), Ok(())));
+            assert_eq!(
+                (names(&registry), registry.check()),
+                (left.iter().map(|one| (*one).into()).collect(), Ok(()))
+            );
             assert!(registry.slave_named(&name("a")).is_none(), "it is away");
             assert_eq!(registry.apply(&hold("bob")), Ok(Applied::Done { changed: true }));
             let lift = Operation::LiftHolds { slave: name("a"), name: Some(name("bob")) };

@@ -7,8 +7,8 @@ use super::{
 use crate::executor;
 use crate::message::{
     Answer, Command as OperatorCommand, DrainPlan, DrainView, DrainWait, Event, ExecutorToSlave, Final,
-    FrameworkToMaster, FrameworkView, HeldNameView, InverseAnswer, InverseAsk, InverseOfferView, LOG_CHUNK_MAX,
-    MasterToFramework, MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster,
+    FrameworkToMaster, FrameworkView, HeldNameView, InverseAnswer, InverseAsk, InverseOfferView,
+    LOG_CHUNK_MAX, MasterToFramework, MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster,
     OperatorToSlave, Page, PastEvent, ReceiptLine, SlaveToExecutor, SlaveToMaster, SlaveToOperator,
     SlaveView, TaskView,
 };

@@ -563,12 +563,13 @@ impl Leader {
             return;
         };
         // That it is drained may be what could not be written so far.
-        let through = self.asks_everyone(drain) && self.slaves.get(&record.slave).is_some_and(|state| {
-            state.session.is_some()
-                && state.zombies.is_empty()
-                && state.tasks.is_empty()
-                && state.mourned.is_empty()
-        });
+        let through = self.asks_everyone(drain)
+            && self.slaves.get(&record.slave).is_some_and(|state| {
+                state.session.is_some()
+                    && state.zombies.is_empty()
+                    && state.tasks.is_empty()
+                    && state.mourned.is_empty()
+            });
         let end = if through { DrainEnd::Drained } else { DrainEnd::Unseen };
         self.store(cx, Operation::EndDrain { drain, end }, Then::Nothing);
     }

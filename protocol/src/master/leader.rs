@@ -203,9 +203,7 @@ impl Leader {
 
     /// Whether a drain is over, as an operator cancelled it, once what waits is durable.
     pub(super) fn is_being_cancelled(&self, of: DrainId) -> bool {
-        let cancels = |operation: &Operation| {
-            matches!(operation, Operation::EndDrain { drain, end: DrainEnd::Cancelled } if *drain == of)
-        };
+        let cancels = |operation: &Operation| matches!(operation, Operation::EndDrain { drain, end: DrainEnd::Cancelled } if *drain == of);
         self.pending.iter().any(|pending| cancels(&pending.operation))
     }
 

@@ -3,13 +3,13 @@
 use alloc::vec::Vec;
 
 use crate::ids::{FrameworkId, SessionId, SlaveId, TaskId};
+use crate::map::Map;
 use crate::message::{
-    Answer, Command, DrainEnd, DrainPlan, DrainStep, Event, FrameworkView, HeldNameView, HoldView, InverseAsk,
-    InverseOutcome, OfferView, OperatorToMaster, Pace, Page, PlannedTask, Query, Refusal,
+    Answer, Command, DrainEnd, DrainPlan, DrainStep, Event, FrameworkView, HeldNameView, HoldView,
+    InverseAsk, InverseOutcome, OfferView, OperatorToMaster, Pace, Page, PlannedTask, Query, Refusal,
     SlaveStatus, SlaveView, Status, TaskView, Then as After,
 };
 use crate::registry::{Applied, DrainAsk, Hold, InverseOfferRecord, InverseStage, Operation};
-use crate::map::Map;
 use crate::resources::Resources;
 use crate::task::Reason;
 use crate::text::Name;
@@ -276,8 +276,9 @@ impl Leader {
             Query::HeldNames { after } => {
                 let held = self.registry.held_names().iter();
                 let rest = held.skip_while(|(name, _)| after.as_ref().is_some_and(|after| *name <= after));
-                let view = |(name, holds): (&Name, &Map<Name, Hold>)| {
-                    HeldNameView { name: name.clone(), holds: hold_views(holds) }
+                let view = |(name, holds): (&Name, &Map<Name, Hold>)| HeldNameView {
+                    name: name.clone(),
+                    holds: hold_views(holds),
                 };
                 Answer::HeldNames(page(rest.map(view), max))
             }

@@ -1015,7 +1015,9 @@ impl fmt::Display for Refusal {
             Self::DrainEnded(id, end) => write!(f, "drain {id} is over: {end}"),
             Self::DrainDiffers(id, what) => write!(f, "drain {id} is under way there, with {what}"),
             Self::DrainIsNow(id) => write!(f, "drain {id} ends everything there now, and has no deadline"),
-            Self::DrainTold(id) => write!(f, "drain {id} has told the slave to leave: that cannot be taken back"),
+            Self::DrainTold(id) => {
+                write!(f, "drain {id} has told the slave to leave: that cannot be taken back")
+            }
             Self::TooManyHeld => write!(f, "as many slaves are held as can be"),
             Self::HoldOfDrain(id) => write!(f, "that hold belongs to drain {id}, which is in progress"),
             Self::ReservedHold(name) => write!(f, "{name} is a name for drains' own holds"),
@@ -1048,7 +1050,9 @@ impl Refusal {
                 "`neap activate` puts the slave back; what happened is in `neap drain --receipt`"
             }
             Self::DrainDiffers(..) => "add `--change` to have it so from now on",
-            Self::DrainIsNow(_) | Self::DrainTold(_) => "see `neap status`; what is done is in `neap drain --receipt`",
+            Self::DrainIsNow(_) | Self::DrainTold(_) => {
+                "see `neap status`; what is done is in `neap drain --receipt`"
+            }
             Self::TooManyHeld => "lift holds that are not needed with `neap activate`",
             Self::HoldOfDrain(_) => "cancel the drain with `neap drain --cancel`",
             Self::ReservedHold(_) => "choose a name that does not begin with `drain-`",
