@@ -422,9 +422,10 @@ fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut 
 pub(crate) fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
     until("a slave that is unreachable", || match cluster.view(slave)?.status {
         SlaveStatus::Unreachable | SlaveStatus::Awaited => Ok(()),
-        other @ (SlaveStatus::Active | SlaveStatus::Disconnected | SlaveStatus::Leaving) => {
-            Err(format!("it is {other}"))
-        }
+        other @ (SlaveStatus::Active
+        | SlaveStatus::Disconnected
+        | SlaveStatus::Silent
+        | SlaveStatus::Leaving) => Err(format!("it is {other}")),
     })
 }
 
