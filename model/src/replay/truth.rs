@@ -146,9 +146,8 @@ impl Truth {
                 *passed = true;
             }
         }
-        if let master::Input::Slave {
-            session, message: SlaveToMaster::Pong | SlaveToMaster::Renew { .. }
-        } = &played.input
+        if let master::Input::Slave { session, message: SlaveToMaster::Pong | SlaveToMaster::Renew { .. } } =
+            &played.input
         {
             master.unanswered.remove(session);
         }

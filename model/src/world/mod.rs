@@ -132,9 +132,7 @@ impl World {
     /// Whether an end of a session looks at nothing that comes on it: a scheduler's callback keeps it, or it is stopped.
     fn is_deaf(&self, dialer: Dialer, end: End) -> bool {
         match (dialer, end) {
-            (Dialer::Framework(number), End::Near) => {
-                self.frameworks[usize::from(number)].callback.is_some()
-            }
+            (Dialer::Framework(number), End::Near) => self.frameworks[usize::from(number)].callback.is_some(),
             (Dialer::Slave(number), End::Near) | (Dialer::Executor(number, _), End::Far) => {
                 self.slaves[usize::from(number)].stalled
             }
@@ -456,9 +454,10 @@ impl World {
         let said = self.links.iter().any(|link| {
             // How long one is stopped is nobody's to say, and what waits for it holds nobody else up.
             let stopped = |end| !matches!(link.key.0, Dialer::Framework(_)) && self.is_deaf(link.key.0, end);
-            [End::Near, End::Far].into_iter().filter(|end| link.is_open(*end) && !stopped(*end)).any(|end| {
-                !link.is_alive() || !link.waiting(end).is_empty()
-            })
+            [End::Near, End::Far]
+                .into_iter()
+                .filter(|end| link.is_open(*end) && !stopped(*end))
+                .any(|end| !link.is_alive() || !link.waiting(end).is_empty())
         });
         let master_up = self.masters.iter().any(|node| node.machine.is_some());
         let master_down = scope.masters_return && self.masters.iter().any(|node| node.machine.is_none());
@@ -466,8 +465,8 @@ impl World {
             .masters
             .iter()
             .any(|node| !node.writes.is_empty() || node.epoch < self.store.fence && node.epoch.0 > 0);
-        let slaves = self.slaves.iter().filter(|node| !node.stalled);
-        let slaves = slaves.map(|node| !node.writes.is_empty() || node.dialing && master_up).any(|busy| busy);
+        let mut slaves = self.slaves.iter().filter(|node| !node.stalled);
+        let slaves = slaves.any(|node| !node.writes.is_empty() || node.dialing && master_up);
         let frameworks =
             self.frameworks.iter().any(|node| node.dialing && master_up || node.callback.is_some());
         let trees = self.trees.iter().any(|tree| self.is_moving(tree));

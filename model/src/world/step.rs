@@ -8,9 +8,7 @@ use neap_protocol::framework::{self, Framework};
 use neap_protocol::ids::{BootId, Epoch, ExecutorId, InverseOfferId, Seq, SessionId, SlaveId, TaskId};
 use neap_protocol::map::Map;
 use neap_protocol::master::{self, Master};
-use neap_protocol::message::{
-    Command, ExecutorToSlave, InverseAnswer, OperatorToMaster, SlaveToMaster,
-};
+use neap_protocol::message::{Command, ExecutorToSlave, InverseAnswer, OperatorToMaster, SlaveToMaster};
 use neap_protocol::slave::{self, Slave};
 use neap_protocol::task::{Ending, Exit};
 use neap_protocol::text::{Name, Text};

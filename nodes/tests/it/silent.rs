@@ -76,8 +76,7 @@ async fn a_silent_slave_gets_no_work_however_long_removals_are_halted() {
         fence_after: None,
         run: Run::Command(task::Command { program: "true".into(), ..Default::default() }.into()),
     };
-    let accept =
-        FrameworkToMaster::Accept { offer: lent.id, slave, tasks: vec![spec], filter: Millis::ZERO };
+    let accept = FrameworkToMaster::Accept { offer: lent.id, slave, tasks: vec![spec], filter: Millis::ZERO };
     framework.say(&accept).await;
     loop {
         if let MasterToFramework::Update { update, .. } = framework.hear().await {

@@ -28,7 +28,9 @@ fn see(look: &mut Look<'_>) {
         if let Effect::ToSlave { session, message: MasterToSlave::Launch(spec) } = effect
             && let Some(Whose::Slave(slave)) = master.sessions.get(session)
         {
-            look.hold(answers(*slave), || format!("{} is launched on {slave}, which does not answer", spec.id));
+            look.hold(answers(*slave), || {
+                format!("{} is launched on {slave}, which does not answer", spec.id)
+            });
         }
     }
 }
