@@ -862,7 +862,6 @@ impl Registry {
         if !differs.is_none() && !ask.change {
             return Err(Refusal::DrainDiffers(id, differs));
         }
-        record.reason = reason.unwrap_or(&record.reason).clone();
         record.then = then.unwrap_or(record.then);
         if hastens {
             // What was asked by a later deadline stays asked: the slave leaves before it, or it is void with the drain.
@@ -870,7 +869,27 @@ impl Registry {
         } else if let (Some(_), Pace::Within(within)) = (differs.deadline, ask.pace) {
             self.extend_drain(id, within, ask.deadline)?;
         }
+        if let Some(reason) = reason {
+            self.reason_changed(id, reason);
+        }
         Ok(Applied::Drain { id, step: DrainStep::Changed })
+    }
+
+    /// A drain has another reason, and so have its hold and what is asked for by it.
+    fn reason_changed(&mut self, drain: DrainId, reason: &Text) {
+        let offers: Vec<InverseOfferId> = self.inverse_offers_of_drain(drain).collect();
+        for id in offers {
+            if let Some(asked) = self.inverse_offers.get_mut(&id) {
+                asked.reason = reason.clone();
+            }
+        }
+        let Some(record) = self.drains.get_mut(&drain) else { return };
+        record.reason = reason.clone();
+        let slave = self.slaves.get_mut(&record.slave);
+        let hold = drain_hold(drain).and_then(|name| slave?.holds.get_mut(&name));
+        if let Some(hold) = hold {
+            hold.reason = reason.clone();
+        }
     }
 
     /// A drain is asked for of a slave that is drained: no deadline is to come, and it may still be told to leave.

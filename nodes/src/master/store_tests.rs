@@ -35,6 +35,7 @@ fn line(number: u32) -> Work {
         by: Name::new("ada").unwrap(),
         reason: Text::EMPTY,
         deadline: None,
+        drain: None,
     };
     Work::Record { receipt: ReceiptId::Drain(DrainId(1)), at: Moment(u64::from(number)), line }
 }

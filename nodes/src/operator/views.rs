@@ -1,8 +1,8 @@
 //! What operators see, as rows of tables and objects of JSON.
 
 use neap_protocol::message::{
-    DrainView, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, OfferView, SlaveStatus, SlaveView,
-    TaskView,
+    DrainView, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, OfferView, Pace, SlaveStatus,
+    SlaveView, TaskView,
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::task::TaskState;
@@ -53,9 +53,50 @@ pub(super) struct SlaveRow {
     drain: Option<String>,
     drain_left_ms: Option<u64>,
     drain_waits_for: Vec<String>,
+    /// What is asked of its drain.
+    drain_asked: Option<DrainAsked>,
     address: String,
     #[serde(skip)]
     view: SlaveView,
+}
+
+/// What is asked of a drain, by whom and why, and how it is.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct DrainAsked {
+    by: String,
+    reason: String,
+    at_ms: u64,
+    /// Whether its slave ends everything at once.
+    now: bool,
+    /// How long was asked for; `null` for one that is now.
+    within_ms: Option<u64>,
+    deadline_ms: u64,
+    /// When it is over at the latest.
+    bound_ms: u64,
+    /// `stay` or `unregister`.
+    then: String,
+    /// How it ended; `null` while it is in progress.
+    end: Option<String>,
+}
+
+impl DrainAsked {
+    pub(super) fn of(view: &DrainView) -> Self {
+        let within_ms = match view.pace {
+            Pace::Within(within) => Some(within.0),
+            Pace::Now => None,
+        };
+        Self {
+            by: view.by.to_string(),
+            reason: view.reason.to_string(),
+            at_ms: view.at.0,
+            now: view.pace == Pace::Now,
+            within_ms,
+            deadline_ms: view.deadline.0,
+            bound_ms: view.bound.0,
+            then: view.then.to_string(),
+            end: view.end.map(|end| end.to_string()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -90,6 +131,7 @@ impl From<SlaveView> for SlaveRow {
             drain: drain.map(|drain| drain.id.to_string()),
             drain_left_ms: open.map(|drain| left_ms(drain.deadline)),
             drain_waits_for: open.map_or_else(Vec::new, |drain| drain.waiting_for.iter().map(wait).collect()),
+            drain_asked: drain.map(DrainAsked::of),
             address: view.address.to_string(),
             view,
         }
@@ -152,6 +194,7 @@ impl SlaveRow {
         };
         match drain.end {
             Some(end) => format!("{} {end}", drain.id),
+            None if drain.pace == Pace::Now => format!("{} now", drain.id),
             None if drain.revoking => format!("{} revoking", drain.id),
             None => format!("{} {} left", drain.id, left(drain.deadline)),
         }
@@ -202,21 +245,27 @@ impl Row for DrainRow {
         Column::left("SLAVE"),
         Column::left("BY"),
         Column::left("LEFT"),
+        Column::left("THEN"),
         Column::left("WAITS FOR"),
         Column::left("REASON"),
     ];
 
     fn cells(&self) -> Vec<Cell> {
-        let left = match self.drain.revoking {
-            true => Cell::toned("revoking", Tone::Bad),
-            false => left(self.drain.deadline).into(),
+        let left = match (self.drain.pace, self.drain.revoking) {
+            (Pace::Now, _) => Cell::toned("now", Tone::Bad),
+            (Pace::Within(_), true) => Cell::toned("revoking", Tone::Bad),
+            (Pace::Within(_), false) => left(self.drain.deadline).into(),
         };
-        let waits: Vec<String> = self.drain.waiting_for.iter().map(wait).collect();
+        let waits = match self.drain.pace {
+            Pace::Now => vec![waits_now(&self.drain)],
+            Pace::Within(_) => self.drain.waiting_for.iter().map(wait).collect(),
+        };
         vec![
             (&self.id).into(),
             (&self.slave).into(),
             (&self.drain.by).into(),
             left,
+            self.drain.then.to_string().into(),
             waits.join("; ").into(),
             (&self.drain.reason).into(),
         ]
@@ -472,6 +521,24 @@ impl Row for InverseOfferRow {
             self.drain.clone().unwrap_or_default().into(),
             (&self.reason).into(),
         ]
+    }
+}
+
+/// What a drain that is now waits for: its slave, whatever runs there.
+pub(super) fn waits_now(drain: &DrainView) -> String {
+    let running: u32 = drain.waiting_for.iter().map(|wait| wait.running).sum();
+    let name = &drain.slave_name;
+    let does = match drain.status {
+        SlaveStatus::Leaving => format!("{name} to end what runs there, and to leave"),
+        SlaveStatus::Active => format!("{name} to hear that it is to leave"),
+        SlaveStatus::Silent => format!("{name}, which does not answer, to hear that it is to leave"),
+        status @ (SlaveStatus::Awaited | SlaveStatus::Disconnected | SlaveStatus::Unreachable) => {
+            format!("{name}, which is {status}: it is told when it is back")
+        }
+    };
+    match running {
+        0 => does,
+        running => format!("{does}; {running} running"),
     }
 }
 

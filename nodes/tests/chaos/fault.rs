@@ -67,6 +67,10 @@ pub(crate) enum Fault {
     Drain(usize),
     /// An operator drains a slave and sends it away; it is started as a new one.
     DrainAway(usize),
+    /// kill -9 of a slave, which an operator drains now; it is started again after so long, and is to leave then (R24a).
+    NowKilled(usize, Duration),
+    /// SIGSTOP to a slave, which an operator drains now, and SIGCONT after so long.
+    NowStopped(usize, Duration),
 }
 
 impl Fault {
@@ -92,7 +96,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..36) {
+        match random.within(0..38) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -133,6 +137,8 @@ impl Fault {
             27..31 => Self::FillSlave(slave, random.span(300..3000)),
             31 => Self::AskBack(slave),
             32..34 => Self::StallSlave(slave),
+            34 => Self::NowKilled(slave, away),
+            35 => Self::NowStopped(slave, random.span(100..4000)),
             _ => Self::FillMaster(slave, random.span(100..3000)),
         }
     }
@@ -179,7 +185,9 @@ impl Fault {
             | Self::Hold(slave, _)
             | Self::AskBack(slave)
             | Self::Drain(slave)
-            | Self::DrainAway(slave) => Some(*slave),
+            | Self::DrainAway(slave)
+            | Self::NowKilled(slave, _)
+            | Self::NowStopped(slave, _) => Some(*slave),
         }
     }
 
@@ -214,6 +222,8 @@ impl Fault {
             Self::AskBack(_) => "inverse offer of a cpu",
             Self::Drain(_) => "drain, activate",
             Self::DrainAway(_) => "drain, unregister",
+            Self::NowKilled(..) => "drain now of a slave that was killed",
+            Self::NowStopped(..) => "drain now of a slave that is stopped",
         }
     }
 
@@ -281,6 +291,14 @@ impl Fault {
             }
             Self::Drain(slave) => drain(cluster, *slave, "stay", random)?,
             Self::DrainAway(slave) => drain(cluster, *slave, "unregister", random)?,
+            Self::NowKilled(slave, _) => {
+                cluster.kill_slave(*slave);
+                drain_now(cluster, *slave)?;
+            }
+            Self::NowStopped(slave, _) => {
+                cluster.stop_slave(*slave);
+                drain_now(cluster, *slave)?;
+            }
         }
         Ok(true)
     }
@@ -331,6 +349,18 @@ impl Fault {
                 known
             }
             Self::LeaveSlave(slave) | Self::DrainAway(slave) => {
+                left(cluster, *slave)?;
+                cluster.start_slave(*slave)
+            }
+            Self::NowKilled(slave, away) => {
+                std::thread::sleep(*away);
+                cluster.start_slave(*slave)?;
+                left(cluster, *slave)?;
+                cluster.start_slave(*slave)
+            }
+            Self::NowStopped(slave, span) => {
+                std::thread::sleep(*span);
+                cluster.slave(*slave).signal(Signal::CONT);
                 left(cluster, *slave)?;
                 cluster.start_slave(*slave)
             }
@@ -395,6 +425,8 @@ impl fmt::Display for Fault {
             | Self::StopExecutor(slave, span)
             | Self::FillSlave(slave, span)
             | Self::FillMaster(slave, span)
+            | Self::NowKilled(slave, span)
+            | Self::NowStopped(slave, span)
             | Self::Hold(slave, span) => {
                 write!(f, "{}: slave-{}, {span:?}", self.kind(), slave + 1)
             }
@@ -482,6 +514,10 @@ fn drain(cluster: &Cluster, slave: usize, then: &str, random: &mut Random) -> Re
     let ms = if random.percent(50) { random.within(1..10) } else { random.within(10..1500) };
     let name = &cluster.slaves[slave].name;
     cluster.command(&format!("drain {name} --deadline {ms}ms --reason chaos --then {then} --detach"))
+}
+
+fn drain_now(cluster: &Cluster, slave: usize) -> Result<(), String> {
+    cluster.command(&format!("drain {} --now --reason chaos --detach", cluster.slaves[slave].name))
 }
 
 /// Waits for the end of a slave's drain; nothing lives there then (S5).

@@ -231,7 +231,7 @@ async fn deactivating_rescinds_and_is_answered() {
     assert_eq!(operator.ask(deactivate).await.unwrap(), Answer::Done { changed: true });
     assert_eq!(framework.hear::<MasterToFramework>().await, MasterToFramework::Rescind(vec![offers[0].id]));
     assert!(matches!(operator.event().await.unwrap(), Event::HoldPlaced { .. }));
-    let activate = Command::Activate { slave, hold: None };
+    let activate = Command::Activate { slave, hold: None, reason: Text::EMPTY };
     assert_eq!(operator.ask(activate).await.unwrap(), Answer::Done { changed: true });
     assert!(matches!(framework.hear().await, MasterToFramework::Offers(_)));
     let Answer::Offers(page) = operator.ask(Command::Show(Query::Offers { after: None })).await.unwrap()
@@ -239,7 +239,7 @@ async fn deactivating_rescinds_and_is_answered() {
         panic!("no listing");
     };
     assert_eq!(page.items.len(), 1);
-    let gone = Command::Kill("F1.9".parse().unwrap());
+    let gone = Command::Kill { task: "F1.9".parse().unwrap(), reason: Text::EMPTY };
     let refused = operator.ask(gone).await.unwrap_err();
     assert!(matches!(refused, Problem::Refused(Refusal::UnknownTask(_))), "{refused:?}");
 }

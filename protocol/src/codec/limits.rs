@@ -245,9 +245,9 @@ impl Bounded for ReceiptLine {
     fn check(&self) -> Checked {
         match self {
             Self::Answered { answer, .. } => answer.check(),
+            Self::Asked { ask, .. } => ask.check(),
             Self::Ended { ending, .. } => maybe(ending.as_deref()),
             Self::Opened { .. }
-            | Self::Asked { .. }
             | Self::Revoked { .. }
             | Self::Acknowledged { .. }
             | Self::Changed { .. }

@@ -134,7 +134,8 @@ impl Leader {
             let line = ReceiptLine::Opened { slave, name, by, reason, deadline, drain: None };
             cx.push(Effect::Record { receipt, line });
         }
-        let line = ReceiptLine::Asked { framework: record.framework, inverse_offer: id };
+        let ask = record.ask.clone();
+        let line = ReceiptLine::Asked { framework: record.framework, inverse_offer: id, ask };
         cx.push(Effect::Record { receipt, line });
         let when = When::At(record.deadline);
         cx.push(Effect::SetTimer { timer: Timer::InverseOffer(id), when });
@@ -641,7 +642,10 @@ impl Leader {
             cx.cancel(Timer::DrainAcknowledge(id));
         }
         self.tell_to_leave(cx, record.slave);
-        let asked: Vec<InverseOfferId> = self.registry.inverse_offers_of_drain(id).collect();
+        let asked: Vec<InverseOfferId> = match self.asks_everyone(id) {
+            true => self.registry.inverse_offers_of_drain(id).collect(),
+            false => Vec::new(),
+        };
         for inverse_offer in asked {
             let Some(io) = self.registry.inverse_offers().get(&inverse_offer) else {
                 continue;

@@ -425,12 +425,16 @@ impl Leader {
         }
         let longest = tasks.iter().map(|task| task.grace).max().unwrap_or(Millis::ZERO);
         let tasks_end = if tasks.is_empty() { deadline } else { deadline.after(longest) };
-        let drain = record.drain.filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()));
+        // One that ended unseen gives way to another.
+        let drain = record.drain.and_then(|id| Some((id, self.registry.drains().get(&id)?)));
+        let drain = drain.filter(|(_, drain)| drain.end != Some(DrainEnd::Unseen));
         Ok(DrainPlan {
             slave,
             slave_name: record.name.clone(),
             status: self.slave_status(slave),
-            drain,
+            drain: drain.map(|(id, _)| id),
+            has: drain.map(|(_, drain)| (drain.pace, drain.then)),
+            drained: drain.is_some_and(|(_, drain)| drain.end == Some(DrainEnd::Drained)),
             tasks,
             tasks_end,
             drain_end: self.drain_end(cx, deadline),

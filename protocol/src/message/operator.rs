@@ -620,8 +620,12 @@ pub struct DrainPlan {
     pub slave_name: Name,
     /// How the slave is now: one that is not active cannot be seen empty.
     pub status: SlaveStatus,
-    /// The drain that is already under way there, if one is.
+    /// The drain that is already under way there, or through, if one is.
     pub drain: Option<DrainId>,
+    /// What is asked of that, and has been.
+    pub has: Option<(Pace, Then)>,
+    /// Whether the slave is drained already.
+    pub drained: bool,
     /// Every task that would be asked for, and revoked if its framework keeps it past the deadline.
     pub tasks: Vec<PlannedTask>,
     /// The latest end of any task: the deadline and the grace that may follow it.
@@ -694,6 +698,8 @@ pub enum ReceiptLine {
         framework: FrameworkId,
         /// By which inverse offer.
         inverse_offer: InverseOfferId,
+        /// For what.
+        ask: InverseAsk,
     },
     /// It answered.
     Answered {
@@ -1044,7 +1050,10 @@ impl fmt::Display for Refusal {
             Self::NothingThere => write!(f, "the framework has nothing on that slave"),
             Self::NothingAsked => write!(f, "the inverse offer asks for nothing"),
             Self::PlanChanged { digest } => {
-                write!(f, "the slave has changed since the plan was made: its digest is now {digest:016x}")
+                write!(
+                    f,
+                    "the slave, or what is asked, is otherwise than in the plan: the digest is now {digest:016x}"
+                )
             }
             Self::UnknownReceipt(id) => write!(f, "there is no receipt {id}"),
             Self::Storage(cause) => write!(f, "the registry could not be written: {cause}"),
@@ -1066,7 +1075,7 @@ impl Refusal {
             Self::InverseOfferOfDrain(..) => "cancel the drain with `neap drain --cancel`",
             Self::UnknownDrain(_) => "see `neap status`; how it ended is in `neap drain --receipt`",
             Self::DrainEnded(..) => {
-                "`neap activate` puts the slave back; what happened is in `neap drain --receipt`"
+                "`neap activate` lifts the drain's hold; what happened is in `neap drain --receipt`"
             }
             Self::DrainDiffers(..) => "add `--change` to have it so from now on",
             Self::DrainIsNow(_) | Self::DrainTold(_) => {

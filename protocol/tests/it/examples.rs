@@ -444,7 +444,9 @@ fn plan() -> DrainPlan {
         slave: SLAVE,
         slave_name: name(),
         status: SlaveStatus::Active,
-        drain: None,
+        drain: Some(DrainId(6)),
+        has: Some((Pace::Now, Then::Unregister)),
+        drained: false,
         tasks: vec![task],
         tasks_end: Moment(1_800_000_601_000),
         drain_end: Moment(1_800_000_611_000),
@@ -496,7 +498,11 @@ fn receipts(all: &mut Vec<Example>) {
             deadline: Some(Moment(1_800_000_600_000)),
             drain: Some((Pace::Within(Millis(600_000)), Then::Unregister)),
         },
-        Asked => ReceiptLine::Asked { framework: FrameworkId(1), inverse_offer: InverseOfferId(3) },
+        Asked => ReceiptLine::Asked {
+            framework: FrameworkId(1),
+            inverse_offer: InverseOfferId(3),
+            ask: InverseAsk::Everything,
+        },
         Answered => ReceiptLine::Answered {
             inverse_offer: InverseOfferId(3),
             answer: InverseAnswer::Decline { reason: text() },
