@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use neap_nodes::framework::Driver;
-use neap_protocol::message::{Command, Event, SlaveRef, Then};
+use neap_protocol::message::{Command, Event, SlaveRef};
 use neap_protocol::task;
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
