@@ -62,6 +62,7 @@ fn incarnations() -> Vec<Vec<Vec<CheckpointChange>>> {
             name: Name::new("web").unwrap(),
             resources: Resources::new(1000, 1 << 20),
             kill_grace: Millis(0),
+            fenced: false,
             state: TaskState::Staging,
             reason: Reason::Normal,
             number: 0,
