@@ -87,7 +87,7 @@ pub enum Command {
     Master(nodes::Master),
     /// Run one slave
     #[command(after_help = nodes::SLAVE_EXAMPLES, disable_help_subcommand = true)]
-    Slave(nodes::Slave),
+    Slave(Slave),
     /// Run the default executor; slaves start it
     #[command(hide = true, after_help = nodes::EXECUTOR_EXAMPLES)]
     Executor(nodes::Executor),
