@@ -4,11 +4,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neap_protocol::codec;
 use neap_protocol::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SlaveId, TaskId};
-use neap_protocol::message::{FrameworkToMaster, InverseAnswer, InverseAsk, MasterToFramework, Offered};
+use neap_protocol::message::{
+    FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
+};
 use neap_protocol::resources::Resources;
 use neap_protocol::task::{Reason, Run, TaskSpec, TaskState, Update};
 use neap_protocol::text::{Name, Text};
@@ -109,6 +111,35 @@ impl Running {
         .await
     }
 
+    /// An inverse offer is over.
+    async fn asks_no_more(&mut self) {
+        let (id, outcome) = (InverseOfferId(1), InverseOutcome::Cancelled);
+        self.say(MasterToFramework::InverseOfferClosed { id, outcome }).await;
+    }
+
+    /// Hears which task is ended.
+    async fn kills(&mut self) -> TaskId {
+        self.hear_of(|message| match message {
+            FrameworkToMaster::Kill { task, .. } => Some(task),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Hears that offers are wanted again, and that nothing is ended before.
+    async fn revives(&mut self) {
+        self.hear_of(|message| match message {
+            FrameworkToMaster::Kill { task, .. } => panic!("{task} is ended"),
+            message => (message == FrameworkToMaster::Revive).then_some(()),
+        })
+        .await
+    }
+
+    /// What it says on stderr, as it comes.
+    fn stderr(&mut self) -> std::sync::mpsc::Receiver<String> {
+        lines(self.child.stderr.take().unwrap())
+    }
+
     /// Asks for all that it has on a slave, within an hour.
     async fn asks_back(&mut self, slave: u32) {
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
@@ -129,6 +160,7 @@ impl Running {
         self.say(MasterToFramework::Update { update, slave: SlaveId(slave) }).await;
         let acknowledged = self.hear_of(|message| match message {
             FrameworkToMaster::Acknowledge { task, number } => Some((task, number)),
+            FrameworkToMaster::Kill { task, .. } => panic!("{task} is ended"),
             _ => None,
         });
         assert_eq!(acknowledged.await, (task, number));
@@ -152,7 +184,7 @@ impl Running {
 }
 
 async fn spawn(place: &Place, line: &str, listener: &mut Listener) -> (Child, QuicSend, QuicReceive) {
-    let mut child = place.command(line).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = place.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
     let Ok(Some(Ok(session))) = accepted else {
         let _ = child.kill();
@@ -214,7 +246,7 @@ async fn a_batch_that_fails_for_good_exits_with_1() {
 /// R17: the replacement runs before the old task is ended.
 #[tokio::test]
 async fn a_service_moves_off_a_slave_that_is_asked_back() {
-    let mut run = Running::start("--service -- server").await;
+    let mut run = Running::start("--service --min-healthy 200ms -- server").await;
     assert_eq!(run.offer(1, 1, 1).await.len(), 1);
     run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
     run.asks_back(1).await;
@@ -226,14 +258,11 @@ async fn a_service_moves_off_a_slave_that_is_asked_back() {
     assert_eq!(run.offer(2, 1, 4).await, [], "it moves to where it leaves");
     assert_eq!(run.offer(3, 2, 4).await.len(), 1);
     run.update(task(2), 1, 2, TaskState::Running, Reason::Normal).await;
-    let killed = run.hear_of(|message| match message {
-        FrameworkToMaster::Kill { task, .. } => Some(task),
-        _ => None,
-    });
-    assert_eq!(killed.await, task(1));
+    let began = Instant::now();
+    assert_eq!(run.kills().await, task(1));
+    assert!(began.elapsed() >= Duration::from_millis(100), "it had hardly begun: {:?}", began.elapsed());
     run.update(task(1), 2, 1, TaskState::Killed, Reason::KilledByFramework).await;
-    let pid = rustix::process::Pid::from_raw(run.child.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    signal(&run.child, Signal::TERM);
     let (code, _) = run.torn_down().await;
     assert_eq!(code, Some(0));
 }
@@ -245,11 +274,7 @@ async fn a_fenced_service_ends_what_is_asked_back_before_it_begins_elsewhere() {
     assert_eq!(run.offer(1, 1, 1).await.len(), 1);
     run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
     run.asks_back(1).await;
-    let killed = run.hear_of(|message| match message {
-        FrameworkToMaster::Kill { task, .. } => Some(task),
-        _ => None,
-    });
-    assert_eq!(killed.await, task(1));
+    assert_eq!(run.kills().await, task(1));
     assert_eq!(run.offer(2, 2, 1).await.len(), 0, "the first is not dead");
     run.update(task(1), 2, 1, TaskState::Killed, Reason::KilledByFramework).await;
     assert_eq!(run.offer(3, 2, 1).await[0].id, task(2));
@@ -330,9 +355,19 @@ fn a_service_with_an_id_outlives_its_processes() {
     let changed = live.neap(&line.replace("1000", "999"));
     assert_eq!(changed.code, Some(2), "{}", changed.stderr);
     assert!(changed.stderr.contains("-- sleep 1000\nhelp: give it the same arguments"), "{}", changed.stderr);
-    let last = live.attach(line);
+    // Ctrl-C is no other word than SIGTERM, and SIGUSR1 is.
+    let next = live.attach(line);
     live.happened(3, |event| event["event"] == "framework-subscribed");
-    last.interrupt();
+    next.interrupt();
+    let left = next.end();
+    assert_eq!(
+        (left.code, left.stderr.as_str()),
+        (Some(0), "its tasks go on for 1m; the same command takes them up\n")
+    );
+    assert_eq!(live.tasks().len(), 2);
+    let last = live.attach(line);
+    live.happened(4, |event| event["event"] == "framework-subscribed");
+    last.drain_now();
     assert_eq!(last.end().code, Some(0));
     assert_eq!(live.tasks(), []);
 }
