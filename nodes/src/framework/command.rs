@@ -540,14 +540,14 @@ impl Scheduler for Instances {
     }
 
     /// Ctrl-C and SIGTERM are one: a run with an id leaves its tasks to the next process, as a service manager wants it
-    /// that starts it again; any other ends them. SIGUSR1 ends them in any case.
+    /// that starts it again; any other ends them. SIGUSR1 ends them in any case. Without a leader there is nobody who could.
     fn signalled(&mut self, driver: &mut Driver, signal: Signal) {
         let lasts = match signal {
             Signal::Interrupt | Signal::Terminate => true,
             Signal::DrainNow => false,
         };
         match &mut self.lasting {
-            // Once more, or there is nobody who could end anything.
+            // Once more.
             _ if self.stopping => driver.leave(),
             Some(lasting) if lasts && (lasting.resumed || self.subscribed) => {
                 lasting.left = true;
@@ -559,13 +559,17 @@ impl Scheduler for Instances {
             Some(_) | None => {
                 let (tasks, connected) = (self.fleet.tasks(), self.connected);
                 self.stop(driver);
-                match connected {
-                    true if tasks > 0 => {
-                        let tasks = counted(tasks as u64, "task");
-                        say(&format!("ending {tasks}; the same signal again leaves at once"));
+                let counted = counted(tasks as u64, "task");
+                match (connected, signal) {
+                    (true, _) if tasks > 0 => {
+                        say(&format!("ending {counted}; the same signal again leaves at once"));
                     }
-                    true => {}
-                    false => driver.leave(),
+                    (true, _) => {}
+                    // Nobody but a leader can end them, and nothing else was asked for.
+                    (false, Signal::DrainNow) if self.has_begun() => say(&format!(
+                        "ending {counted} as soon as a leader is reached; the same signal again leaves at once"
+                    )),
+                    (false, Signal::Interrupt | Signal::Terminate | Signal::DrainNow) => driver.leave(),
                 }
             }
         }

@@ -662,9 +662,11 @@ proptest! {
                 world.obey();
             }
             for task in world.truth.keys().copied().collect::<Vec<_>>() {
-                match world.truth[&task].state {
-                    TaskState::Running if !world.truth[&task].killed => world.ends(task, TaskState::Finished),
-                    _ => world.step(task),
+                let truth = &world.truth[&task];
+                if truth.state == TaskState::Running && !truth.killed {
+                    world.ends(task, TaskState::Finished);
+                } else {
+                    world.step(task);
                 }
             }
             world.run.now += secs(31);
