@@ -27,6 +27,7 @@ use crate::cli::nodes::Up;
 use crate::config::{Config, Loaded};
 use crate::exit::Exit;
 use crate::operator::Client;
+use crate::outlet::or_warn;
 use crate::output::{Failure, Printer};
 use crate::shutdown::{Signal, Signals};
 
@@ -67,7 +68,7 @@ async fn run(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
     };
     let outcome = match outcome {
         Ok(()) => {
-            printer.one(&News::Ready { slaves: args.slaves, settings: place.settings.clone() })?;
+            or_warn(printer.one(&News::Ready { slaves: args.slaves, settings: place.settings.clone() }));
             cluster.watch(&place, &mut signals, printer).await
         }
         Err(failure) => Err(failure),
@@ -390,7 +391,7 @@ impl Cluster {
                 () = tokio::time::sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() => {
                     restart = None;
                     let node = place.start_again(Role::Master, Role::Master.as_str())?;
-                    printer.one(&News::Restarted { node: node.name.clone() })?;
+                    or_warn(printer.one(&News::Restarted { node: node.name.clone() }));
                     self.nodes.push(node);
                 }
                 signal = signals.next() => match signal {
@@ -406,7 +407,7 @@ impl Cluster {
                         }
                         restart = Some(Instant::now() + RESTART_PAUSE);
                     }
-                    printer.one(&News::Ended { node: node.name.clone(), how: how.to_string() })?;
+                    or_warn(printer.one(&News::Ended { node: node.name.clone(), how: how.to_string() }));
                 }
             }
         }
