@@ -25,7 +25,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     let Some(Command::ForgetSlave { .. }) = given else { return Ok(()) };
     let (before, after) =
         (&seen.before.masters[usize::from(master)], &seen.after.masters[usize::from(master)]);
-    let asked = after.pending().skip(before.pending().count()).next();
+    let asked = after.pending().nth(before.pending().count());
     let Some(Operation::RemoveSlave { slave, .. }) = asked.cloned() else { return Ok(()) };
     let registered = (0..).zip(&seen.after.slaves).any(|(number, node)| {
         let its = |dialer: Dialer| dialer == Dialer::Slave(number);

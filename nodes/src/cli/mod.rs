@@ -236,7 +236,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
             crate::master::main(&settings, &mut context.printer())
         }
         Command::Slave(Slave { command: Some(SlaveCommand::Forget(args)), .. }) => {
-            operator::main(Task::Forget(args), context)
+            operator::main(Task::Forget(*args), context)
         }
         Command::Slave(args) => {
             let settings = loaded.slave(&args.cluster, args.settings)?;

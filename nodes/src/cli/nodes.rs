@@ -82,7 +82,7 @@ pub struct Slave {
 pub enum SlaveCommand {
     /// Remove a slave that is dead from the cluster, for good
     #[command(after_help = change::FORGET_EXAMPLES)]
-    Forget(Forget),
+    Forget(Box<Forget>),
 }
 
 pub(super) const SLAVE_EXAMPLES: &str = examples! {
