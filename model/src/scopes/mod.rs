@@ -145,6 +145,10 @@ fn inverse(ask: InverseAsk) -> Command {
     Command::InverseOffer { framework, slave: slave_a(), ask, deadline: DEADLINE, reason: Text::EMPTY }
 }
 
+fn forget() -> Command {
+    Command::ForgetSlave { slave: slave_a(), reason: Text::EMPTY }
+}
+
 fn drain(then: Then) -> Command {
     let (slave, deadline, then) = (slave_a(), DEADLINE, Some(then));
     Command::Drain { slave, deadline, reason: None, then, if_plan: None, change: false }

@@ -434,7 +434,7 @@ impl Operator {
                 }
                 drained = end == DrainEnd::Drained;
             }
-            if matches!(*event, Event::SlaveUnregistered { slave: gone, .. } if gone == id) {
+            if removes(&event, id) {
                 return self.printed_end(drain, slave, DrainEnd::SlaveGone, then).await;
             }
             // Nothing more is counted for it: it is drained, and leaves whenever it is back.
@@ -704,6 +704,7 @@ fn is_progress(event: &Event, slave: SlaveId, frameworks: &BTreeSet<FrameworkId>
         | Event::SlaveUnreachable { slave: of, .. }
         | Event::SlaveSilent { slave: of, .. }
         | Event::SlaveAnswers { slave: of, .. }
+        | Event::SlaveForgotten { slave: of, .. }
         | Event::SlaveLeaving { slave: of, .. }
         | Event::SlaveUnregistered { slave: of, .. }
         | Event::DrainEnded { slave: of, .. } => *of == slave,
@@ -723,6 +724,11 @@ fn is_progress(event: &Event, slave: SlaveId, frameworks: &BTreeSet<FrameworkId>
         | Event::RemovalsHalted { .. }
         | Event::RemovalsResumed => false,
     }
+}
+
+/// Whether a slave is gone for good with an event.
+fn removes(event: &Event, id: SlaveId) -> bool {
+    matches!(event, Event::SlaveUnregistered { slave, .. } | Event::SlaveForgotten { slave, .. } if *slave == id)
 }
 
 /// Whether who holds a drain up may be another, or for another cause, after an event.
@@ -1018,6 +1024,10 @@ fn receipt_line(line: &ReceiptLine) -> (&'static str, Option<String>, String) {
         }
         ReceiptLine::InverseOfferClosed { outcome } => ("closed", None, format!("over: {}", how(*outcome))),
         ReceiptLine::Unregistered => ("unregistered", None, "the slave is removed".to_owned()),
+        ReceiptLine::DeclaredDead { slave, name, by, reason } => {
+            let text = format!("{by} said that {name} ({slave}) is dead{}: nobody saw it", because(reason));
+            ("declared-dead", None, text)
+        }
     }
 }
 

@@ -148,7 +148,9 @@ impl Bounded for OperatorToMaster {
             | OperatorCommand::ExtendDrain(..)
             | OperatorCommand::DrainNow { .. }
             | OperatorCommand::Kill { .. }
-            | OperatorCommand::ResumeRemovals => Ok(()),
+            | OperatorCommand::ResumeRemovals { .. }
+            | OperatorCommand::ForgetSlave { .. }
+            | OperatorCommand::Teardown { .. } => Ok(()),
         }
     }
 }
@@ -230,7 +232,8 @@ impl Bounded for Event {
             | Self::RemovalsHalted { .. }
             | Self::RemovalsResumed
             | Self::SlaveSilent { .. }
-            | Self::SlaveAnswers { .. } => Ok(()),
+            | Self::SlaveAnswers { .. }
+            | Self::SlaveForgotten { .. } => Ok(()),
         }
     }
 }
@@ -253,7 +256,8 @@ impl Bounded for ReceiptLine {
             | Self::Changed { .. }
             | Self::DrainEnded { .. }
             | Self::InverseOfferClosed { .. }
-            | Self::Unregistered => Ok(()),
+            | Self::Unregistered
+            | Self::DeclaredDead { .. } => Ok(()),
         }
     }
 }
