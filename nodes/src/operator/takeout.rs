@@ -834,6 +834,7 @@ impl fmt::Display for Plan {
             );
         }
         match self.tasks.len() {
+            0 if self.seen => writeln!(f, "{slave_name} ({slave}) is {status}; nothing runs there")?,
             0 => writeln!(f, "{slave_name} ({slave}) is {status}; nothing is known to run there")?,
             _ => writeln!(f, "{slave_name} ({slave}) is {status}; a drain would end {count} there")?,
         }
