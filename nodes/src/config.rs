@@ -1034,7 +1034,7 @@ mod tests {
                 "set cert beside key, or neither",
             ),
             (
-                "[master]\nping_timeout = \"0\"",
+                "[master]\nping_timeout = \"0s\"",
                 "neap.toml:2: [master] ping_timeout is zero",
                 "make ping_timeout greater than zero",
             ),
