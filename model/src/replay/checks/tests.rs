@@ -195,7 +195,7 @@ fn subscribe() -> Operation {
 
 fn hold() -> Operation {
     let hold = Hold { by: name("ada"), reason: Text::EMPTY, at: Moment(1) };
-    Operation::PlaceHold { slave: name("a"), name: name("h"), hold }
+    Operation::PlaceHold { slave: name("s"), name: name("h"), hold }
 }
 
 fn drain(then: Then) -> Operation {
