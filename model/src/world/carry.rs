@@ -216,7 +216,9 @@ impl Step<'_> {
             master::Effect::Record { receipt, line } => {
                 self.happenings.push(Happening::Recorded { receipt, line });
             }
-            master::Effect::AnswerReceipt { .. } | master::Effect::AnswerHistory { .. } => {}
+            master::Effect::AnswerReceipt { .. }
+            | master::Effect::RefuseUnknownSlave { .. }
+            | master::Effect::AnswerHistory { .. } => {}
         }
     }
 

@@ -422,10 +422,19 @@ fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut 
 pub(crate) fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
     until("a slave that is unreachable", || match cluster.view(slave)?.status {
         SlaveStatus::Unreachable | SlaveStatus::Awaited => Ok(()),
-        other @ (SlaveStatus::Active | SlaveStatus::Disconnected | SlaveStatus::Leaving) => {
-            Err(format!("it is {other}"))
-        }
+        other @ (SlaveStatus::Active
+        | SlaveStatus::Held
+        | SlaveStatus::Draining
+        | SlaveStatus::Drained
+        | SlaveStatus::Silent
+        | SlaveStatus::Disconnected
+        | SlaveStatus::Leaving) => Err(format!("it is {other}")),
     })
+}
+
+/// Whether a slave is here, and not on its way out.
+fn stays(status: SlaveStatus) -> bool {
+    status.answers() && status != SlaveStatus::Leaving
 }
 
 /// A slave that was killed while it left goes on leaving, and is then started as a new one; unless it had not yet
@@ -435,7 +444,7 @@ fn leaves_or_stays(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
         if cluster.slaves[slave].process.as_mut().expect("a slave").has_ended() {
             return Ok(true);
         }
-        match cluster.has_registered(slave) && cluster.view(slave)?.status == SlaveStatus::Active {
+        match cluster.has_registered(slave) && stays(cluster.view(slave)?.status) {
             true => Ok(false),
             false => Err("it does neither".into()),
         }

@@ -34,3 +34,4 @@ mod sigusr1;
 mod slave;
 mod takeout;
 mod up;
+mod words;
