@@ -605,6 +605,10 @@ fn log(event: &Event) {
             );
         }
         Event::RemovalsResumed => tracing::warn!("slaves that stay silent are marked unreachable again"),
+        Event::SlaveSilent { slave, name } => {
+            tracing::warn!(%slave, %name, "slave silent: it has not answered a ping in time, and is offered again when it does");
+        }
+        Event::SlaveAnswers { slave, name } => tracing::info!(%slave, %name, "slave answers again"),
     }
 }
 

@@ -180,6 +180,13 @@ fn told(event: &Event) -> (&'static str, About, String) {
             About::default(),
             "slaves that stay silent are marked unreachable again".to_owned(),
         ),
+        Event::SlaveSilent { slave, name } => {
+            let text = format!("{name} ({slave}) is silent: it gets no work until it answers");
+            ("slave-silent", slave_about(slave), text)
+        }
+        Event::SlaveAnswers { slave, name } => {
+            ("slave-answers", slave_about(slave), format!("{name} ({slave}) answers again"))
+        }
     }
 }
 

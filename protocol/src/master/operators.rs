@@ -456,16 +456,13 @@ impl Leader {
             );
         }
         digest.add(match self.slave_status(slave) {
-            // What is held is in reach, and a ping that is late changes no plan.
-            SlaveStatus::Active
-            | SlaveStatus::Held
-            | SlaveStatus::Draining
-            | SlaveStatus::Drained
-            | SlaveStatus::Silent => 0,
+            // What is held is in reach.
+            SlaveStatus::Active | SlaveStatus::Held | SlaveStatus::Draining | SlaveStatus::Drained => 0,
             SlaveStatus::Awaited => 1,
             SlaveStatus::Disconnected => 2,
             SlaveStatus::Unreachable => 3,
             SlaveStatus::Leaving => 4,
+            SlaveStatus::Silent => 5,
         });
         for (id, task) in self.slaves.get(&slave).into_iter().flat_map(|state| state.tasks.iter()) {
             if !task.state.is_terminal() {

@@ -260,7 +260,7 @@ pub struct Status {
     pub away: u32,
     /// Those that are unreachable: also one that has come back, and is not used yet (R8).
     pub unreachable: u32,
-    /// Those connected that have not answered the last ping.
+    /// Those of the connected that have not answered their last ping in time: nothing is offered of them (R6).
     pub silent: u32,
     /// Those that are deactivated.
     pub deactivated: u32,
@@ -314,8 +314,6 @@ pub enum SlaveStatus {
     Draining,
     /// It is here, a drain has emptied it, and the drain's hold is not lifted.
     Drained,
-    /// Its session lives, and it has not answered the last ping.
-    Silent,
     /// It has not come back since this leader was elected.
     Awaited,
     /// Its session is gone; the health check is counting.
@@ -324,6 +322,8 @@ pub enum SlaveStatus {
     Unreachable,
     /// It is about to unregister.
     Leaving,
+    /// It is connected, and has not answered a ping in its time: nothing is offered of it until it does (R6).
+    Silent,
 }
 
 impl SlaveStatus {
@@ -343,11 +343,11 @@ impl fmt::Display for SlaveStatus {
             Self::Held => "held",
             Self::Draining => "draining",
             Self::Drained => "drained",
-            Self::Silent => "silent",
             Self::Awaited => "awaited",
             Self::Disconnected => "disconnected",
             Self::Unreachable => "unreachable",
             Self::Leaving => "leaving",
+            Self::Silent => "silent",
         })
     }
 }
@@ -883,6 +883,20 @@ pub enum Event {
     },
     /// Slaves that do not answer are given up again.
     RemovalsResumed,
+    /// A slave that is connected has not answered a ping in its time: nothing is offered of it until it does.
+    SlaveSilent {
+        /// Which.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+    },
+    /// A slave that was silent answers again.
+    SlaveAnswers {
+        /// Which.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+    },
 }
 
 /// Why a request was refused. Nothing was changed.

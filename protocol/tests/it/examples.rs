@@ -549,6 +549,8 @@ fn happenings(all: &mut Vec<Example>) {
         },
         RemovalsHalted => Event::RemovalsHalted { silent: 30, of: 100 },
         RemovalsResumed => Event::RemovalsResumed,
+        SlaveSilent => Event::SlaveSilent { slave: SLAVE, name: name() },
+        SlaveAnswers => Event::SlaveAnswers { slave: SLAVE, name: name() },
     });
 }
 
@@ -633,6 +635,7 @@ fn reasons(all: &mut Vec<Example>) {
         HostRebooted => Reason::HostRebooted,
         Fenced => Reason::Fenced,
         CannotFence => Reason::CannotFence,
+        SlaveSilent => Reason::SlaveSilent,
     });
 }
 
@@ -725,11 +728,11 @@ fn statuses(all: &mut Vec<Example>) {
         Held => SlaveStatus::Held,
         Draining => SlaveStatus::Draining,
         Drained => SlaveStatus::Drained,
-        Silent => SlaveStatus::Silent,
         Awaited => SlaveStatus::Awaited,
         Disconnected => SlaveStatus::Disconnected,
         Unreachable => SlaveStatus::Unreachable,
         Leaving => SlaveStatus::Leaving,
+        Silent => SlaveStatus::Silent,
     });
 }
 

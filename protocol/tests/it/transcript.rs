@@ -471,9 +471,12 @@ fn shown(effect: &Effect, sessions: &BTreeMap<String, SessionId>) -> Option<Stri
             format!("refuse {}: no slave is called {slave}, or it has left", name(session))
         }
         Effect::AnswerHistory { .. } => "answer with what ended lately".into(),
-        Effect::Publish(event @ (Event::RemovalsHalted { .. } | Event::RemovalsResumed)) => {
-            format!("event {event:?}")
-        }
+        Effect::Publish(
+            event @ (Event::RemovalsHalted { .. }
+            | Event::RemovalsResumed
+            | Event::SlaveSilent { .. }
+            | Event::SlaveAnswers { .. }),
+        ) => format!("event {event:?}"),
         Effect::Publish(_) => return None,
     };
     Some(line)
