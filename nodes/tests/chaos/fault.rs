@@ -320,7 +320,10 @@ impl Fault {
             }
             Self::StallSlave(slave) => {
                 let known = until("a slave that is not used", || match cluster.view(*slave)?.status {
-                    SlaveStatus::Active => Err("it is active".to_owned()),
+                    other @ (SlaveStatus::Active
+                    | SlaveStatus::Held
+                    | SlaveStatus::Draining
+                    | SlaveStatus::Drained) => Err(format!("it is {other}")),
                     SlaveStatus::Silent
                     | SlaveStatus::Disconnected
                     | SlaveStatus::Unreachable

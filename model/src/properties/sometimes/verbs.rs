@@ -211,5 +211,5 @@ fn killed(seen: &Seen<'_>) -> bool {
 }
 
 fn exited(seen: &Seen<'_>) -> bool {
-    seen.happenings.iter().any(|happening| matches!(happening, Happening::Exited { code: EXIT_DONE, .. }))
+    seen.happenings.iter().any(|happening| matches!(happening, Happening::Exited { code: EXIT_DONE | EXIT_UNHEARD, .. }))
 }
