@@ -24,6 +24,7 @@ use crate::cli::nodes::Up;
 use crate::config::{Config, Loaded};
 use crate::exit::Exit;
 use crate::operator::Client;
+use crate::outlet::or_warn;
 use crate::output::{Failure, Printer};
 use crate::shutdown::{Signal, Signals};
 
@@ -55,7 +56,7 @@ async fn run(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
     };
     let outcome = match outcome {
         Ok(()) => {
-            printer.one(&News::Ready { slaves: args.slaves, settings: place.settings.clone() })?;
+            or_warn(printer.one(&News::Ready { slaves: args.slaves, settings: place.settings.clone() }));
             cluster.watch(&mut signals, printer).await
         }
         Err(failure) => Err(failure),
@@ -289,7 +290,7 @@ impl Cluster {
                     if node.role == Role::Master {
                         return Err(node.ended(how));
                     }
-                    printer.one(&News::Ended { node: node.name.clone(), how: how.to_string() })?;
+                    or_warn(printer.one(&News::Ended { node: node.name.clone(), how: how.to_string() }));
                 }
             }
         }

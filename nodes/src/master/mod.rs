@@ -178,7 +178,7 @@ pub fn main(config: &config::Master, printer: &mut crate::output::Printer) -> Re
         };
         let running = tokio::spawn(run(settings, ready, stop));
         if let Ok(leading) = leading.await {
-            printer.one(&Line::of(&leading))?;
+            crate::outlet::or_warn(printer.one(&Line::of(&leading)));
         }
         match running.await {
             Ok(ended) => ended.map(|()| Exit::Success).map_err(failure),

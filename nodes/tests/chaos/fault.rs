@@ -67,6 +67,8 @@ pub(crate) enum Fault {
     Drain(usize),
     /// An operator drains a slave and sends it away; it is started as a new one.
     DrainAway(usize),
+    /// An operator drains a slave, with time enough, and changes his mind so long after.
+    CancelDrain(usize, Duration),
 }
 
 impl Fault {
@@ -92,7 +94,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..36) {
+        match random.within(0..38) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -133,6 +135,7 @@ impl Fault {
             27..31 => Self::FillSlave(slave, random.span(300..3000)),
             31 => Self::AskBack(slave),
             32..34 => Self::StallSlave(slave),
+            34..36 => Self::CancelDrain(slave, random.span(0..1500)),
             _ => Self::FillMaster(slave, random.span(100..3000)),
         }
     }
@@ -179,6 +182,7 @@ impl Fault {
             | Self::Hold(slave, _)
             | Self::AskBack(slave)
             | Self::Drain(slave)
+            | Self::CancelDrain(slave, _)
             | Self::DrainAway(slave) => Some(*slave),
         }
     }
@@ -214,6 +218,7 @@ impl Fault {
             Self::AskBack(_) => "inverse offer of a cpu",
             Self::Drain(_) => "drain, activate",
             Self::DrainAway(_) => "drain, unregister",
+            Self::CancelDrain(..) => "drain, cancel",
         }
     }
 
@@ -281,6 +286,10 @@ impl Fault {
             }
             Self::Drain(slave) => drain(cluster, *slave, "stay", random)?,
             Self::DrainAway(slave) => drain(cluster, *slave, "unregister", random)?,
+            Self::CancelDrain(slave, _) => {
+                let name = &cluster.slaves[*slave].name;
+                cluster.command(&format!("drain {name} --deadline 1h --reason chaos --detach"))?;
+            }
         }
         Ok(true)
     }
@@ -373,6 +382,10 @@ impl Fault {
                 std::thread::sleep(*span);
                 cluster.command(&format!("activate {}", cluster.slaves[*slave].name))
             }
+            Self::CancelDrain(slave, span) => {
+                std::thread::sleep(*span);
+                cancel(cluster, *slave)
+            }
             Self::Drain(slave) => {
                 drained(cluster, *slave)?;
                 cluster.command(&format!("activate {}", cluster.slaves[*slave].name))
@@ -398,6 +411,7 @@ impl fmt::Display for Fault {
             | Self::StopExecutor(slave, span)
             | Self::FillSlave(slave, span)
             | Self::FillMaster(slave, span)
+            | Self::CancelDrain(slave, span)
             | Self::Hold(slave, span) => {
                 write!(f, "{}: slave-{}, {span:?}", self.kind(), slave + 1)
             }
@@ -493,6 +507,21 @@ fn drain(cluster: &Cluster, slave: usize, then: &str, random: &mut Random) -> Re
     let ms = if random.percent(50) { random.within(1..10) } else { random.within(10..1500) };
     let name = &cluster.slaves[slave].name;
     cluster.command(&format!("drain {name} --deadline {ms}ms --reason chaos --then {then} --detach"))
+}
+
+/// Takes a drain back, unless all has moved already, and puts the slave back.
+fn cancel(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+    let drain = cluster.view(slave)?.drain.ok_or("the drain is not known")?;
+    if drain.end.is_none() {
+        let cancelled = cluster.command(&format!("drain --cancel {}", drain.id));
+        let ended = cluster.view(slave)?.drain.and_then(|drain| drain.end);
+        match (cancelled, ended) {
+            // It was drained just before.
+            (Ok(()), _) | (Err(_), Some(DrainEnd::Drained)) => {}
+            (Err(error), _) => return Err(error),
+        }
+    }
+    cluster.command(&format!("activate {} --all", cluster.slaves[slave].name))
 }
 
 /// Waits for the end of a slave's drain; nothing lives there then (S5).

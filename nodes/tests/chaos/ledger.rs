@@ -206,7 +206,7 @@ fn of_run<'a>(
     }
     let as_it_should = match code {
         Some(0) => succeeded.iter().all(|times| *times == 1),
-        Some(1) => failed >= TRIES && succeeded.iter().all(|times| *times <= 1),
+        Some(1) => failed >= attempts() && succeeded.iter().all(|times| *times <= 1),
         Some(4) => !began,
         _ => false,
     };
@@ -222,7 +222,9 @@ fn framework(task: &str) -> &str {
 }
 
 /// How often an instance of a batch may fail.
-const TRIES: usize = neap_nodes::framework::command::TRIES_MAX as usize;
+fn attempts() -> usize {
+    neap_nodes::cli::work::Attempts::default().limit().map_or(usize::MAX, |attempts| attempts as usize)
+}
 
 #[cfg(test)]
 mod tests {
