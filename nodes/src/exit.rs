@@ -74,7 +74,9 @@ impl Exit {
             Self::Refused => "the cluster refused; nothing was changed",
             Self::Unreachable => "no leader was reached; what was asked may or may not have happened",
             Self::TimedOut => "the time limit passed; what was asked goes on",
-            Self::Unacknowledged => "the slave has left, and no leader has acknowledged it: see `neap slave --help`",
+            Self::Unacknowledged => {
+                "the slave has left, and no leader has acknowledged it: see `neap slave --help`"
+            }
             Self::Detached => "Ctrl-C detached the command; what was asked goes on",
         }
     }

@@ -13,7 +13,9 @@ use std::path::Path;
 use neap_process_tree::{Means, OpenError, Options, Survivors, Tree, Trees};
 use neap_protocol::ids::{BootId, ExecutorId, Seq};
 use neap_protocol::resources::{self, Resources};
-use neap_protocol::slave::{Config, EXIT_DONE, EXIT_UNHEARD, Event as Told, Input, Recover, Slave as Machine};
+use neap_protocol::slave::{
+    Config, EXIT_DONE, EXIT_UNHEARD, Event as Told, Input, Recover, Slave as Machine,
+};
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
 use neap_protocol::transport::{CloseCode, Role};
@@ -413,7 +415,9 @@ fn tell(event: &Told) {
         Told::Unregistered => tracing::info!("unregistered"),
         Told::NeverAdmitted => tracing::info!("no master had admitted it: exits, and there is none to tell"),
         Told::NobodyAnswered => {
-            tracing::warn!("no leader has acknowledged that it leaves: exits with 6, and the health check will find it gone");
+            tracing::warn!(
+                "no leader has acknowledged that it leaves: exits with 6, and the health check will find it gone"
+            );
         }
     }
 }

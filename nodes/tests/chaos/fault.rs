@@ -497,7 +497,8 @@ fn left(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
     let living = cluster.living(slave);
     cluster.slaves[slave].process = None;
     match (code, living.is_empty()) {
-        (Some(0), true) => Ok(()),
+        // Where no leader lives to acknowledge it, it says so by another code.
+        (Some(0 | 6), true) => Ok(()),
         _ => Err(format!("a slave left with {code:?}, and there lives {living:?}")),
     }
 }

@@ -72,7 +72,7 @@ fn nobody_answers(silence: impl FnOnce(Master) -> Option<Master>) {
     let (waited, log) = (dead.elapsed(), scene.slave.log());
     assert!(waited < UNREGISTER_TIMEOUT + BOUND, "it took {waited:?} to exit: {log}");
     assert!(waited >= UNREGISTER_TIMEOUT, "it waited for {waited:?} only: {log}");
-    assert!(log.contains("no leader answered in time"), "{log}");
+    assert!(log.contains("no leader has acknowledged that it leaves"), "{log}");
     assert_eq!(hostiles.living(), NONE);
     let told = scene.framework.until(1, Duration::ZERO, Said::end);
     assert!(told.is_err(), "somebody has told the framework: {told:?}");
