@@ -1036,8 +1036,8 @@ impl fmt::Display for Refusal {
             Self::Storage(cause) => write!(f, "the registry could not be written: {cause}"),
             Self::Overloaded => write!(f, "the master has too many requests waiting"),
             Self::SlaveAnswers { slave, address } => {
-                write!(f, "slave {slave} is not dead: it answers")?;
-                if address.is_empty() { Ok(()) } else { write!(f, ", at {address}") }
+                write!(f, "slave {slave} is not known to be dead: it has answered its last ping")?;
+                if address.is_empty() { Ok(()) } else { write!(f, ", from {address}") }
             }
             Self::LeasesRun { left } => write!(
                 f,
@@ -1081,7 +1081,10 @@ impl Refusal {
             }
             Self::Storage(_) => "make room on the master's disk, then ask again",
             Self::Overloaded | Self::SlaveChanging(_) => "ask again in a moment",
-            Self::SlaveAnswers { .. } => "`neap drain` takes a slave that lives away",
+            Self::SlaveAnswers { .. } => {
+                "`neap drain` takes a slave that lives away; of one that has just died, ask again when `neap slaves` calls it \
+                 silent or disconnected"
+            }
             Self::LeasesRun { .. } => {
                 "ask again when that time is over: the slave may have been heard a moment ago"
             }
