@@ -737,10 +737,10 @@ impl Registry {
             None => holds.keys().filter(|hold| kept.as_ref() != Some(hold)).cloned().collect(),
         };
         let ended = drain.filter(|id| drain_hold(*id).is_some_and(|hold| lifted.contains(&hold)));
-        if let Some(drain) = ended.and_then(|drain| self.drains.remove(&drain)) {
-            if let Some(record) = self.slaves.get_mut(&drain.slave) {
-                record.drain = None;
-            }
+        if let Some(drain) = ended.and_then(|drain| self.drains.remove(&drain))
+            && let Some(record) = self.slaves.get_mut(&drain.slave)
+        {
+            record.drain = None;
         }
         if let Some(holds) = self.holds_mut(slave) {
             holds.retain(|hold, _| !lifted.contains(hold));

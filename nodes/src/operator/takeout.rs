@@ -12,7 +12,7 @@ use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId};
 use neap_protocol::message::{
     Answer, Command, DrainEnd, DrainPlan, DrainStep, DrainView, Event, InverseAnswer, InverseAsk,
     InverseOfferView, InverseOutcome, Pace, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus,
-    Then,
+    Then, Uncounted,
 };
 use neap_protocol::registry::drain_hold;
 use neap_protocol::resources::Resources;
@@ -29,7 +29,7 @@ use crate::units::Period;
 
 use super::client::Problem;
 use super::events::{Line, because, how, until};
-use super::views::{DrainAsked, asked, left, left_ms, wait, waits_now};
+use super::views::{DrainAsked, asked, left, left_ms, uncounted, waits, waits_now};
 use super::{Operator, Outcome, unexpected};
 
 impl Operator {
@@ -185,7 +185,11 @@ impl Operator {
         let (drain, step) = match self.client.ask(command).await {
             Ok(Answer::Draining { drain, step }) => (drain, step),
             Ok(_) => return Err(unexpected()),
-            Err(Problem::Refused(Refusal::RemovedSlave(id))) if leaves => return self.left_already(id),
+            Err(Problem::Refused(Refusal::RemovedSlave(id) | Refusal::SlaveLeft { slave: id, .. }))
+                if leaves =>
+            {
+                return self.left_already(id);
+            }
             Err(problem) => return Err(self.explained(problem).await),
         };
         // What was begun or changed is told before it is answered; its slave may have left by now.
@@ -453,10 +457,11 @@ impl Operator {
         for offer in offers.iter().filter(|_| begun) {
             self.printer.one(&Line::of(&Event::InverseOffered(offer.clone())))?;
         }
+        let waiting = view.waiting_for.iter().map(|wait| wait.framework);
         Ok(Progress {
             told: false,
             waits: Vec::new(),
-            frameworks: view.waiting_for.iter().map(|wait| wait.framework).collect(),
+            frameworks: offers.iter().map(|offer| offer.framework).chain(waiting).collect(),
             offers: offers.iter().map(|offer| offer.id).collect(),
             deadline: view.deadline,
         })
@@ -476,11 +481,7 @@ impl Operator {
     fn show_waits(&mut self, view: &DrainView, progress: &mut Progress) -> Result<(), Failure> {
         progress.told = true;
         progress.frameworks.extend(view.waiting_for.iter().map(|wait| wait.framework));
-        let waits: Vec<String> = match (view.pace, view.end) {
-            (Pace::Within(_), None) => view.waiting_for.iter().map(wait).collect(),
-            (Pace::Now, None) => vec![waits_now(view)],
-            (_, Some(_)) => Vec::new(),
-        };
+        let waits = if view.end.is_none() { waits(view) } else { Vec::new() };
         if waits != progress.waits {
             if !waits.is_empty() {
                 let time = match view.revoking || left_ms(view.deadline) == 0 {
@@ -567,7 +568,8 @@ impl Operator {
             drain_end_ms: plan.drain_end.0,
             digest: PlanDigest(plan.digest).to_string(),
             tasks: plan.tasks.iter().map(PlanRow::of).collect(),
-            seen: plan.status == SlaveStatus::Active,
+            seen: plan.status.answers(),
+            uncounted: plan.uncounted,
         };
         self.printer.one(&head)?;
         if self.printer.format() == Format::Text {
@@ -816,6 +818,8 @@ struct Plan {
     tasks: Vec<PlanRow>,
     #[serde(skip)]
     seen: bool,
+    #[serde(skip)]
+    uncounted: Uncounted,
 }
 
 impl fmt::Display for Plan {
@@ -833,10 +837,14 @@ impl fmt::Display for Plan {
                 "{slave_name} ({slave}) is {status}, and drained already, by {drain}: {leaves}"
             );
         }
-        match self.tasks.len() {
-            0 if self.seen => writeln!(f, "{slave_name} ({slave}) is {status}; nothing runs there")?,
-            0 => writeln!(f, "{slave_name} ({slave}) is {status}; nothing is known to run there")?,
+        let beside = uncounted(self.uncounted);
+        match (self.tasks.len(), &beside) {
+            (0, None) => writeln!(f, "{slave_name} ({slave}) is {status}; nothing runs there")?,
+            (0, Some(beside)) => writeln!(f, "{slave_name} ({slave}) is {status}; {beside}")?,
             _ => writeln!(f, "{slave_name} ({slave}) is {status}; a drain would end {count} there")?,
+        }
+        if let (1.., Some(beside)) = (self.tasks.len(), &beside) {
+            writeln!(f, "beside those: {beside}")?;
         }
         if !self.seen {
             writeln!(f, "nothing can be ended or seen there before it is back")?;

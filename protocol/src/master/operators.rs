@@ -7,7 +7,7 @@ use crate::map::Map;
 use crate::message::{
     Answer, Command, DrainEnd, DrainPlan, DrainStep, Event, FrameworkView, HeldNameView, HoldView,
     InverseAsk, InverseOutcome, OfferView, OperatorToMaster, Pace, Page, PlannedTask, Query, Refusal,
-    SlaveStatus, SlaveView, Status, TaskView, Then as After,
+    SlaveRef, SlaveStatus, SlaveView, Status, TaskView, Then as After,
 };
 use crate::registry::{Applied, DrainAsk, Hold, InverseOfferRecord, InverseStage, Operation};
 use crate::resources::Resources;
@@ -52,6 +52,9 @@ impl Leader {
                     self.about_to_ask(cx, record.slave, record.framework);
                 }
                 self.store(cx, operation, Then::Answer { session, request, by });
+            }
+            Err(Refusal::UnknownSlave(SlaveRef::Name(name))) => {
+                cx.push(Effect::RefuseUnknownSlave { session, request, name });
             }
             Err(refusal) => cx.answer(session, request, Err(refusal)),
         }
@@ -351,14 +354,27 @@ impl Leader {
 
     fn status(&self) -> Status {
         let records = self.registry.slaves();
-        let connected = self.slaves.values().filter(|state| state.session.is_some()).count();
+        let (mut connected, mut away, mut unreachable, mut silent) = (0, 0, 0, 0);
+        for slave in records.keys() {
+            match self.slave_status(*slave) {
+                SlaveStatus::Active
+                | SlaveStatus::Held
+                | SlaveStatus::Draining
+                | SlaveStatus::Drained
+                | SlaveStatus::Leaving => connected += 1,
+                SlaveStatus::Silent => (connected, silent) = (connected + 1, silent + 1),
+                SlaveStatus::Awaited | SlaveStatus::Disconnected => away += 1,
+                SlaveStatus::Unreachable => unreachable += 1,
+            }
+        }
         Status {
             epoch: self.epoch,
             slaves: records.len() as u32,
-            connected: connected as u32,
+            connected,
+            away,
+            unreachable,
+            silent,
             deactivated: records.values().filter(|record| !record.holds.is_empty()).count() as u32,
-            unreachable: records.values().filter(|record| record.unreachable).count() as u32,
-            silent: self.slaves.values().filter(|state| state.silent).count() as u32,
             frameworks: self.registry.frameworks().len() as u32,
             tasks: self.slaves.values().map(|state| state.tasks.len() as u32).sum(),
             offers: self.offers.len() as u32,
@@ -380,6 +396,7 @@ impl Leader {
             used: state.used.capped(),
             offered: state.offered.capped(),
             tasks: state.tasks.len() as u32,
+            uncounted: self.uncounted(id),
             holds: hold_views(&record.holds),
             drain,
         })
@@ -450,6 +467,7 @@ impl Leader {
             slave,
             slave_name: record.name.clone(),
             status: self.slave_status(slave),
+            uncounted: self.uncounted(slave),
             drain: drain.map(|(id, _)| id),
             has: drain.map(|(_, drain)| (drain.pace, drain.then)),
             drained: drain.is_some_and(|(_, drain)| drain.end == Some(DrainEnd::Drained)),
@@ -483,7 +501,8 @@ impl Leader {
             });
         }
         digest.add(match self.slave_status(slave) {
-            SlaveStatus::Active => 0,
+            // What is held is in reach.
+            SlaveStatus::Active | SlaveStatus::Held | SlaveStatus::Draining | SlaveStatus::Drained => 0,
             SlaveStatus::Awaited => 1,
             SlaveStatus::Disconnected => 2,
             SlaveStatus::Unreachable => 3,

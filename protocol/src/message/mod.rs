@@ -25,6 +25,6 @@ pub use operator::{
     Answer, Command, DrainDifference, DrainEnd, DrainPlan, DrainStep, DrainView, DrainWait, Event,
     FrameworkView, HeldNameView, HoldView, InverseOfferView, MasterToOperator, OfferView, OperatorToMaster,
     Pace, Page, PastEvent, PlannedTask, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus,
-    SlaveView, Status, TaskView, Then,
+    SlaveView, SlaveWait, Status, TaskView, Then, Uncounted,
 };
 pub use slave::{Final, MasterToSlave, Refused, SlaveToMaster};

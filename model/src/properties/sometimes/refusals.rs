@@ -1,5 +1,6 @@
-//! What is asked in vain is refused. Four refusals need more than honest nodes, or very many, and are shown elsewhere:
-//! `UnknownReceipt` is its store's, `TooManyHeld` is of 65,536 names, `NotYours` and `Invalid` are for slaves that lie.
+//! What is asked in vain is refused. Five refusals need more than honest nodes, or very many, and are shown elsewhere:
+//! `UnknownReceipt` and `SlaveLeft` are their store's, `TooManyHeld` is of 65,536 names, `NotYours` and `Invalid` are for
+//! slaves that lie.
 
 use neap_protocol::framework::Event;
 use neap_protocol::message::{MasterToSlave, Refusal, Refused};

@@ -8,7 +8,7 @@ use neap_protocol::message::{
     SlaveToMaster,
 };
 use neap_protocol::registry::Operation;
-use neap_protocol::slave::{self, EXIT_DONE};
+use neap_protocol::slave::{self, EXIT_DONE, EXIT_UNHEARD};
 use neap_protocol::task::{Reason, TaskState};
 
 use super::{Property, heard, ordered, reported, sometimes, stored, told};
@@ -141,7 +141,7 @@ pub(in crate::properties) const DRAIN_CHANGED: Property =
 pub(in crate::properties) const TOLD_TO_LEAVE: Property =
     sometimes("an operator drains a slave now", "R24", |seen| {
         ordered(seen, |message| *message == neap_protocol::message::MasterToSlave::Leave)
-            && seen.stored().any(|operation| is_now(operation))
+            && seen.stored().any(is_now)
     });
 pub(in crate::properties) const TOLD_WHEN_BACK: Property =
     sometimes("a slave that was drained now while it was away is told when it is back", "R24a", |seen| {
@@ -258,5 +258,7 @@ fn killed(seen: &Seen<'_>) -> bool {
 }
 
 fn exited(seen: &Seen<'_>) -> bool {
-    seen.happenings.iter().any(|happening| matches!(happening, Happening::Exited { code: EXIT_DONE, .. }))
+    seen.happenings
+        .iter()
+        .any(|happening| matches!(happening, Happening::Exited { code: EXIT_DONE | EXIT_UNHEARD, .. }))
 }
