@@ -32,6 +32,8 @@ pub struct Ghost {
     /// Tasks of which a slave has heard from their executor how they ended, until their scheduler is told, or nobody is
     /// left who could say it again.
     pub ended: Set<TaskId>,
+    /// Tasks whose process was sent a signal while it lived: how they end from then on was asked for (R12a).
+    pub asked: Set<TaskId>,
     /// Slaves, by number, that have waited for long enough for whoever unregisters them.
     pub gave_up: Set<u8>,
 }

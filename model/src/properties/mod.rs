@@ -27,6 +27,7 @@ mod r06_partitions;
 mod r08_lost_ends;
 mod r09_fenced;
 mod r12_acknowledged_when_heard;
+mod r12a_asked_is_not_finished;
 mod r13_kills_end;
 mod r14_remembered_first;
 mod r14_teardowns_end;
@@ -208,6 +209,7 @@ const NAMED: &[Property] = &[
     r08_lost_ends::PROPERTY,
     r09_fenced::PROPERTY,
     r12_acknowledged_when_heard::PROPERTY,
+    r12a_asked_is_not_finished::PROPERTY,
     r13_kills_end::PROPERTY,
     r14_remembered_first::PROPERTY,
     r14_teardowns_end::PROPERTY,
@@ -326,6 +328,7 @@ const NAMED: &[Property] = &[
     sometimes::faults::ABANDONED,
     sometimes::faults::FENCED,
     sometimes::faults::UNLEASED,
+    sometimes::faults::OBEYED,
     sometimes::faults::LOST_REBOOTED,
     sometimes::faults::RESET,
     sometimes::faults::HALTED,

@@ -425,6 +425,7 @@ impl Leader {
                 state: task.state,
                 resources: &task.resources,
                 kill: task.kill.map(|kill| kill.reason),
+                dying: task.is_being_killed(),
             })
         })
     }

@@ -247,6 +247,8 @@ pub struct CountedTask<'a> {
     pub resources: &'a Resources,
     /// Why its slave is asked to end it, if it is.
     pub kill: Option<Reason>,
+    /// Whether it is being ended because somebody asked, by this leader or by one before.
+    pub dying: bool,
 }
 
 /// A master's timers, by what they are for.
