@@ -36,4 +36,7 @@ pub struct Ghost {
     pub asked: Set<TaskId>,
     /// Slaves, by number, that have waited for long enough for whoever unregisters them.
     pub gave_up: Set<u8>,
+    /// Slaves that have not answered since the leader pinged them, and whether the time of a ping has passed since: whether
+    /// it knows that they are silent.
+    pub unanswered: Map<SlaveId, bool>,
 }

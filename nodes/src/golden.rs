@@ -105,6 +105,7 @@ pub(crate) fn states_and_reasons() -> Vec<(TaskState, Reason)> {
         Reason::HostRebooted,
         Reason::Fenced,
         Reason::CannotFence,
+        Reason::SlaveSilent,
     ];
     named!(
         TaskState {
@@ -150,6 +151,7 @@ pub(crate) fn states_and_reasons() -> Vec<(TaskState, Reason)> {
             HostRebooted,
             Fenced,
             CannotFence,
+            SlaveSilent,
         },
         &reasons
     );

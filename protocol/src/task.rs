@@ -203,6 +203,8 @@ pub enum Reason {
     Fenced,
     /// It cannot be fenced as it asks: see [`TaskSpec::fence_after`] (R9).
     CannotFence,
+    /// Its slave is connected, and does not answer: nothing is launched there until it does (R6).
+    SlaveSilent,
 }
 
 impl Reason {
@@ -216,7 +218,7 @@ impl Reason {
             Self::SlaveUnregistered | Self::SlaveForgot | Self::SlaveRestarted => false,
             Self::SlaveDeactivated | Self::SlaveLeaving | Self::SlaveDisconnected => false,
             Self::OfferGone | Self::BeyondOffer | Self::IdUsed | Self::InvalidSpec | Self::Unknown => false,
-            Self::HostRebooted | Self::Fenced | Self::CannotFence => false,
+            Self::HostRebooted | Self::Fenced | Self::CannotFence | Self::SlaveSilent => false,
         }
     }
 
@@ -240,9 +242,11 @@ impl Reason {
             | Self::SlaveRestarted
             | Self::HostRebooted
             | Self::Fenced => "launch it again, under a new number, from another offer",
-            Self::SlaveDeactivated | Self::SlaveLeaving | Self::SlaveDisconnected | Self::OfferGone => {
-                "it never started: launch it again, under a new number, from another offer"
-            }
+            Self::SlaveDeactivated
+            | Self::SlaveLeaving
+            | Self::SlaveDisconnected
+            | Self::SlaveSilent
+            | Self::OfferGone => "it never started: launch it again, under a new number, from another offer",
             Self::BeyondOffer => "ask for no more than the offer has, all tasks of one accept together",
             Self::IdUsed => "number tasks upwards, and never use a number again",
             Self::InvalidSpec => {
@@ -287,6 +291,7 @@ impl fmt::Display for Reason {
             Self::HostRebooted => f.write_str("HostRebooted"),
             Self::Fenced => f.write_str("Fenced"),
             Self::CannotFence => f.write_str("CannotFence"),
+            Self::SlaveSilent => f.write_str("SlaveSilent"),
         }
     }
 }

@@ -24,6 +24,7 @@ mod l5_slave_exits;
 mod l6_offers_resume;
 mod l7_views_agree;
 mod r06_partitions;
+mod r06_silent_gets_no_work;
 mod r08_lost_ends;
 mod r09_fenced;
 mod r12_acknowledged_when_heard;
@@ -206,6 +207,7 @@ const NAMED: &[Property] = &[
     s15_bounded_queues::PROPERTY,
     s16_task_id_unique::PROPERTY,
     r06_partitions::PROPERTY,
+    r06_silent_gets_no_work::PROPERTY,
     r08_lost_ends::PROPERTY,
     r09_fenced::PROPERTY,
     r12_acknowledged_when_heard::PROPERTY,
@@ -306,6 +308,7 @@ const NAMED: &[Property] = &[
     sometimes::refusals::SLAVE_DEACTIVATED,
     sometimes::refusals::SLAVE_LEAVING,
     sometimes::refusals::SLAVE_DISCONNECTED,
+    sometimes::refusals::SLAVE_SILENT,
     sometimes::refusals::SLAVE_REMOVED,
     sometimes::refusals::OFFER_GONE,
     sometimes::refusals::BEYOND_OFFER,
@@ -331,6 +334,8 @@ const NAMED: &[Property] = &[
     sometimes::faults::OBEYED,
     sometimes::faults::LOST_REBOOTED,
     sometimes::faults::RESET,
+    sometimes::faults::SILENT,
+    sometimes::faults::ANSWERS,
     sometimes::faults::HALTED,
     sometimes::faults::RESUMED,
     sometimes::faults::UNSEEN,

@@ -25,6 +25,13 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "stalled",
+            about: "a slave is stopped and keeps its session, is known to be silent, and goes on",
+            master: master::Config { ping_timeouts_max: 2, ..small().master },
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Stall, 1)]),
+            ..small()
+        },
+        Scope {
             name: "breaker",
             about: "two of two slaves are silent, which is more than may be given up",
             slaves: 2,

@@ -588,6 +588,10 @@ fn log(event: &Event) {
             tracing::error!(silent, of, "removals halted: too much of the cluster is silent");
         }
         Event::RemovalsResumed => tracing::warn!("removals resumed"),
+        Event::SlaveSilent { slave, name } => {
+            tracing::warn!(%slave, %name, "slave silent: it has not answered a ping in time, and is offered again when it does");
+        }
+        Event::SlaveAnswers { slave, name } => tracing::info!(%slave, %name, "slave answers again"),
     }
 }
 

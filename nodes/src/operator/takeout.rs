@@ -623,6 +623,8 @@ fn is_progress(event: &Event, slave: SlaveId, frameworks: &BTreeSet<FrameworkId>
         Event::SlaveRegistered { slave: of, .. }
         | Event::SlaveDisconnected { slave: of, .. }
         | Event::SlaveUnreachable { slave: of, .. }
+        | Event::SlaveSilent { slave: of, .. }
+        | Event::SlaveAnswers { slave: of, .. }
         | Event::SlaveLeaving { slave: of, .. }
         | Event::SlaveUnregistered { slave: of, .. }
         | Event::DrainEnded { slave: of, .. } => *of == slave,

@@ -34,6 +34,9 @@ pub(crate) enum Fault {
     TerminateSlave(usize, Duration),
     /// SIGSTOP to a slave, until it is unreachable, and SIGCONT.
     StopSlave(usize),
+    /// SIGSTOP to a slave, until it is known to be silent, and SIGCONT: it keeps its session, if that is before it is
+    /// given up.
+    StallSlave(usize),
     /// SIGUSR1 to a slave, which is started as a new one.
     LeaveSlave(usize),
     /// SIGUSR1 to a slave, and kill -9 so long after; it is started again.
@@ -89,7 +92,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..34) {
+        match random.within(0..36) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -129,6 +132,7 @@ impl Fault {
             }
             27..31 => Self::FillSlave(slave, random.span(300..3000)),
             31 => Self::AskBack(slave),
+            32..34 => Self::StallSlave(slave),
             _ => Self::FillMaster(slave, random.span(100..3000)),
         }
     }
@@ -163,6 +167,7 @@ impl Fault {
             Self::KillSlave(slave, _)
             | Self::TerminateSlave(slave, _)
             | Self::StopSlave(slave)
+            | Self::StallSlave(slave)
             | Self::LeaveSlave(slave)
             | Self::KillLeaving(slave, _)
             | Self::KillTemplate(slave)
@@ -188,6 +193,7 @@ impl Fault {
             Self::KillSlave(..) => "kill -9 of a slave",
             Self::TerminateSlave(..) => "SIGTERM to a slave",
             Self::StopSlave(_) => "SIGSTOP to a slave",
+            Self::StallSlave(_) => "SIGSTOP to a slave for a while",
             Self::LeaveSlave(_) => "SIGUSR1 to a slave",
             Self::KillLeaving(..) => "SIGUSR1 to a slave, and kill -9",
             Self::KillTemplate(_) => "kill -9 of an executors' template",
@@ -240,7 +246,7 @@ impl Fault {
                 process.signal(Signal::TERM);
                 process.ends_with(0)?;
             }
-            Self::StopSlave(slave) => cluster.stop_slave(*slave),
+            Self::StopSlave(slave) | Self::StallSlave(slave) => cluster.stop_slave(*slave),
             Self::LeaveSlave(slave) => cluster.slave(*slave).signal(Signal::USR1),
             Self::KillLeaving(slave, span) => {
                 cluster.slave(*slave).signal(Signal::USR1);
@@ -312,6 +318,18 @@ impl Fault {
                 cluster.slave(*slave).signal(Signal::CONT);
                 given_up
             }
+            Self::StallSlave(slave) => {
+                let known = until("a slave that is not used", || match cluster.view(*slave)?.status {
+                    SlaveStatus::Active => Err("it is active".to_owned()),
+                    SlaveStatus::Silent
+                    | SlaveStatus::Disconnected
+                    | SlaveStatus::Unreachable
+                    | SlaveStatus::Awaited
+                    | SlaveStatus::Leaving => Ok(()),
+                });
+                cluster.slave(*slave).signal(Signal::CONT);
+                known
+            }
             Self::LeaveSlave(slave) | Self::DrainAway(slave) => {
                 left(cluster, *slave)?;
                 cluster.start_slave(*slave)
@@ -381,6 +399,7 @@ impl fmt::Display for Fault {
                 write!(f, "{}: slave-{}, {span:?}", self.kind(), slave + 1)
             }
             Self::StopSlave(slave)
+            | Self::StallSlave(slave)
             | Self::LeaveSlave(slave)
             | Self::KillTemplate(slave)
             | Self::KillExecutor(slave)
@@ -422,9 +441,10 @@ fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut 
 pub(crate) fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
     until("a slave that is unreachable", || match cluster.view(slave)?.status {
         SlaveStatus::Unreachable | SlaveStatus::Awaited => Ok(()),
-        other @ (SlaveStatus::Active | SlaveStatus::Disconnected | SlaveStatus::Leaving) => {
-            Err(format!("it is {other}"))
-        }
+        other @ (SlaveStatus::Active
+        | SlaveStatus::Disconnected
+        | SlaveStatus::Silent
+        | SlaveStatus::Leaving) => Err(format!("it is {other}")),
     })
 }
 

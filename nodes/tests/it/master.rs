@@ -196,7 +196,7 @@ async fn launched(slave: &mut Fake) -> TaskSpec {
 }
 
 /// Waits until the cluster is so.
-async fn until(operator: &mut Client, so: impl Fn(&Status) -> bool) {
+pub(crate) async fn until(operator: &mut Client, so: impl Fn(&Status) -> bool) {
     assert_eq!(operator.ask(Command::Watch).await.unwrap(), Answer::Watching);
     let waiting = async {
         loop {

@@ -227,7 +227,9 @@ impl Bounded for Event {
             | Self::InverseClosed { .. }
             | Self::DrainEnded { .. }
             | Self::RemovalsHalted { .. }
-            | Self::RemovalsResumed => Ok(()),
+            | Self::RemovalsResumed
+            | Self::SlaveSilent { .. }
+            | Self::SlaveAnswers { .. } => Ok(()),
         }
     }
 }

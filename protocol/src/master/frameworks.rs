@@ -450,6 +450,7 @@ impl Leader {
             (Some(record), Some(_)) if !record.holds.is_empty() => Some(Reason::SlaveDeactivated),
             (Some(_), Some(state)) if state.leaving => Some(Reason::SlaveLeaving),
             (Some(_), Some(state)) if state.session.is_none() => Some(Reason::SlaveDisconnected),
+            (Some(_), Some(state)) if state.silent => Some(Reason::SlaveSilent),
             (Some(_), Some(_)) if !lent => Some(Reason::OfferGone),
             (Some(_), Some(_)) if !is_sound(spec) || !self.has_room(cx, spec.id.framework) => {
                 Some(Reason::InvalidSpec)

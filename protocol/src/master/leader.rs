@@ -453,6 +453,9 @@ impl Leader {
             if deactivated && !slave.offers.is_empty() {
                 return Err(alloc::format!("{id} is deactivated and offered (S4)"));
             }
+            if slave.silent && (slave.session.is_none() || !slave.offers.is_empty()) {
+                return Err(alloc::format!("{id} is silent, and offered or not connected (R6)"));
+            }
         }
         for (id, framework) in self.frameworks.iter() {
             let holds = |task: &u32, slave: &SlaveId| -> Option<&Resources> {

@@ -329,6 +329,7 @@ impl Leader {
             connected: connected as u32,
             deactivated: records.values().filter(|record| !record.holds.is_empty()).count() as u32,
             unreachable: records.values().filter(|record| record.unreachable).count() as u32,
+            silent: self.slaves.values().filter(|state| state.silent).count() as u32,
             frameworks: self.registry.frameworks().len() as u32,
             tasks: self.slaves.values().map(|state| state.tasks.len() as u32).sum(),
             offers: self.offers.len() as u32,
@@ -442,6 +443,7 @@ impl Leader {
             SlaveStatus::Disconnected => 2,
             SlaveStatus::Unreachable => 3,
             SlaveStatus::Leaving => 4,
+            SlaveStatus::Silent => 5,
         });
         for (id, task) in self.slaves.get(&slave).into_iter().flat_map(|state| state.tasks.iter()) {
             if !task.state.is_terminal() {

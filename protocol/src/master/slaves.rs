@@ -36,6 +36,9 @@ pub(super) struct Slave {
     pub(super) leaving: bool,
     /// Pings sent since the last answer.
     missed: u8,
+    /// Whether the time of a ping passed without an answer, and none has come since: it is connected, and nothing is
+    /// offered of it (R6, R16).
+    pub(super) silent: bool,
     /// What tasks hold that are not over, zombies included.
     pub(super) used: Sum,
     /// What is lent.
@@ -341,6 +344,7 @@ impl Leader {
         }
         let before = state.session.replace(session);
         state.leaving = leaving;
+        state.silent = false;
         self.sessions.to_mut().insert(session, Owner::Slave(slave));
         if let Some(before) = before.filter(|before| *before != session) {
             self.replace(cx, before);
@@ -494,6 +498,7 @@ impl Leader {
             return;
         };
         state.session = None;
+        state.silent = false;
         self.rescind_slave(cx, slave, None);
         if let Some(name) = self.slave_name(slave).cloned() {
             self.publish(cx, Event::SlaveDisconnected { slave, name });
@@ -519,8 +524,15 @@ impl Leader {
     }
 
     fn pong(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
-        if let Some(state) = self.slaves.get_mut(&slave) {
-            state.missed = 0;
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        state.missed = 0;
+        if core::mem::take(&mut state.silent) {
+            if let Some(name) = self.slave_name(slave).cloned() {
+                self.publish(cx, Event::SlaveAnswers { slave, name });
+            }
+            self.freed(cx, slave);
         }
         if self.removals.overdue.remove(&slave).is_some() {
             self.ping(cx, slave, 0);
@@ -555,12 +567,29 @@ impl Leader {
     }
 
     pub(super) fn ping_due(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
-        let Some(state) = self.slaves.get(&slave) else {
+        let Some(missed) = self.slaves.get(&slave).map(|state| state.missed) else {
             return;
         };
-        match state.missed >= cx.config.ping_timeouts_max {
+        if missed > 0 {
+            self.fell_silent(cx, slave);
+        }
+        match missed >= cx.config.ping_timeouts_max {
             true => self.overdue(cx, slave),
-            false => self.ping(cx, slave, state.missed),
+            false => self.ping(cx, slave, missed),
+        }
+    }
+
+    /// A ping was not answered in its time: until one is, nothing is offered of the slave, and nothing launched there. What
+    /// was would wait for as long as it is silent, which can be long where removals are halted (R6, R7, R16).
+    fn fell_silent(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let fell = |state: &&mut Slave| state.session.is_some() && !state.silent;
+        let Some(state) = self.slaves.get_mut(&slave).filter(fell) else {
+            return;
+        };
+        state.silent = true;
+        self.rescind_slave(cx, slave, None);
+        if let Some(name) = self.slave_name(slave).cloned() {
+            self.publish(cx, Event::SlaveSilent { slave, name });
         }
     }
 
@@ -629,7 +658,7 @@ impl Leader {
             }
             cx.cancel(Timer::Ping(slave));
             if let Some(state) = self.slaves.get_mut(&slave) {
-                state.lost = true;
+                (state.lost, state.silent) = (true, false);
             }
             if let Some(name) = self.slave_name(slave).cloned() {
                 self.publish(cx, Event::SlaveUnreachable { slave, name });
@@ -842,6 +871,7 @@ impl Leader {
         match self.slaves.get(&slave) {
             _ if unreachable => SlaveStatus::Unreachable,
             Some(state) if state.session.is_some() && state.leaving => SlaveStatus::Leaving,
+            Some(state) if state.session.is_some() && state.silent => SlaveStatus::Silent,
             Some(state) if state.session.is_some() => SlaveStatus::Active,
             Some(state) if state.seen => SlaveStatus::Disconnected,
             Some(_) | None => SlaveStatus::Awaited,

@@ -260,6 +260,8 @@ pub struct Status {
     pub deactivated: u32,
     /// Those that are unreachable.
     pub unreachable: u32,
+    /// Those of the connected that have not answered their last ping in time: nothing is offered of them (R6).
+    pub silent: u32,
     /// Frameworks in the registry.
     pub frameworks: u32,
     /// Tasks that are not over and acknowledged.
@@ -310,6 +312,8 @@ pub enum SlaveStatus {
     Unreachable,
     /// It is about to unregister.
     Leaving,
+    /// It is connected, and has not answered a ping in its time: nothing is offered of it until it does (R6).
+    Silent,
 }
 
 impl fmt::Display for SlaveStatus {
@@ -320,6 +324,7 @@ impl fmt::Display for SlaveStatus {
             Self::Disconnected => "disconnected",
             Self::Unreachable => "unreachable",
             Self::Leaving => "leaving",
+            Self::Silent => "silent",
         })
     }
 }
@@ -826,6 +831,20 @@ pub enum Event {
     },
     /// Slaves may be removed again.
     RemovalsResumed,
+    /// A slave that is connected has not answered a ping in its time: nothing is offered of it until it does.
+    SlaveSilent {
+        /// Which.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+    },
+    /// A slave that was silent answers again.
+    SlaveAnswers {
+        /// Which.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+    },
 }
 
 /// Why a request was refused. Nothing was changed.

@@ -379,6 +379,7 @@ fn status() -> Status {
         connected: 2,
         deactivated: 1,
         unreachable: 1,
+        silent: 1,
         frameworks: 1,
         tasks: 2,
         offers: 1,
@@ -544,6 +545,8 @@ fn happenings(all: &mut Vec<Example>) {
         },
         RemovalsHalted => Event::RemovalsHalted { silent: 30, of: 100 },
         RemovalsResumed => Event::RemovalsResumed,
+        SlaveSilent => Event::SlaveSilent { slave: SLAVE, name: name() },
+        SlaveAnswers => Event::SlaveAnswers { slave: SLAVE, name: name() },
     });
 }
 
@@ -627,6 +630,7 @@ fn reasons(all: &mut Vec<Example>) {
         HostRebooted => Reason::HostRebooted,
         Fenced => Reason::Fenced,
         CannotFence => Reason::CannotFence,
+        SlaveSilent => Reason::SlaveSilent,
     });
 }
 
@@ -719,6 +723,7 @@ fn statuses(all: &mut Vec<Example>) {
         Disconnected => SlaveStatus::Disconnected,
         Unreachable => SlaveStatus::Unreachable,
         Leaving => SlaveStatus::Leaving,
+        Silent => SlaveStatus::Silent,
     });
 }
 

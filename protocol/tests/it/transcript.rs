@@ -467,9 +467,12 @@ fn shown(effect: &Effect, sessions: &BTreeMap<String, SessionId>) -> Option<Stri
         Effect::Record { receipt, line } => format!("receipt {receipt}: {line:?}"),
         Effect::AnswerReceipt { receipt, .. } => format!("answer with receipt {receipt}"),
         Effect::AnswerHistory { .. } => "answer with what ended lately".into(),
-        Effect::Publish(event @ (Event::RemovalsHalted { .. } | Event::RemovalsResumed)) => {
-            format!("event {event:?}")
-        }
+        Effect::Publish(
+            event @ (Event::RemovalsHalted { .. }
+            | Event::RemovalsResumed
+            | Event::SlaveSilent { .. }
+            | Event::SlaveAnswers { .. }),
+        ) => format!("event {event:?}"),
         Effect::Publish(_) => return None,
     };
     Some(line)

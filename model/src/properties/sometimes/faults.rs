@@ -98,6 +98,14 @@ pub(in crate::properties) const RESET: Property =
     sometimes("a removed slave ends what runs, and registers as new", "R3", |seen| {
         slave_says(seen, |event| *event == slave::Event::Removed)
     });
+pub(in crate::properties) const SILENT: Property =
+    sometimes("a slave that is connected is silent", "R6", |seen| {
+        master_says(seen, |event| matches!(event, Event::SlaveSilent { .. }))
+    });
+pub(in crate::properties) const ANSWERS: Property =
+    sometimes("a slave that was silent answers, and is used again", "R6", |seen| {
+        master_says(seen, |event| matches!(event, Event::SlaveAnswers { .. }))
+    });
 pub(in crate::properties) const HALTED: Property = sometimes("removals are halted", "R7", |seen| {
     master_says(seen, |event| matches!(event, Event::RemovalsHalted { .. }))
 });

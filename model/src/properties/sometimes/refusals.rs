@@ -47,6 +47,7 @@ drops! {
     SLAVE_DEACTIVATED: "dropped: SlaveDeactivated", "R16", Reason::SlaveDeactivated,
     SLAVE_LEAVING: "dropped: SlaveLeaving", "R24", Reason::SlaveLeaving,
     SLAVE_DISCONNECTED: "dropped: SlaveDisconnected", "R6", Reason::SlaveDisconnected,
+    SLAVE_SILENT: "dropped: SlaveSilent", "R6", Reason::SlaveSilent,
     SLAVE_REMOVED: "dropped: SlaveRemoved", "R25", Reason::SlaveRemoved,
     OFFER_GONE: "dropped: OfferGone", "R11", Reason::OfferGone,
     BEYOND_OFFER: "dropped: BeyondOffer", "R11", Reason::BeyondOffer,
