@@ -205,6 +205,8 @@ pub enum Reason {
     CannotFence,
     /// Its slave is connected, and does not answer: nothing is launched there until it does (R6).
     SlaveSilent,
+    /// Its slave did not answer, and an operator said that it is dead: nobody saw the task end (R7a).
+    SlaveDeclaredDead,
 }
 
 impl Reason {
@@ -218,7 +220,8 @@ impl Reason {
             Self::SlaveUnregistered | Self::SlaveForgot | Self::SlaveRestarted => false,
             Self::SlaveDeactivated | Self::SlaveLeaving | Self::SlaveDisconnected => false,
             Self::OfferGone | Self::BeyondOffer | Self::IdUsed | Self::InvalidSpec | Self::Unknown => false,
-            Self::HostRebooted | Self::Fenced | Self::CannotFence | Self::SlaveSilent => false,
+            Self::HostRebooted | Self::Fenced | Self::CannotFence => false,
+            Self::SlaveSilent | Self::SlaveDeclaredDead => false,
         }
     }
 
@@ -238,6 +241,7 @@ impl Reason {
             Self::SlaveUnregistered
             | Self::SlaveUnreachable
             | Self::SlaveRemoved
+            | Self::SlaveDeclaredDead
             | Self::SlaveForgot
             | Self::SlaveRestarted
             | Self::HostRebooted
@@ -292,6 +296,7 @@ impl fmt::Display for Reason {
             Self::Fenced => f.write_str("Fenced"),
             Self::CannotFence => f.write_str("CannotFence"),
             Self::SlaveSilent => f.write_str("SlaveSilent"),
+            Self::SlaveDeclaredDead => f.write_str("SlaveDeclaredDead"),
         }
     }
 }
@@ -377,6 +382,8 @@ pub struct TaskReport {
     pub resources: Resources,
     /// How long it may take to end once asked.
     pub kill_grace: Millis,
+    /// Whether it is fenced, so that it is not Lost while a lease of it may run (R9).
+    pub fenced: bool,
     /// Its state.
     pub state: TaskState,
     /// Why.

@@ -369,8 +369,7 @@ impl Step<'_> {
     fn remember_asked(&mut self, slave: u8, id: ExecutorId, only: Option<TaskId>) {
         let living = self.world.tree(slave, id).into_iter().flat_map(|tree| &tree.processes);
         let living = living.map(|process| process.task).filter(|task| only.is_none_or(|only| only == *task));
-        let living: Vec<TaskId> =
-            living.filter(|task| !self.world.ghost.asked.contains_key(task)).collect();
+        let living: Vec<TaskId> = living.filter(|task| !self.world.ghost.asked.contains_key(task)).collect();
         for task in living {
             self.world.ghost.edit().asked.insert(task, ());
         }

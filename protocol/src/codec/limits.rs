@@ -148,7 +148,9 @@ impl Bounded for OperatorToMaster {
             | OperatorCommand::ExtendDrain(..)
             | OperatorCommand::DrainNow { .. }
             | OperatorCommand::Kill(_)
-            | OperatorCommand::ResumeRemovals => Ok(()),
+            | OperatorCommand::ResumeRemovals { .. }
+            | OperatorCommand::ForgetSlave { .. }
+            | OperatorCommand::Teardown { .. } => Ok(()),
         }
     }
 }
@@ -229,7 +231,8 @@ impl Bounded for Event {
             | Self::RemovalsHalted { .. }
             | Self::RemovalsResumed
             | Self::SlaveSilent { .. }
-            | Self::SlaveAnswers { .. } => Ok(()),
+            | Self::SlaveAnswers { .. }
+            | Self::SlaveForgotten { .. } => Ok(()),
         }
     }
 }
@@ -252,7 +255,8 @@ impl Bounded for ReceiptLine {
             | Self::Extended { .. }
             | Self::DrainEnded { .. }
             | Self::InverseOfferClosed { .. }
-            | Self::Unregistered => Ok(()),
+            | Self::Unregistered
+            | Self::DeclaredDead { .. } => Ok(()),
         }
     }
 }

@@ -145,10 +145,9 @@ fn r13_a_kill_asks_then_forces_and_a_second_can_only_shorten_it() {
 
 #[test]
 fn r12a_after_a_kill_no_exit_code_is_an_end_of_the_tasks_own() {
-    for (code, words) in [
-        (0, "exited with 0 after it was asked to end"),
-        (143, "exited with 143 after it was asked to end"),
-    ] {
+    for (code, words) in
+        [(0, "exited with 0 after it was asked to end"), (143, "exited with 143 after it was asked to end")]
+    {
         let mut executor = running();
         go(&mut executor, kill(1, 500));
         let timer = cancels(Timer::Kill(task(1)));

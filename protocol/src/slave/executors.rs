@@ -200,7 +200,9 @@ impl Slave {
         let known = self.tasks.get_mut(&task).filter(|known| known.executor == id);
         let listens = match known.as_ref().map(|known| &known.stage) {
             Some(Stage::Handed(_) | Stage::Held | Stage::Recovered) => true,
-            Some(Stage::Waiting(_) | Stage::Ended { .. } | Stage::Settled | Stage::Left { .. }) | None => false,
+            Some(Stage::Waiting(_) | Stage::Ended { .. } | Stage::Settled | Stage::Left { .. }) | None => {
+                false
+            }
         };
         let Some(known) = known.filter(|known| listens && number > known.heard) else {
             // What is not durable yet is acknowledged when it is.
@@ -261,8 +263,8 @@ impl Slave {
             news.reason = asked;
         }
         let leaves = known.shared && self.is_leaving() && config.drain_now_grace.is_some();
-        let own = asked.is_some() && news.state == TaskState::Killed
-            || !leaves && !self.is_our_doing(life, &news);
+        let own =
+            asked.is_some() && news.state == TaskState::Killed || !leaves && !self.is_our_doing(life, &news);
         if !own {
             self.end_task(task, End::Ours(detail(&news)), out);
             if self.is_alone(task) {
@@ -611,6 +613,7 @@ fn believable(reason: Reason) -> Reason {
         Reason::SlaveRemoved | Reason::SlaveForgot | Reason::SlaveRestarted => Reason::Unknown,
         Reason::SlaveDeactivated | Reason::SlaveLeaving | Reason::SlaveDisconnected => Reason::Unknown,
         Reason::OfferGone | Reason::BeyondOffer | Reason::IdUsed => Reason::Unknown,
-        Reason::HostRebooted | Reason::CannotFence | Reason::SlaveSilent => Reason::Unknown,
+        Reason::HostRebooted | Reason::CannotFence => Reason::Unknown,
+        Reason::SlaveSilent | Reason::SlaveDeclaredDead => Reason::Unknown,
     }
 }

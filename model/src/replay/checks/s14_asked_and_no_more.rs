@@ -22,8 +22,7 @@ struct Revocations {
 impl Watch for Revocations {
     fn see(&mut self, look: &mut Look<'_>) {
         let (Some(played), Some(machine)) = (look.master(), look.master_machine()) else { return };
-        let dying: BTreeSet<TaskId> =
-            machine.tasks().filter(|task| task.dying).map(|task| task.id).collect();
+        let dying: BTreeSet<TaskId> = machine.tasks().filter(|task| task.dying).map(|task| task.id).collect();
         let before = self.dying.entry(look.step.node).or_default();
         let mut taken: BTreeMap<InverseOfferId, BTreeSet<TaskId>> = BTreeMap::new();
         for task in machine.tasks() {

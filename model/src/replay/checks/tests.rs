@@ -11,8 +11,8 @@ use neap_protocol::ids::{
 use neap_protocol::journal::{Effects, End, Entry, Header, Machine, Record, Run};
 use neap_protocol::master::{self, Master};
 use neap_protocol::message::{
-    Answer, Command, DrainEnd, ExecutorToSlave, InverseAsk, MasterToFramework, MasterToOperator, MasterToSlave, Offered,
-    OperatorToMaster, Refused, SlaveRef, SlaveToExecutor, SlaveToMaster, Then,
+    Answer, Command, DrainEnd, ExecutorToSlave, InverseAsk, MasterToFramework, MasterToOperator,
+    MasterToSlave, Offered, OperatorToMaster, Refused, SlaveRef, SlaveToExecutor, SlaveToMaster, Then,
 };
 use neap_protocol::registry::{
     DrainRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage, Operation, Registry,
@@ -570,8 +570,7 @@ fn s10_a_killed_task_that_begins() {
 #[test]
 fn r12a_a_task_that_was_asked_and_is_finished() {
     let says = |state, reason| {
-        let message =
-            ExecutorToSlave::Update { task: TASK, number: 1, state, reason, message: Text::EMPTY };
+        let message = ExecutorToSlave::Update { task: TASK, number: 1, state, reason, message: Text::EMPTY };
         vec![executor::Effect::ToSlave { session: TO_EXECUTOR, message }]
     };
     let exited = || executor::Input::Exited { task: TASK, how: neap_protocol::task::Exit::Code(0) };
@@ -659,6 +658,7 @@ fn s14_a_revocation_of_more_than_was_asked_for() {
         name: name("t"),
         resources: Resources::new(1000, 1),
         kill_grace: Millis(1),
+        fenced: false,
         state: TaskState::Running,
         reason: Reason::Normal,
         number: 1,

@@ -250,10 +250,8 @@ fn r12a_what_a_frameworks_executor_was_asked_to_end_was_killed() {
         let mut bench = Bench::registered();
         bench.launch_registered(own(1, 1), 1, X);
         bench.kill(1, 2000);
-        let killed = Update {
-            message: Text::new(words),
-            ..news(1, 2, TaskState::Killed, Reason::KilledByFramework)
-        };
+        let killed =
+            Update { message: Text::new(words), ..news(1, 2, TaskState::Killed, Reason::KilledByFramework) };
         assert_eq!(bench.says(X, 1, 1, state, reason), [stores_end(4, killed, 1)]);
     }
     // What it says of one that nobody asked to end stands.
