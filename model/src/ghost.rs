@@ -19,6 +19,9 @@ pub struct Ghost {
     pub over: Map<TaskId, TaskState>,
     /// Those of them of which it was first said by a slave that left: that counts once it is removed.
     pub parting: Set<TaskId>,
+    /// Those of them of which it then said another end: it had crashed, and had forgotten what it was about to have
+    /// acknowledged. Either counts, whichever its master heard.
+    pub forgotten: Set<TaskId>,
     /// Slaves that were removed, durably.
     pub removed: Set<SlaveId>,
     /// Slaves that were unreachable, durably, once.

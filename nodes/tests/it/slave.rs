@@ -342,7 +342,7 @@ async fn a_task_that_exits_well_as_it_is_killed_was_killed() {
     let mut master = Master::new();
     let slave = master.slave("--unregister-timeout 1s --drain-now-grace 60s");
     let (mut link, _) = master.admit().await;
-    let obeys = "trap 'exit 0' TERM; echo > ready; while :; do sleep 1000; done";
+    let obeys = "trap 'exit 0' TERM; echo > ready; while :; do sleep 1000 & wait $!; done";
     for number in [1, 2] {
         let mut spec = slave.task(number, obeys);
         spec.kill_grace = Millis::from_secs(60);

@@ -448,6 +448,10 @@ impl Leader {
         })
     }
 
+    pub(super) fn has_buried(&self, task: TaskId) -> bool {
+        self.frameworks.get(&task.framework).is_some_and(|known| known.obituaries.contains_key(&task))
+    }
+
     /// What should hold in every state (S8).
     pub(super) fn check(&self) -> Result<(), String> {
         self.check_sessions()?;

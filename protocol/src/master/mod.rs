@@ -392,6 +392,14 @@ impl Master {
         leader.into_iter().flat_map(Leader::tasks)
     }
 
+    /// Whether it has an end of a task to tell that its framework has not acknowledged: for checkers (R8).
+    pub fn has_buried(&self, task: TaskId) -> bool {
+        match &self.role {
+            Role::Leading(leader) => leader.has_buried(task),
+            Role::Standby { .. } | Role::Recovering { .. } => false,
+        }
+    }
+
     /// What should hold in every state, and does not: for checkers and tests (S8).
     ///
     /// # Errors
