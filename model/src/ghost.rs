@@ -21,7 +21,7 @@ pub struct Ghost {
     pub parting: Set<TaskId>,
     /// Those of them of which it then said another end: it had crashed, and had forgotten what it was about to have
     /// acknowledged. Either counts, whichever its master heard.
-    pub forgotten: Set<TaskId>,
+    pub unsure: Set<TaskId>,
     /// Slaves that were removed, durably.
     pub removed: Set<SlaveId>,
     /// Slaves that were unreachable, durably, once.

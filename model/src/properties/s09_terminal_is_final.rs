@@ -70,7 +70,7 @@ fn is_true(seen: &Seen<'_>, update: &Update) -> Result<(), String> {
             // That it was never started is kept nowhere, and may be lost with a session. A slave that crashed as it left
             // may have said first how a task ended, and then, as that was not on its disk, that it is Lost.
             said.is_some_and(|said| said != TaskState::Lost && said != TaskState::Dropped)
-                && !seen.after.ghost.forgotten.contains_key(&update.task)
+                && !seen.after.ghost.unsure.contains_key(&update.task)
         }
         TaskState::Lost => is_kept(seen, update.task) && said.is_some_and(is_true_end),
         TaskState::Staging

@@ -285,7 +285,7 @@ impl Step<'_> {
         for (task, state) in states {
             let other = self.world.ghost.over.get(&task).is_some_and(|over| *over != state);
             if parts && other && self.world.ghost.parting.contains_key(&task) {
-                self.world.ghost.edit().forgotten.insert(task, ());
+                self.world.ghost.edit().unsure.insert(task, ());
             }
             if state.is_terminal() && !self.world.ghost.over.contains_key(&task) {
                 let ghost = self.world.ghost.edit();
