@@ -4,7 +4,7 @@
 //! [`framework`] (authors, and `neap run`), [`operator`] and [`pki`];
 //! what drivers share is in [`driver`], [`sessions`], [`refusals`] and [`journal`], and how a file outlives crashes in
 //! `database`. Below are what every command shares: settings ([`config`]), quantities ([`units`]), files ([`files`]),
-//! results and errors ([`output`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
+//! results and errors ([`output`], [`outlet`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -26,6 +26,7 @@ pub mod log;
 pub mod master;
 pub mod near;
 pub mod operator;
+pub mod outlet;
 pub mod output;
 pub mod pki;
 pub mod refusals;

@@ -33,6 +33,7 @@ pub use neap_protocol::framework::{Asked, NewRun, NewTask};
 pub use state::State;
 
 pub mod command;
+mod fleet;
 mod state;
 
 use state::{Change, Unkept};

@@ -31,6 +31,7 @@ mod registry;
 mod requirements;
 mod signals;
 mod sigusr1;
+mod silent;
 mod slave;
 mod takeout;
 mod up;

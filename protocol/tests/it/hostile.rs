@@ -56,8 +56,8 @@ fn a_frame_is_judged_before_it_is_read() {
     let size = FRAME_SIZE_MAX + 1;
     let large = vec![VERSION; size];
     assert_eq!(decode::<SlaveToMaster>(&large), Err(DecodeError::TooLarge { size }));
-    let other = decode::<SlaveToMaster>(&[2, 0, 0]);
-    assert_eq!(other, Err(DecodeError::Version { found: 2 }));
+    let other = decode::<SlaveToMaster>(&[VERSION + 1, 0, 0]);
+    assert_eq!(other, Err(DecodeError::Version { found: VERSION + 1 }));
     assert_eq!(other.unwrap_err().close_code(), CloseCode::Version);
 }
 
