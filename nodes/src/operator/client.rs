@@ -30,6 +30,8 @@ pub struct Client {
     standby: Option<(SocketAddr, Option<SocketAddr>)>,
     last_request: u32,
     events: VecDeque<Event>,
+    /// Whether a command that was sent, and has not been answered, is to change something.
+    unanswered_change: bool,
 }
 
 /// An open session.
@@ -86,6 +88,7 @@ impl Client {
             standby: None,
             last_request: 0,
             events: VecDeque::new(),
+            unanswered_change: false,
         })
     }
 
@@ -107,9 +110,13 @@ impl Client {
     pub async fn ask(&mut self, command: Command) -> Result<Answer, Problem> {
         let deadline = Instant::now() + self.timeout;
         self.standby = None;
+        self.unanswered_change = false;
         let asking = self.ask_leader(command);
         match tokio::time::timeout_at(deadline, asking).await {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                self.unanswered_change &= answer.is_err();
+                answer
+            }
             Err(_elapsed) => Err(Problem::Unreached(self.unanswered())),
         }
     }
@@ -129,6 +136,11 @@ impl Client {
                 MasterToOperator::Answer { .. } => {}
             }
         }
+    }
+
+    /// Whether a change was asked for whose answer has not come: it may or may not have been made.
+    pub fn is_in_doubt(&self) -> bool {
+        self.unanswered_change
     }
 
     /// Whether an event is at hand.
@@ -209,11 +221,17 @@ impl Client {
         }
     }
 
+    /// The events that came meanwhile are told elsewhere.
+    pub(super) fn forget_events(&mut self) {
+        self.events.clear();
+    }
+
     async fn exchange(&mut self, command: &Command) -> Result<Result<Answer, Refusal>, Failure> {
         self.last_request = self.last_request.wrapping_add(1);
         let request = self.last_request;
         let message = OperatorToMaster { request, command: command.clone() };
         let frame = codec::encode(&message).map_err(|error| Failure::because("ask the master", &error))?;
+        self.unanswered_change = changes(command);
         if let Some(live) = &mut self.session
             && let Err(error) = live.send.send(&frame).await
         {
@@ -243,8 +261,12 @@ impl Client {
 
     fn lost(&mut self, cause: &str) -> Failure {
         let at = self.session.take().map_or_else(String::new, |live| format!(" at {}", live.address));
-        Failure::new(Exit::Unreachable, format!("the session with the master{at} was lost: {cause}"))
-            .help("what was asked may or may not have happened: see `neap status`, then ask again")
+        Failure::new(Exit::Unreachable, format!("the session with the master{at} was lost: {cause}")).help(
+            match self.unanswered_change {
+                true => "what was asked may or may not have happened: see `neap status`, then ask again",
+                false => "nothing was to be changed by it: ask again",
+            },
+        )
     }
 
     /// Connects to the first master that answers: those first that were not asked in vain.
@@ -285,5 +307,24 @@ impl Client {
         let session = connected.map_err(|error: ConnectError| error.to_string())?;
         let (send, receive) = session.split();
         Ok(Live { address, endpoint, send, receive })
+    }
+}
+
+/// Whether a command is to change something.
+fn changes(command: &Command) -> bool {
+    match command {
+        Command::Show(_) | Command::Watch | Command::PlanDrain { .. } => false,
+        Command::Deactivate { .. }
+        | Command::Activate { .. }
+        | Command::InverseOffer { .. }
+        | Command::CancelInverseOffer(_)
+        | Command::Drain { .. }
+        | Command::CancelDrain(_)
+        | Command::ExtendDrain(..)
+        | Command::DrainNow { .. }
+        | Command::Kill(_)
+        | Command::ResumeRemovals { .. }
+        | Command::ForgetSlave { .. }
+        | Command::Teardown { .. } => true,
     }
 }

@@ -264,7 +264,18 @@ impl Operator {
     }
 
     /// Waits for what comes next; for an event, no longer than `quiet`.
-    async fn next(&mut self, signals: &mut Signals, quiet: Option<Duration>) -> Result<Next, Failure> {
+    pub(super) async fn next(
+        &mut self,
+        signals: &mut Signals,
+        quiet: Option<Duration>,
+    ) -> Result<Next, Failure> {
+        self.heed.command_hears(true);
+        let next = self.heard(signals, quiet).await;
+        self.heed.command_hears(false);
+        next
+    }
+
+    async fn heard(&mut self, signals: &mut Signals, quiet: Option<Duration>) -> Result<Next, Failure> {
         let mut pause = pin!(async {
             match quiet {
                 Some(quiet) => tokio::time::sleep(quiet).await,
@@ -290,7 +301,7 @@ impl Operator {
     }
 
     /// The leader is gone, and with it the watch: looks for the next one, and watches there.
-    async fn watch_again(&mut self, lost: Failure) -> Result<(), Failure> {
+    pub(super) async fn watch_again(&mut self, lost: Failure) -> Result<(), Failure> {
         if lost.exit() != Exit::Unreachable {
             return Err(lost);
         }
@@ -567,7 +578,7 @@ struct NewDrain {
 }
 
 /// What an attached command waits for.
-enum Next {
+pub(super) enum Next {
     Event(Box<Event>),
     /// Nothing has happened for a while.
     Quiet,
