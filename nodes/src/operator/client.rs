@@ -138,6 +138,11 @@ impl Client {
         }
     }
 
+    /// How long it looks for a leader.
+    pub fn patience(&self) -> Duration {
+        self.timeout
+    }
+
     /// Whether a change was asked for whose answer has not come: it may or may not have been made.
     pub fn is_in_doubt(&self) -> bool {
         self.unanswered_change

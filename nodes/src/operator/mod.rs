@@ -391,9 +391,9 @@ impl Operator {
     async fn follow(&mut self) -> Result<Exit, Failure> {
         let mut signals = Signals::new().map_err(|error| Failure::because("listen to signals", &error))?;
         self.watch().await?;
+        let mut epoch = self.epoch().await?;
         // So that a program knows from when on nothing is missed.
         self.printer.one(&Line::note("watching", "what happens from here on; Ctrl-C ends it".to_owned()))?;
-        let mut epoch = self.epoch().await?;
         loop {
             match self.next(&mut signals, None).await {
                 Ok(Next::Event(event)) => self.printer.one(&Line::of(&event))?,

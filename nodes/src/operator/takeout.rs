@@ -306,7 +306,16 @@ impl Operator {
             return Err(lost);
         }
         self.printer.one(&Line::note("lost", format!("{lost}; looking for the leader")))?;
-        self.watch().await
+        // One that is started again, or elected, is not there at once.
+        let by = tokio::time::Instant::now() + self.client.patience();
+        loop {
+            match self.watch().await {
+                Err(failure) if failure.exit() == Exit::Unreachable && tokio::time::Instant::now() < by => {
+                    tokio::time::sleep(QUIET).await;
+                }
+                watched => return watched,
+            }
+        }
     }
 
     /// Prints what happens until an inverse offer is over.
