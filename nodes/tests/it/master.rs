@@ -251,7 +251,10 @@ async fn garbage_ends_only_the_session_that_it_came_on() {
     let master = Master::start(&place);
     let mut good = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
     let (id, _) = good.register(None).await;
-    for (garbage, code) in [(&[1, 250, 250][..], CloseCode::Misbehaved), (&[99, 0], CloseCode::Version)] {
+    for (garbage, code) in [
+        (&[neap_protocol::codec::VERSION, 250, 250][..], CloseCode::Misbehaved),
+        (&[99, 0], CloseCode::Version),
+    ] {
         let mut bad = Fake::connect(&place, master.address, Role::Slave, "slave-2").await;
         bad.send.send(garbage).await.unwrap();
         let end = bad.end().await;
