@@ -30,6 +30,8 @@ pub struct Client {
     standby: Option<(SocketAddr, Option<SocketAddr>)>,
     last_request: u32,
     events: VecDeque<Event>,
+    /// Whether a command that was sent, and has not been answered, is to change something.
+    unanswered_change: bool,
 }
 
 /// An open session.
@@ -87,6 +89,7 @@ impl Client {
             standby: None,
             last_request: 0,
             events: VecDeque::new(),
+            unanswered_change: false,
         })
     }
 
@@ -108,9 +111,13 @@ impl Client {
     pub async fn ask(&mut self, command: Command) -> Result<Answer, Problem> {
         let deadline = Instant::now() + self.timeout;
         self.standby = None;
+        self.unanswered_change = false;
         let asking = self.ask_leader(command);
         match tokio::time::timeout_at(deadline, asking).await {
-            Ok(answer) => answer,
+            Ok(answer) => {
+                self.unanswered_change &= matches!(answer, Err(Problem::Unreached(_)));
+                answer
+            }
             Err(_elapsed) => Err(Problem::Unreached(self.unanswered().await)),
         }
     }
@@ -130,6 +137,16 @@ impl Client {
                 MasterToOperator::Answer { .. } => {}
             }
         }
+    }
+
+    /// How long it looks for a leader.
+    pub fn patience(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Whether a change was asked for whose answer has not come: it may or may not have been made.
+    pub fn is_in_doubt(&self) -> bool {
+        self.unanswered_change
     }
 
     /// Whether an event is at hand.
@@ -211,11 +228,17 @@ impl Client {
         }
     }
 
+    /// The events that came meanwhile are told elsewhere.
+    pub(super) fn forget_events(&mut self) {
+        self.events.clear();
+    }
+
     async fn exchange(&mut self, command: &Command) -> Result<Result<Answer, Refusal>, Failure> {
         self.last_request = self.last_request.wrapping_add(1);
         let request = self.last_request;
         let message = OperatorToMaster { request, command: command.clone() };
         let frame = codec::encode(&message).map_err(|error| Failure::because("ask the master", &error))?;
+        self.unanswered_change = changes(command);
         if let Some(live) = &mut self.session
             && let Err(error) = live.send.send(&frame).await
         {
@@ -245,8 +268,12 @@ impl Client {
 
     fn lost(&mut self, cause: &str) -> Failure {
         let at = self.session.take().map_or_else(String::new, |live| format!(" at {}", live.address));
-        Failure::new(Exit::Unreachable, format!("the session with the master{at} was lost: {cause}"))
-            .help("what was asked may or may not have happened: see `neap status`, then ask again")
+        Failure::new(Exit::Unreachable, format!("the session with the master{at} was lost: {cause}")).help(
+            match self.unanswered_change {
+                true => "what was asked may or may not have happened: see `neap status`, then ask again",
+                false => "nothing was to be changed by it: ask again",
+            },
+        )
     }
 
     /// Connects to the first master that answers: those first that were not asked in vain.
@@ -287,5 +314,24 @@ impl Client {
         let session = connected.map_err(|error: ConnectError| error.to_string())?;
         let (send, receive) = session.split();
         Ok(Live { address, endpoint, send, receive })
+    }
+}
+
+/// Whether a command is to change something.
+fn changes(command: &Command) -> bool {
+    match command {
+        Command::Show(_) | Command::Watch | Command::PlanDrain { .. } => false,
+        Command::Deactivate { .. }
+        | Command::Activate { .. }
+        | Command::InverseOffer { .. }
+        | Command::CancelInverseOffer(_)
+        | Command::Drain { .. }
+        | Command::CancelDrain(_)
+        | Command::ExtendDrain(..)
+        | Command::DrainNow { .. }
+        | Command::Kill(_)
+        | Command::ResumeRemovals { .. }
+        | Command::ForgetSlave { .. }
+        | Command::Teardown { .. } => true,
     }
 }

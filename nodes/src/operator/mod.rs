@@ -9,7 +9,11 @@ mod logs;
 mod takeout;
 mod views;
 
-use neap_protocol::ids::{SlaveId, TaskId};
+use std::cell::Cell;
+use std::pin::pin;
+use std::rc::Rc;
+
+use neap_protocol::ids::{Epoch, SlaveId, TaskId};
 use neap_protocol::message::{
     Answer, Command, DrainView, HeldNameView, HoldView, Page, Query, Refusal, SlaveRef, SlaveView, TaskView,
 };
@@ -30,6 +34,7 @@ use crate::shutdown::{Signal, Signals};
 
 pub use client::{Client, Problem};
 use events::Line;
+use takeout::Next;
 pub(crate) use views::{Amount, HeldRow, HoldRow, asked};
 use views::{DrainRow, FrameworkRow, InverseOfferRow, OfferRow, SlaveRow, TaskRow};
 
@@ -67,11 +72,52 @@ pub fn main(task: Task, context: &Context) -> Result<Exit, Failure> {
         .build()
         .map_err(|error| Failure::because("start the runtime", &error))?;
     runtime.block_on(async {
-        let mut operator = Operator { client: Client::new(&connection)?, printer: context.printer() };
-        let done = operator.carry_out(task).await;
-        operator.client.close().await;
-        done
+        let (client, printer, heed) = (Client::new(&connection)?, context.printer(), Heed::default());
+        let mut operator = Operator { client, printer, heed: heed.clone() };
+        // Elsewhere a signal ends the process by itself, whatever it waits for.
+        let attaches =
+            matches!(task, Task::Events(_) | Task::InverseOffer(_) | Task::Drain(_) | Task::Logs(_));
+        let done = match attaches {
+            true => interruptible(operator.carry_out(task), &heed).await?,
+            false => Some(operator.carry_out(task).await),
+        };
+        match done {
+            Some(done) => {
+                operator.client.close().await;
+                done
+            }
+            None => operator.interrupted(),
+        }
     })
+}
+
+/// Who hears Ctrl-C: the command, while it waits for what happens, and else whoever waits for the command.
+#[derive(Clone, Debug, Default)]
+struct Heed(Rc<Cell<bool>>);
+
+impl Heed {
+    /// The command hears it, or not any more.
+    fn command_hears(&self, hears: bool) {
+        self.0.set(hears);
+    }
+}
+
+/// Waits for a command. Ctrl-C ends that at once where the command does not hear it: it may wait for a leader that is
+/// not there.
+async fn interruptible<T>(command: impl Future<Output = T>, heed: &Heed) -> Result<Option<T>, Failure> {
+    let mut signals = Signals::new().map_err(|error| Failure::because("listen to signals", &error))?;
+    let mut command = pin!(command);
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut command => return Ok(Some(done)),
+            signal = signals.next() => match signal {
+                Signal::Interrupt | Signal::Terminate if heed.0.get() => {}
+                Signal::Interrupt | Signal::Terminate => return Ok(None),
+                Signal::DrainNow => {}
+            },
+        }
+    }
 }
 
 fn connection(task: &Task, context: &Context) -> Result<Connection, Failure> {
@@ -100,6 +146,7 @@ fn connection(task: &Task, context: &Context) -> Result<Connection, Failure> {
 struct Operator {
     client: Client,
     printer: Printer,
+    heed: Heed,
 }
 
 impl Operator {
@@ -152,13 +199,25 @@ impl Operator {
             Task::Activate(args) => self.activate(args).await?,
             Task::InverseOffer(args) => return self.inverse_offer(args.action).await,
             Task::Drain(args) => return self.drain(args.action).await,
-            Task::Logs(args) => return self.logs(args.task, args.follow).await,
+            Task::Logs(args) => {
+                self.heed.command_hears(true);
+                return self.logs(args.task, args.follow).await;
+            }
             Task::Kill(args) => self.kill(args.task, args.reason).await?,
             Task::Forget(args) => self.forget(args).await?,
             Task::ResumeRemovals(args) => self.resume_removals(args).await?,
             Task::Teardown(args) => self.teardown(args).await?,
         }
         Ok(Exit::Success)
+    }
+
+    /// Ctrl-C came while no leader had answered.
+    fn interrupted(&self) -> Result<Exit, Failure> {
+        let failure = Failure::new(Exit::Detached, "interrupted before the leader had answered");
+        Err(match self.client.is_in_doubt() {
+            true => failure.help("what was asked may or may not have happened: see `neap status`"),
+            false => failure.help("nothing was changed by it; what was begun before goes on"),
+        })
     }
 
     async fn status(&mut self) -> Result<(), Failure> {
@@ -374,17 +433,34 @@ impl Operator {
     async fn follow(&mut self) -> Result<Exit, Failure> {
         let mut signals = Signals::new().map_err(|error| Failure::because("listen to signals", &error))?;
         self.watch().await?;
+        let mut epoch = self.epoch().await?;
         // So that a program knows from when on nothing is missed.
         self.printer.one(&Line::note("watching", "what happens from here on; Ctrl-C ends it".to_owned()))?;
         loop {
-            tokio::select! {
-                event = self.client.event() => self.printer.one(&Line::of(&event?))?,
-                signal = signals.next() => match signal {
-                    Signal::Interrupt | Signal::Terminate => return Ok(Exit::Success),
-                    Signal::DrainNow => {}
-                },
+            match self.next(&mut signals, None).await {
+                Ok(Next::Event(event)) => self.printer.one(&Line::of(&event))?,
+                Ok(Next::Interrupted) => return Ok(Exit::Success),
+                Ok(Next::Quiet) => {}
+                Err(lost) => {
+                    self.watch_again(lost).await?;
+                    let next = self.epoch().await?;
+                    if std::mem::replace(&mut epoch, next) != next {
+                        // What the next leader did before it was watched. What came since is among it.
+                        for past in self.past().await? {
+                            self.printer.one(&Line::of_past(&past))?;
+                        }
+                        self.client.forget_events();
+                    }
+                }
             }
         }
+    }
+
+    async fn epoch(&mut self) -> Result<Epoch, Failure> {
+        let Answer::Status(status) = self.client.ask(Command::Show(Query::Status)).await? else {
+            return Err(unexpected());
+        };
+        Ok(status.epoch)
     }
 
     async fn watch(&mut self) -> Result<(), Failure> {

@@ -253,7 +253,18 @@ impl Operator {
     }
 
     /// Waits for what comes next; for an event, no longer than `quiet`.
-    async fn next(&mut self, signals: &mut Signals, quiet: Option<Duration>) -> Result<Next, Failure> {
+    pub(super) async fn next(
+        &mut self,
+        signals: &mut Signals,
+        quiet: Option<Duration>,
+    ) -> Result<Next, Failure> {
+        self.heed.command_hears(true);
+        let next = self.heard(signals, quiet).await;
+        self.heed.command_hears(false);
+        next
+    }
+
+    async fn heard(&mut self, signals: &mut Signals, quiet: Option<Duration>) -> Result<Next, Failure> {
         let mut pause = pin!(async {
             match quiet {
                 Some(quiet) => tokio::time::sleep(quiet).await,
@@ -279,12 +290,21 @@ impl Operator {
     }
 
     /// The leader is gone, and with it the watch: looks for the next one, and watches there.
-    async fn watch_again(&mut self, lost: Failure) -> Result<(), Failure> {
+    pub(super) async fn watch_again(&mut self, lost: Failure) -> Result<(), Failure> {
         if lost.exit() != Exit::Unreachable {
             return Err(lost);
         }
         self.printer.one(&Line::note("lost", format!("{lost}; looking for the leader")))?;
-        self.watch().await
+        // One that is started again, or elected, is not there at once.
+        let by = tokio::time::Instant::now() + self.client.patience();
+        loop {
+            match self.watch().await {
+                Err(failure) if failure.exit() == Exit::Unreachable && tokio::time::Instant::now() < by => {
+                    tokio::time::sleep(QUIET).await;
+                }
+                watched => return watched,
+            }
+        }
     }
 
     /// Prints what happens until an inverse offer is over.
@@ -642,7 +662,7 @@ fn never_left(drain: DrainId, slave: &SlaveRef) -> Failure {
 }
 
 /// What an attached command waits for.
-enum Next {
+pub(super) enum Next {
     Event(Box<Event>),
     /// Nothing has happened for a while.
     Quiet,

@@ -256,7 +256,7 @@ async fn bytes_that_are_no_frames_end_their_session() {
     let wrong = [
         (frame(FRAME_SIZE_MAX + 1, &[]), CloseCode::Misbehaved, "where 1048576 are the most"),
         (frame(0, &[]), CloseCode::Misbehaved, "a frame of no bytes"),
-        (frame(3, &[1, 250, 250]), CloseCode::Misbehaved, ""),
+        (frame(3, &[neap_protocol::codec::VERSION, 250, 250]), CloseCode::Misbehaved, ""),
         (frame(2, &[99, 0]), CloseCode::Version, ""),
     ];
     for _ in 0..TIMES / 5 {

@@ -5,6 +5,12 @@ use neap_protocol::message::{MasterToSlave, SlaveToMaster};
 use neap_protocol::transport::Role;
 use serde_json::Value;
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::cluster::{Fake, Master, place};
 use crate::program::{Ended, Place};
 
@@ -133,4 +139,55 @@ async fn a_slave_that_left_is_told_with_its_receipt_and_no_other_is_suggested() 
     told(&master);
     master.kill();
     told(&Master::start(&place));
+}
+
+/// Who watches is told of the next leader, and not that what was asked may have happened: nothing was.
+#[test]
+fn events_are_followed_to_the_next_leader() {
+    let place = place();
+    let master = Master::start(&place);
+    let address = master.address;
+    let mut follow = place.command(&master.line("events --follow --timeout 60s"));
+    let mut follow = follow.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut until = |text: &str| {
+        let found = lines.find(|line| {
+            assert!(!line.contains("may or may not"), "{line}");
+            line.contains(text)
+        });
+        assert!(found.is_some(), "it ended before it said {text:?}");
+    };
+    until("what happens from here on");
+    assert_eq!(master.terminate(), Some(0));
+    until("looking for the leader");
+    let _next = Master::start_with(&place, &format!("--listen {address}"));
+    until("a master leads in epoch 2");
+    kill_process(Pid::from_child(&follow), Signal::INT).unwrap();
+    assert_eq!(follow.wait().unwrap().code(), Some(0));
+}
+
+/// Ctrl-C is answered at once where no leader is, by commands that stay as by those that do not.
+#[test]
+fn ctrl_c_is_answered_without_a_leader() {
+    let place = place();
+    let certificates = "--ca pki/ca.pem --cert pki/operator-ada.pem --key pki/operator-ada.key";
+    // A socket that nobody reads: there is no answer, and no refusal.
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let masters = nobody.local_addr().unwrap();
+    let mut first = [0; 64];
+    for command in ["events --follow", "drain slave-1 --deadline 1h", "status"] {
+        let line = format!("{command} --timeout 10m --masters {masters} {certificates}");
+        let mut asks = place.command(&line).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // It has said its first word, and waits.
+        nobody.recv(&mut first).unwrap();
+        let told = Instant::now();
+        kill_process(Pid::from_child(&asks), Signal::INT).unwrap();
+        let ended = asks.wait().unwrap();
+        assert!(told.elapsed() < Duration::from_secs(30), "{command}");
+        assert_ne!(ended.code(), Some(0), "{command}");
+        // What came of it before it heard.
+        nobody.set_nonblocking(true).unwrap();
+        while nobody.recv(&mut first).is_ok() {}
+        nobody.set_nonblocking(false).unwrap();
+    }
 }
