@@ -3,7 +3,7 @@
 //! [`cli`] is the face. The commands are in [`master`], [`slave`] and [`executor`] (the drivers of those machines),
 //! [`framework`] (authors, and `neap run`), [`operator`] and [`pki`];
 //! what drivers share is in [`driver`], [`sessions`], [`refusals`] and [`journal`], and how a file outlives crashes in
-//! `database`. Below are what every command shares: settings ([`config`]), quantities ([`units`]), files ([`files`]),
+//! `database`. Below are what every command shares: settings ([`config`]), quantities ([`units`]), files ([`files`], [`incarnation`]),
 //! results and errors ([`output`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
 #![forbid(unsafe_code)]
 
@@ -21,6 +21,7 @@ pub mod framework;
 #[cfg(test)]
 mod golden;
 pub mod host;
+pub mod incarnation;
 pub mod journal;
 pub mod log;
 pub mod master;

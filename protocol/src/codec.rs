@@ -39,7 +39,7 @@ use crate::transport::{CloseCode, FRAME_SIZE_MAX};
 use limits::Bounded;
 
 /// The version of the protocol: the first byte of every frame. Another version is another language.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The most bytes of memory that decoding takes at any moment, as a multiple of the frame's size, besides
 /// [`MEMORY_FIXED`]. The worst that is known is 120: a receipt of lines of two bytes each, just when their list has

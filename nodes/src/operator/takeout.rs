@@ -625,11 +625,13 @@ fn is_progress(event: &Event, slave: SlaveId, frameworks: &BTreeSet<FrameworkId>
         | Event::SlaveUnreachable { slave: of, .. }
         | Event::SlaveLeaving { slave: of, .. }
         | Event::SlaveUnregistered { slave: of, .. }
+        | Event::SlaveSuperseded { slave: of, .. }
         | Event::DrainEnded { slave: of, .. } => *of == slave,
         Event::FrameworkDisconnected { framework, .. }
         | Event::FrameworkSubscribed { framework, .. }
         | Event::FrameworkRemoved { framework, .. } => frameworks.contains(framework),
         Event::Leading(_)
+        | Event::NameTaken { .. }
         | Event::TaskAcknowledged { .. }
         | Event::HoldPlaced { .. }
         | Event::HoldLifted { .. }

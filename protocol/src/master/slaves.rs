@@ -6,13 +6,17 @@
 
 use alloc::vec::Vec;
 
-use crate::ids::{Epoch, FrameworkId, SessionId, SlaveId, TaskId};
+use crate::ids::{
+    BootId, DrainId, Epoch, FrameworkId, Incarnation, InverseOfferId, SessionId, SlaveId, TaskId,
+};
 use crate::map::{Map, Set};
 use crate::message::{
     Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus, SlaveToMaster,
     Then as After,
 };
-use crate::registry::{Applied, EndRecord, InverseStage, Operation, SlaveRecord, is_true_end};
+use crate::registry::{
+    Applied, DrainRecord, EndRecord, InverseOfferRecord, InverseStage, Operation, SlaveRecord, is_true_end,
+};
 use crate::resources::{Resources, Sum};
 use crate::task::{FENCE_AFTER_MIN, Reason, Run, TaskReport, TaskSpec, TaskState};
 use crate::text::{Name, Text};
@@ -53,9 +57,30 @@ pub(super) struct Slave {
     pub(super) questions: Map<FrameworkId, Set<u32>>,
     /// Kills of tasks that the slave has yet to report to this leader (R2).
     pub(super) kills: Map<TaskId, Kill>,
+    /// Who was refused its name last, since it registered (R1a).
+    rival: Option<Rival>,
     /// Whether a change of its lifecycle is being written (R4).
     writing: bool,
     waiting: Option<Waiting>,
+}
+
+/// Another that wants a slave's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Rival {
+    incarnation: Incarnation,
+    boot: BootId,
+    /// Whether the slave has answered since.
+    answered: bool,
+}
+
+/// What comes of a registration under a name that a slave has (R1a).
+enum Claim {
+    /// It is that slave.
+    Its,
+    /// It is another, or a copy, and that slave may live.
+    Taken,
+    /// It is another, and that slave is given up.
+    Free,
 }
 
 /// A slave that registers.
@@ -64,6 +89,9 @@ pub(super) struct Registration {
     session: SessionId,
     id: Option<SlaveId>,
     name: Name,
+    incarnation: Incarnation,
+    boot: BootId,
+    contested: bool,
     resources: Resources,
     address: Text,
     tasks: Vec<TaskReport>,
@@ -84,6 +112,7 @@ enum Waiting {
     Unregister(Unregistration),
     /// It is back, and is to be used again once nothing is left of what was Lost (R8).
     Return {
+        boot: BootId,
         address: Text,
         resources: Resources,
     },
@@ -121,11 +150,32 @@ impl Leader {
             (None, _) => return cx.unknown(session),
             (
                 Some(Owner::Peer(peer)),
-                SlaveToMaster::Register { id, epoch, resources, address, tasks, leaving },
+                SlaveToMaster::Register {
+                    id,
+                    incarnation,
+                    boot,
+                    contested,
+                    epoch,
+                    resources,
+                    address,
+                    tasks,
+                    leaving,
+                },
             ) if peer.role == Role::Slave => {
                 let name = peer.name.clone();
                 self.greeting.remove(&name);
-                let registration = Registration { session, id, name, resources, address, tasks, leaving };
+                let registration = Registration {
+                    session,
+                    id,
+                    name,
+                    incarnation,
+                    boot,
+                    contested,
+                    resources,
+                    address,
+                    tasks,
+                    leaving,
+                };
                 return self.register(cx, epoch, registration);
             }
             (Some(Owner::Slave(slave)), message) => (*slave, message),
@@ -186,14 +236,117 @@ impl Leader {
             return;
         }
         match named {
-            Some(slave) => self.register_known(cx, slave, registration),
+            Some(slave) => match self.claim(slave, &registration) {
+                Claim::Its => self.register_known(cx, slave, registration),
+                Claim::Taken => self.taken(cx, slave, registration),
+                Claim::Free => self.supersede(cx, slave, registration),
+            },
             None => self.admit(cx, registration),
         }
     }
 
+    /// Whether a registration is of the slave that has its name (R1a).
+    ///
+    /// A slave that was started again on its machine is let in at once: two of one data directory do not run on one. One of
+    /// another machine has been started again with it, or is a copy: who has the name has a session for a little longer, or
+    /// has one and answers.
+    fn claim(&self, slave: SlaveId, registration: &Registration) -> Claim {
+        let (Some(record), Some(state)) = (self.registry.slaves().get(&slave), self.slaves.get(&slave))
+        else {
+            return Claim::Taken;
+        };
+        let own = record.incarnation == registration.incarnation;
+        match own {
+            true if record.boot == registration.boot => Claim::Its,
+            true if state.session.is_some() => Claim::Taken,
+            true if registration.contested && !record.unreachable => Claim::Taken,
+            true => Claim::Its,
+            // One that is back ends what was Lost before it is used again: it lives.
+            false if record.unreachable && state.session.is_none() && !state.writing => Claim::Free,
+            false => Claim::Taken,
+        }
+    }
+
+    /// Refuses one that wants the name of a slave that may live, and asks that slave whether it does.
+    fn taken(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration) {
+        let Registration { session, incarnation, boot, address: from, .. } = registration;
+        let Some((name, address)) =
+            self.registry.slaves().get(&slave).map(|record| (record.name.clone(), record.address.clone()))
+        else {
+            return;
+        };
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        let known =
+            state.rival.as_ref().filter(|rival| (rival.incarnation, rival.boot) == (incarnation, boot));
+        let (news, lives) = (known.is_none(), known.is_some_and(|rival| rival.answered));
+        let there = state.session;
+        state.rival = Some(Rival { incarnation, boot, answered: false });
+        if let Some(there) = there {
+            cx.tell_slave(there, MasterToSlave::Ping);
+        }
+        let lives = lives && there.is_some();
+        let refused = Refused::NameTaken { address: address.clone(), lives };
+        cx.tell_slave(session, MasterToSlave::Refused(refused));
+        if news {
+            self.publish(cx, Event::NameTaken { slave, name, address, from });
+        }
+    }
+
+    /// A slave that was given up makes room for another of its name, which is a new slave (R1a, R27). What it had is
+    /// resolved first: should it come back, it ends all of it (R3).
+    fn supersede(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration) {
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.writing = true;
+            let ends = self.true_ends(slave, &[]);
+            self.store(cx, Operation::RemoveSlave { slave, ends }, Then::Supersede(registration));
+        }
+    }
+
+    /// The removal of the slave whose place another takes is durable.
+    pub(super) fn superseded(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        registration: Registration,
+        applied: Result<Applied, Refusal>,
+    ) {
+        if let Ok(Applied::Removed { record, drain, closed, ends }) = applied {
+            self.bury_all(cx, slave, &record, Reason::SlaveRemoved, None);
+            let waiting = self.left(cx, slave, (&record, drain, closed, ends));
+            self.publish(cx, Event::SlaveSuperseded { slave, name: record.name });
+            if let Some(Waiting::Register(own)) = waiting {
+                self.register(cx, self.epoch, own);
+            }
+        }
+        self.register(cx, self.epoch, registration);
+    }
+
+    /// It could not be written: whoever wants the name is to try again.
+    pub(super) fn supersession_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        registration: Registration,
+    ) {
+        let detail = "the registry could not be written; try again";
+        self.expel(cx, registration.session, CloseCode::Shutdown, detail);
+        self.lifecycle_over(cx, slave);
+    }
+
     fn admit(&mut self, cx: &mut Cx<'_>, registration: Registration) {
+        let before = self.admitting.get(&registration.name);
+        if let Some(before) = before
+            && (before.incarnation, before.boot) != (registration.incarnation, registration.boot)
+        {
+            let refused = Refused::NameTaken { address: before.address.clone(), lives: false };
+            return cx.tell_slave(registration.session, MasterToSlave::Refused(refused));
+        }
         let operation = Operation::AdmitSlave {
             name: registration.name.clone(),
+            incarnation: registration.incarnation,
+            boot: registration.boot,
             address: registration.address.clone(),
             resources: registration.resources.clone(),
         };
@@ -209,7 +362,9 @@ impl Leader {
         let Some(record) = self.registry.slaves().get(&slave) else {
             return;
         };
-        let unchanged = record.address == registration.address && record.resources == registration.resources;
+        let unchanged = record.address == registration.address
+            && record.resources == registration.resources
+            && record.boot == registration.boot;
         let unreachable = record.unreachable;
         // What was Lost is to be gone first; what may come back is not Lost.
         let was_lost = |task: &TaskReport| !self.is_partition_aware(task.id.framework);
@@ -225,8 +380,9 @@ impl Leader {
         }
         state.waiting = None;
         if lost {
-            let Registration { address, resources, .. } = &registration;
-            state.waiting = Some(Waiting::Return { address: address.clone(), resources: resources.clone() });
+            let Registration { boot, address, resources, .. } = &registration;
+            let (boot, address, resources) = (*boot, address.clone(), resources.clone());
+            state.waiting = Some(Waiting::Return { boot, address, resources });
             return self.registered(cx, slave, registration, false);
         }
         if unchanged && !unreachable {
@@ -235,6 +391,7 @@ impl Leader {
         state.writing = true;
         let operation = Operation::ReadmitSlave {
             slave,
+            boot: registration.boot,
             address: registration.address.clone(),
             resources: registration.resources.clone(),
         };
@@ -277,7 +434,8 @@ impl Leader {
         };
         state.writing = false;
         match state.waiting.take() {
-            Some(Waiting::Register(registration)) => self.register_known(cx, slave, registration),
+            // What was so when it came may have changed (R1a).
+            Some(Waiting::Register(registration)) => self.register(cx, self.epoch, registration),
             // A newer session has registered since: what was said on an older one is not its word (R2).
             Some(Waiting::Unregister(late)) if state.session.is_some_and(|newer| newer != late.session) => {}
             Some(Waiting::Unregister(unregistration)) => self.unregister(cx, unregistration),
@@ -297,9 +455,9 @@ impl Leader {
         let Some(state) = self.slaves.get_mut(&slave).filter(clean) else {
             return;
         };
-        if let Some(Waiting::Return { address, resources }) = &state.waiting {
-            let operation =
-                Operation::ReadmitSlave { slave, address: address.clone(), resources: resources.clone() };
+        if let Some(Waiting::Return { boot, address, resources }) = &state.waiting {
+            let (boot, address, resources) = (*boot, address.clone(), resources.clone());
+            let operation = Operation::ReadmitSlave { slave, boot, address, resources };
             (state.waiting, state.writing) = (None, true);
             self.store(cx, operation, Then::Nothing);
         }
@@ -340,7 +498,7 @@ impl Leader {
             return;
         }
         let before = state.session.replace(session);
-        state.leaving = leaving;
+        (state.leaving, state.rival) = (leaving, None);
         self.sessions.to_mut().insert(session, Owner::Slave(slave));
         if let Some(before) = before.filter(|before| *before != session) {
             self.replace(cx, before);
@@ -430,7 +588,12 @@ impl Leader {
         // Such a kill is of one that was told Lost, whether this leader remembers it or not.
         let told = report.state.is_terminal() && report.reason == Reason::SlaveUnreachable;
         let lost = state.lost && !aware;
-        let lives = known.is_some() && !lost && !buried && !elsewhere && !told;
+        // What it did not report before, and was not sent since, was told Lost then.
+        let forgotten = state.seen && !report.state.is_terminal();
+        let asked = state.questions.get(&id.framework).is_some_and(|asked| asked.contains_key(&id.number));
+        let settled = known.is_some_and(|framework| id.number <= framework.settled) && !asked;
+        let over = settled && !report.state.is_terminal();
+        let lives = known.is_some() && !(lost || forgotten || over || buried || elsewhere || told);
         if lives && !state.zombies.contains_key(&id) {
             let kill = state.kills.remove(&id);
             self.count_in(slave, id, Task { kill, ..Task::reported(&report) });
@@ -521,6 +684,9 @@ impl Leader {
     fn pong(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
         if let Some(state) = self.slaves.get_mut(&slave) {
             state.missed = 0;
+            if let Some(rival) = &mut state.rival {
+                rival.answered = true;
+            }
         }
         if self.removals.overdue.remove(&slave).is_some() {
             self.ping(cx, slave, 0);
@@ -683,7 +849,7 @@ impl Leader {
             return;
         };
         // What may come back is revoked then (R19).
-        let revoking = |id: &crate::ids::InverseOfferId| {
+        let revoking = |id: &InverseOfferId| {
             self.registry.inverse_offers().get(id).is_some_and(|io| {
                 io.stage == InverseStage::Revoking && !self.is_partition_aware(io.framework)
             })
@@ -762,22 +928,7 @@ impl Leader {
         if let Ok(Applied::Removed { record, drain, closed, ends }) = applied {
             self.rescind_slave(cx, slave, None);
             self.bury_removed(cx, slave, &record, finals);
-            // What was acknowledged while this was written is not told again.
-            for task in ends {
-                let framework = self.frameworks.get(&task.framework);
-                if framework.is_none_or(|framework| !framework.obituaries.contains_key(&task)) {
-                    self.store(cx, Operation::ForgetEnd { task }, Then::Nothing);
-                }
-            }
-            for (id, record) in closed {
-                self.inverse_over(cx, id, &record, crate::message::InverseOutcome::Void);
-            }
-            if let Some((id, drain)) = drain {
-                self.drain_left(cx, id, &drain, &record);
-            }
-            cx.cancel(Timer::Ping(slave));
-            let waiting = self.slaves.remove(&slave).and_then(|state| state.waiting);
-            self.removals.overdue.remove(&slave);
+            let waiting = self.left(cx, slave, (&record, drain, closed, ends));
             self.publish(cx, Event::SlaveUnregistered { slave, name: record.name });
             self.gone(cx, session);
             match waiting {
@@ -789,6 +940,34 @@ impl Leader {
             return;
         }
         self.gone(cx, session);
+    }
+
+    /// A slave has left the registry, and its tasks are resolved: nothing more is known of it. Answers who waits for that.
+    fn left(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        (record, drain, closed, ends): Removed<'_>,
+    ) -> Option<Waiting> {
+        // What was acknowledged while this was written is not told again.
+        for task in ends {
+            let framework = self.frameworks.get(&task.framework);
+            if framework.is_none_or(|framework| !framework.obituaries.contains_key(&task)) {
+                self.store(cx, Operation::ForgetEnd { task }, Then::Nothing);
+            }
+        }
+        for (id, record) in closed {
+            self.inverse_over(cx, id, &record, crate::message::InverseOutcome::Void);
+        }
+        if let Some((id, drain)) = drain {
+            self.drain_left(cx, id, &drain, record);
+        }
+        // Whoever asked about a task that only it could tell of hears that it is removed (R15).
+        self.answer_questions(cx, slave);
+        cx.cancel(Timer::Ping(slave));
+        let waiting = self.slaves.remove(&slave).and_then(|state| state.waiting);
+        self.removals.overdue.remove(&slave);
+        waiting
     }
 
     /// Tells a slave that it is removed. What it may still say is of no slave any more; it closes the session itself.
@@ -860,6 +1039,10 @@ impl Leader {
         }
     }
 }
+
+/// A slave that has left the registry: its record, its drain, what it was asked for, and which ends are kept.
+type Removed<'a> =
+    (&'a SlaveRecord, Option<(DrainId, DrainRecord)>, Vec<(InverseOfferId, InverseOfferRecord)>, Vec<TaskId>);
 
 /// Whether a machine could have as much. Ports are of one machine by their nature.
 fn fits_a_machine(claim: &Resources) -> bool {

@@ -1,4 +1,4 @@
-//! The bytes on the wire, pinned: `golden/v1.txt` has one line for each variant that a frame can have.
+//! The bytes on the wire, pinned: `golden/v2.txt` has one line for each variant that a frame can have.
 
 use std::fmt::Write;
 use std::path::Path;

@@ -56,8 +56,8 @@ fn a_frame_is_judged_before_it_is_read() {
     let size = FRAME_SIZE_MAX + 1;
     let large = vec![VERSION; size];
     assert_eq!(decode::<SlaveToMaster>(&large), Err(DecodeError::TooLarge { size }));
-    let other = decode::<SlaveToMaster>(&[2, 0, 0]);
-    assert_eq!(other, Err(DecodeError::Version { found: 2 }));
+    let other = decode::<SlaveToMaster>(&[VERSION + 1, 0, 0]);
+    assert_eq!(other, Err(DecodeError::Version { found: VERSION + 1 }));
     assert_eq!(other.unwrap_err().close_code(), CloseCode::Version);
 }
 
@@ -134,6 +134,10 @@ fn a_message_of_more_than_a_frame_is_refused_and_the_buffer_left_empty() {
     assert_eq!(frame.len(), 15 * codec::task_size(&spec).unwrap() + 28);
     assert!(frame.len() <= codec::ACCEPT_ROOM);
     assert_eq!(decode(&frame), Ok(accept(15)));
-    let reconcile = FrameworkToMaster::Reconcile { tasks: vec![(TASK, SlaveId(u32::MAX)); codec::TASKS_MAX] };
+    let reconcile = FrameworkToMaster::Reconcile {
+        after: 0,
+        upto: u32::MAX,
+        tasks: vec![(TASK, SlaveId(u32::MAX)); codec::TASKS_MAX],
+    };
     assert!(encode(&reconcile).unwrap().len() < FRAME_SIZE_MAX / 50);
 }

@@ -14,7 +14,7 @@ use crate::database::{Fault, begin};
 use crate::master::audit::{Audited, Number};
 
 /// The format of what is in the file, which changes whenever what is kept does.
-pub(super) const FORMAT: u64 = 3;
+pub(super) const FORMAT: u64 = 4;
 
 /// How many of operators' commands are kept: the newest.
 pub(super) const AUDIT_MAX: u64 = 100_000;
