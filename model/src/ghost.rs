@@ -23,6 +23,8 @@ pub struct Ghost {
     pub removed: Set<SlaveId>,
     /// Slaves that were unreachable, durably, once.
     pub given_up: Set<SlaveId>,
+    /// Slaves that a master set out to remove as an operator said that they are dead.
+    pub forgotten: Set<SlaveId>,
     /// Inverse offers whose deadline has passed.
     pub passed: Set<InverseOfferId>,
     /// Drains that have waited for acknowledgements for long enough.
@@ -34,4 +36,7 @@ pub struct Ghost {
     pub ended: Set<TaskId>,
     /// Slaves, by number, that have waited for long enough for whoever unregisters them.
     pub gave_up: Set<u8>,
+    /// Slaves that have not answered since the leader pinged them, and whether the time of a ping has passed since: whether
+    /// it knows that they are silent.
+    pub unanswered: Map<SlaveId, bool>,
 }

@@ -105,6 +105,8 @@ pub(crate) fn states_and_reasons() -> Vec<(TaskState, Reason)> {
         Reason::HostRebooted,
         Reason::Fenced,
         Reason::CannotFence,
+        Reason::SlaveSilent,
+        Reason::SlaveDeclaredDead,
     ];
     named!(
         TaskState {
@@ -150,6 +152,8 @@ pub(crate) fn states_and_reasons() -> Vec<(TaskState, Reason)> {
             HostRebooted,
             Fenced,
             CannotFence,
+            SlaveSilent,
+            SlaveDeclaredDead,
         },
         &reasons
     );

@@ -7,6 +7,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::exit::Exit;
+use crate::outlet::Stderr;
 use crate::output::{Color, Failure};
 
 /// The environment variable that holds a filter: `info`, or `neap_nodes=debug,quinn=warn`.
@@ -25,7 +26,7 @@ pub fn init(verbose: u8, daemon: bool, color: Color) -> Result<(), Failure> {
             .help(format!("for example {LOG_ENV}=info or {LOG_ENV}=neap=debug,quinn=warn"))
     })?;
     let color = color.enabled(io::stderr().is_terminal());
-    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(color);
+    let lines = tracing_subscriber::fmt::layer().with_writer(|| Stderr).with_ansi(color);
     tracing_subscriber::registry()
         .with(lines)
         .with(filter)

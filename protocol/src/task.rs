@@ -203,6 +203,10 @@ pub enum Reason {
     Fenced,
     /// It cannot be fenced as it asks: see [`TaskSpec::fence_after`] (R9).
     CannotFence,
+    /// Its slave is connected, and does not answer: nothing is launched there until it does (R6).
+    SlaveSilent,
+    /// Its slave did not answer, and an operator said that it is dead: nobody saw the task end (R7a).
+    SlaveDeclaredDead,
 }
 
 impl Reason {
@@ -222,13 +226,16 @@ impl Reason {
             Self::SlaveUnregistered
             | Self::SlaveUnreachable
             | Self::SlaveRemoved
+            | Self::SlaveDeclaredDead
             | Self::SlaveForgot
             | Self::SlaveRestarted
             | Self::HostRebooted
             | Self::Fenced => "launch it again, under a new number, from another offer",
-            Self::SlaveDeactivated | Self::SlaveLeaving | Self::SlaveDisconnected | Self::OfferGone => {
-                "it never started: launch it again, under a new number, from another offer"
-            }
+            Self::SlaveDeactivated
+            | Self::SlaveLeaving
+            | Self::SlaveDisconnected
+            | Self::SlaveSilent
+            | Self::OfferGone => "it never started: launch it again, under a new number, from another offer",
             Self::BeyondOffer => "ask for no more than the offer has, all tasks of one accept together",
             Self::IdUsed => "number tasks upwards, and never use a number again",
             Self::InvalidSpec => {
@@ -273,6 +280,8 @@ impl fmt::Display for Reason {
             Self::HostRebooted => f.write_str("HostRebooted"),
             Self::Fenced => f.write_str("Fenced"),
             Self::CannotFence => f.write_str("CannotFence"),
+            Self::SlaveSilent => f.write_str("SlaveSilent"),
+            Self::SlaveDeclaredDead => f.write_str("SlaveDeclaredDead"),
         }
     }
 }
@@ -358,6 +367,8 @@ pub struct TaskReport {
     pub resources: Resources,
     /// How long it may take to end once asked.
     pub kill_grace: Millis,
+    /// Whether it is fenced, so that it is not Lost while a lease of it may run (R9).
+    pub fenced: bool,
     /// Its state.
     pub state: TaskState,
     /// Why.

@@ -24,6 +24,8 @@ mod l5_slave_exits;
 mod l6_offers_resume;
 mod l7_views_agree;
 mod r06_partitions;
+mod r06_silent_gets_no_work;
+mod r07a_forgotten_when_silent;
 mod r08_lost_ends;
 mod r09_fenced;
 mod r12_acknowledged_when_heard;
@@ -205,6 +207,8 @@ const NAMED: &[Property] = &[
     s15_bounded_queues::PROPERTY,
     s16_task_id_unique::PROPERTY,
     r06_partitions::PROPERTY,
+    r06_silent_gets_no_work::PROPERTY,
+    r07a_forgotten_when_silent::PROPERTY,
     r08_lost_ends::PROPERTY,
     r09_fenced::PROPERTY,
     r12_acknowledged_when_heard::PROPERTY,
@@ -301,9 +305,13 @@ const NAMED: &[Property] = &[
     sometimes::refusals::NOT_CONNECTED,
     sometimes::refusals::STORAGE,
     sometimes::refusals::OVERLOADED,
+    sometimes::refusals::SLAVE_ANSWERS,
+    sometimes::refusals::LEASES_RUN,
+    sometimes::refusals::SLAVE_CHANGING,
     sometimes::refusals::SLAVE_DEACTIVATED,
     sometimes::refusals::SLAVE_LEAVING,
     sometimes::refusals::SLAVE_DISCONNECTED,
+    sometimes::refusals::SLAVE_SILENT,
     sometimes::refusals::SLAVE_REMOVED,
     sometimes::refusals::OFFER_GONE,
     sometimes::refusals::BEYOND_OFFER,
@@ -328,6 +336,10 @@ const NAMED: &[Property] = &[
     sometimes::faults::UNLEASED,
     sometimes::faults::LOST_REBOOTED,
     sometimes::faults::RESET,
+    sometimes::faults::SILENT,
+    sometimes::faults::ANSWERS,
+    sometimes::faults::FORGOTTEN,
+    sometimes::faults::LOST_DECLARED_DEAD,
     sometimes::faults::HALTED,
     sometimes::faults::RESUMED,
     sometimes::faults::UNSEEN,

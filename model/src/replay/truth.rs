@@ -49,6 +49,9 @@ pub struct MasterTruth {
     pub registering: BTreeMap<SessionId, Option<SlaveId>>,
     /// Inverse offers whose deadline has passed.
     pub passed: BTreeSet<InverseOfferId>,
+    /// Sessions of slaves that have not answered since they were pinged there, and whether the time of a ping has passed
+    /// since: whether it knows that they are silent.
+    pub unanswered: BTreeMap<SessionId, bool>,
     /// Whether an operator ordered a slave to leave at once; by any name.
     pub drain_now: bool,
 }
@@ -136,6 +139,18 @@ impl Truth {
         if let master::Input::Timer(master::Timer::InverseOffer(id)) = &played.input {
             master.passed.insert(*id);
         }
+        if let master::Input::Timer(master::Timer::Ping(slave)) = &played.input {
+            let sessions = &master.sessions;
+            let its = |session: &SessionId| sessions.get(session) == Some(&Whose::Slave(*slave));
+            for (_, passed) in master.unanswered.iter_mut().filter(|(session, _)| its(session)) {
+                *passed = true;
+            }
+        }
+        if let master::Input::Slave { session, message: SlaveToMaster::Pong | SlaveToMaster::Renew { .. } } =
+            &played.input
+        {
+            master.unanswered.remove(session);
+        }
         if let master::Input::Slave { session, message: SlaveToMaster::Register { id, .. } } = &played.input {
             master.registering.insert(*session, *id);
         }
@@ -147,6 +162,7 @@ impl Truth {
         if let master::Input::Closed { session } = &played.input {
             master.sessions.remove(session);
             master.registering.remove(session);
+            master.unanswered.remove(session);
         }
         if let master::Input::StoreFailed { epoch, seq, .. } = &played.input {
             master.pending.retain(|(of, at, _)| of != epoch || at < seq);
@@ -188,6 +204,9 @@ impl Truth {
             {
                 master.sessions.insert(*session, Whose::Slave(*id));
             }
+            if let master::Effect::ToSlave { session, message: MasterToSlave::Ping } = effect {
+                master.unanswered.entry(*session).or_default();
+            }
             if let master::Effect::ToFramework {
                 session,
                 message: MasterToFramework::Subscribed { id, .. },
@@ -198,6 +217,7 @@ impl Truth {
             if let master::Effect::Close { session, .. } = effect {
                 master.sessions.remove(session);
                 master.registering.remove(session);
+                master.unanswered.remove(session);
             }
         }
     }

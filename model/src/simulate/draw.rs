@@ -177,6 +177,7 @@ fn budget(random: &mut Random, size: Size, steps: u32) -> Budget {
         (Event::ExecutorCrash, 50, long / 4),
         (Event::NoLaunch, 40, 6),
         (Event::Skew, 60, long / 4),
+        (Event::Stall, 40, slaves),
     ];
     let drawn = limits.map(|(event, percent, most)| match random.percent(percent) {
         true => (event, random.between(1, most.max(1))),

@@ -282,6 +282,8 @@ impl Shape {
             | Action::StartSlave(number)
             | Action::Reboot(number)
             | Action::Return(number)
+            | Action::Stall(number)
+            | Action::GoOn(number)
             | Action::Signal(number) => (Who::Slave, *number),
             Action::Launch(number, _, task) => {
                 which = *task;

@@ -188,7 +188,7 @@ fn calm(action: &Action) -> usize {
         Action::MasterStored(_) | Action::MasterNotStored(_) => 7,
         Action::SlaveStored(_) | Action::SlaveNotStored(_) | Action::FrameworkKept(_) => 8,
         Action::StartMaster(_) | Action::Elect(_) | Action::Depose(_) => 9,
-        Action::StartSlave(_) => 10,
+        Action::StartSlave(_) | Action::GoOn(_) => 10,
         Action::StartFramework(_) => 11,
         Action::StartTree(..) => 12,
         Action::Die(..)
@@ -201,6 +201,7 @@ fn calm(action: &Action) -> usize {
         | Action::CrashSlave(..)
         | Action::Reboot(_)
         | Action::Return(_)
+        | Action::Stall(_)
         | Action::CrashFramework(..)
         | Action::NewFramework(_)
         | Action::Suppress(_)

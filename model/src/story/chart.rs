@@ -163,6 +163,8 @@ fn mark(scope: &Scope, world: &World, action: Action) -> Mark {
         | Action::Reboot(number)
         | Action::Return(number)
         | Action::See(number, _)
+        | Action::Stall(number)
+        | Action::GoOn(number)
         | Action::Signal(number) => Mark::Dot(Lane::Slave(number), words),
         Action::FrameworkTimer(number, ..)
         | Action::FrameworkKept(number)

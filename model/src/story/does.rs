@@ -70,6 +70,8 @@ pub fn does(scope: &Scope, world: &World, action: Action) -> String {
         }
         Action::Reboot(number) => format!("{}'s machine is started anew", names::slave(number)),
         Action::Return(number) => format!("{}, which had exited, is started anew", names::slave(number)),
+        Action::Stall(number) => format!("{} is stopped, and keeps its sessions", names::slave(number)),
+        Action::GoOn(number) => format!("{} goes on", names::slave(number)),
         Action::FrameworkKept(number) => told.framework_kept(number),
         Action::CrashFramework(number, more) => {
             let pending = told.world.frameworks[usize::from(number)].pending();

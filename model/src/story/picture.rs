@@ -102,7 +102,8 @@ fn slave(node: &SlaveNode) -> String {
         (None, None) => return "is down".into(),
         (Some(machine), _) => alive_slave(machine),
     };
-    format!("{how}{}", writing(node.pending().map(words::change)))
+    let stopped = if node.stalled { "is stopped; " } else { "" };
+    format!("{stopped}{how}{}", writing(node.pending().map(words::change)))
 }
 
 fn alive_slave(machine: &Slave) -> String {

@@ -109,6 +109,10 @@ pub enum Action {
     Command(u8),
     /// SIGUSR1 to a slave.
     Signal(u8),
+    /// A slave is stopped: it keeps its sessions, and does nothing. What it has started goes on.
+    Stall(u8),
+    /// It goes on.
+    GoOn(u8),
 }
 
 /// Whether a timer fires in its order.
@@ -148,6 +152,7 @@ impl Action {
             Self::Signal(_) => Event::Signal,
             Self::Usurp(_) => Event::Election,
             Self::Return(_) => Event::Return,
+            Self::Stall(_) => Event::Stall,
             Self::Deliver(..)
             | Self::Learn(..)
             | Self::Connect(..)
@@ -170,6 +175,7 @@ impl Action {
             | Self::Die(..)
             | Self::TreeDies(..)
             | Self::See(..)
+            | Self::GoOn(_)
             | Self::Command(_) => return None,
         })
     }
@@ -241,6 +247,8 @@ impl Action {
             Self::See(number, id) => Self::See(of(Node::Slave(number))?, id),
             Self::Command(number) => Self::Command(of(Node::Master(number))?),
             Self::Signal(number) => Self::Signal(of(Node::Slave(number))?),
+            Self::Stall(number) => Self::Stall(of(Node::Slave(number))?),
+            Self::GoOn(number) => Self::GoOn(of(Node::Slave(number))?),
         })
     }
 

@@ -51,9 +51,11 @@ pub enum Event {
     OfferTimeout,
     /// A timer fires before something that should have been faster.
     Skew,
+    /// A slave is stopped, and keeps its sessions.
+    Stall,
 }
 
-const EVENTS: usize = Event::Skew as usize + 1;
+const EVENTS: usize = Event::Stall as usize + 1;
 
 impl Event {
     /// Every event, in order.
@@ -92,6 +94,7 @@ const NAMES: [(Event, &str); EVENTS] = [
     (Event::NoLaunch, "failed launch"),
     (Event::OfferTimeout, "offer time-out"),
     (Event::Skew, "skew"),
+    (Event::Stall, "stall"),
 ];
 
 /// How many of each event are left.

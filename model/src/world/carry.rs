@@ -258,9 +258,9 @@ impl Step<'_> {
             MasterToSlave::Leave => {
                 self.world.ghost.edit().told_to_go.insert(slave, ());
             }
+            MasterToSlave::Ping => self.note_ping(epoch, slave),
             MasterToSlave::Registered { .. }
             | MasterToSlave::Refused(_)
-            | MasterToSlave::Ping
             | MasterToSlave::Kill { .. }
             | MasterToSlave::Acknowledge { .. }
             | MasterToSlave::Resend { .. }

@@ -129,10 +129,15 @@ impl World {
         })
     }
 
-    /// Whether a scheduler's callback keeps a dialler from looking at anything else.
-    fn is_called(&self, dialer: Dialer) -> bool {
-        let Dialer::Framework(number) = dialer else { return false };
-        self.frameworks[usize::from(number)].callback.is_some()
+    /// Whether an end of a session looks at nothing that comes on it: a scheduler's callback keeps it, or it is stopped.
+    fn is_deaf(&self, dialer: Dialer, end: End) -> bool {
+        match (dialer, end) {
+            (Dialer::Framework(number), End::Near) => self.frameworks[usize::from(number)].callback.is_some(),
+            (Dialer::Slave(number), End::Near) | (Dialer::Executor(number, _), End::Far) => {
+                self.slaves[usize::from(number)].stalled
+            }
+            (Dialer::Framework(_) | Dialer::Slave(_), End::Far) | (Dialer::Executor(..), End::Near) => false,
+        }
     }
 
     /// Whether a slave is given up, durably, and not back.
@@ -180,7 +185,7 @@ impl World {
     fn session_actions(&self, actions: &mut Vec<Action>) {
         for link in &self.links {
             for end in [End::Near, End::Far] {
-                if !link.is_open(end) || end == End::Near && self.is_called(link.key.0) {
+                if !link.is_open(end) || self.is_deaf(link.key.0, end) {
                     continue;
                 }
                 if !link.waiting(end).is_empty() {
@@ -195,7 +200,7 @@ impl World {
             }
         }
         for (number, slave) in (0..).zip(&self.slaves) {
-            self.dial_actions(slave.dialing, Dialer::Slave(number), actions);
+            self.dial_actions(slave.dialing && !slave.stalled, Dialer::Slave(number), actions);
         }
         for (number, framework) in (0..).zip(&self.frameworks) {
             self.dial_actions(framework.dialing, Dialer::Framework(number), actions);
@@ -203,7 +208,7 @@ impl World {
         for tree in &self.trees {
             let dialer = Dialer::Executor(tree.slave, tree.id);
             let has = self.links.iter().any(|link| link.key.0 == dialer && link.is_open(End::Near));
-            let up = self.slaves[usize::from(tree.slave)].machine.is_some();
+            let up = self.slaves[usize::from(tree.slave)].acts();
             if tree.machine.is_some() && up && !has && !tree.killing {
                 actions.push(Action::Connect(dialer, 0));
             }
@@ -271,21 +276,26 @@ impl World {
                     continue;
                 }
             }
+            for more in 0..=slave.writes.len() {
+                actions.push(Action::CrashSlave(number, u8::try_from(more).unwrap_or(u8::MAX)));
+            }
+            if slave.stalled {
+                actions.push(Action::GoOn(number));
+                continue;
+            }
             if !slave.writes.is_empty() {
                 actions.push(Action::SlaveStored(number));
                 actions.push(Action::SlaveNotStored(number));
             }
-            for more in 0..=slave.writes.len() {
-                actions.push(Action::CrashSlave(number, u8::try_from(more).unwrap_or(u8::MAX)));
-            }
             actions.push(Action::Signal(number));
+            actions.push(Action::Stall(number));
         }
     }
 
     fn tree_actions(&self, actions: &mut Vec<Action>) {
         for tree in &self.trees {
             let (slave, id) = (tree.slave, tree.id);
-            let up = self.slaves[usize::from(slave)].machine.is_some();
+            let up = self.slaves[usize::from(slave)].acts();
             if tree.starting {
                 if up {
                     actions.push(Action::StartTree(slave, id));
@@ -378,7 +388,7 @@ impl World {
             let timers = node.timers.iter().filter(|(timer, _)| !self.outlasts(scope, *timer));
             actions.extend(timers.map(|(timer, class)| Action::MasterTimer(number, timer, cost(class))));
         }
-        for (number, node) in (0..).zip(&self.slaves) {
+        for (number, node) in (0..).zip(&self.slaves).filter(|(_, node)| !node.stalled) {
             let timers = node.timers.iter();
             actions.extend(timers.map(|(timer, class)| Action::SlaveTimer(number, timer, cost(class))));
         }
@@ -421,7 +431,7 @@ impl World {
                 .filter(|(timer, _)| !matches!(timer, master::Timer::Ping(_)))
                 .map(|(_, class)| class)
         });
-        let slaves = self.slaves.iter().flat_map(|node| {
+        let slaves = self.slaves.iter().filter(|node| !node.stalled).flat_map(|node| {
             node.timers.iter().filter(|(timer, _)| *timer != slave::Timer::Reconnect).map(|(_, class)| class)
         });
         let frameworks = self.frameworks.iter().flat_map(|node| {
@@ -442,9 +452,12 @@ impl World {
     /// Whether something is under way that takes no time to speak of.
     fn is_busy(&self, scope: &Scope) -> bool {
         let said = self.links.iter().any(|link| {
+            // How long one is stopped is nobody's to say, and what waits for it holds nobody else up.
+            let stopped = |end| !matches!(link.key.0, Dialer::Framework(_)) && self.is_deaf(link.key.0, end);
             [End::Near, End::Far]
-                .iter()
-                .any(|end| link.is_open(*end) && (!link.is_alive() || !link.waiting(*end).is_empty()))
+                .into_iter()
+                .filter(|end| link.is_open(*end) && !stopped(*end))
+                .any(|end| !link.is_alive() || !link.waiting(end).is_empty())
         });
         let master_up = self.masters.iter().any(|node| node.machine.is_some());
         let master_down = scope.masters_return && self.masters.iter().any(|node| node.machine.is_none());
@@ -452,7 +465,8 @@ impl World {
             .masters
             .iter()
             .any(|node| !node.writes.is_empty() || node.epoch < self.store.fence && node.epoch.0 > 0);
-        let slaves = self.slaves.iter().any(|node| !node.writes.is_empty() || node.dialing && master_up);
+        let mut slaves = self.slaves.iter().filter(|node| !node.stalled);
+        let slaves = slaves.any(|node| !node.writes.is_empty() || node.dialing && master_up);
         let frameworks =
             self.frameworks.iter().any(|node| node.dialing && master_up || node.callback.is_some());
         let trees = self.trees.iter().any(|tree| self.is_moving(tree));
@@ -460,7 +474,7 @@ impl World {
     }
 
     fn is_moving(&self, tree: &Tree) -> bool {
-        let up = self.slaves[usize::from(tree.slave)].machine.is_some();
+        let up = self.slaves[usize::from(tree.slave)].acts();
         let dialer = Dialer::Executor(tree.slave, tree.id);
         let connected = || self.links.iter().any(|link| link.key.0 == dialer && link.is_open(End::Near));
         let ended = tree.machine.is_none() && (!tree.exit_told || !tree.is_alive());

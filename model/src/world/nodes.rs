@@ -81,11 +81,18 @@ pub struct SlaveNode {
     /// Writes that were asked for and are not durable.
     pub(super) writes: Vec<(Seq, CheckpointChange)>,
     pub(super) dialing: bool,
+    /// Whether it is stopped: it keeps its sessions, and does nothing until it goes on.
+    pub stalled: bool,
     /// The number of its newest session.
     pub(super) dialled: u8,
 }
 
 impl SlaveNode {
+    /// Whether its process is there and goes on.
+    pub(super) fn acts(&self) -> bool {
+        self.machine.is_some() && !self.stalled
+    }
+
     /// What it has asked to be written.
     pub fn pending(&self) -> impl Iterator<Item = &CheckpointChange> {
         self.writes.iter().map(|(_, change)| change)

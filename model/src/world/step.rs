@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Framework};
-use neap_protocol::ids::{BootId, Epoch, ExecutorId, Incarnation, InverseOfferId, Seq, SessionId, TaskId};
+use neap_protocol::ids::{
+    BootId, Epoch, ExecutorId, Incarnation, InverseOfferId, Seq, SessionId, SlaveId, TaskId,
+};
+use neap_protocol::map::Map;
 use neap_protocol::master::{self, Master};
-use neap_protocol::message::{Command, ExecutorToSlave, InverseAnswer, OperatorToMaster};
+use neap_protocol::message::{Command, ExecutorToSlave, InverseAnswer, OperatorToMaster, SlaveToMaster};
 use neap_protocol::slave::{self, Slave};
 use neap_protocol::task::{Ending, Exit};
 use neap_protocol::text::{Name, Text};
@@ -128,6 +131,9 @@ impl<'a> Step<'a> {
                 if let master::Timer::DrainAcknowledge(id) = timer {
                     self.world.ghost.edit().waited.insert(id, ());
                 }
+                if let master::Timer::Ping(slave) = timer {
+                    self.note_silence(number, slave);
+                }
                 self.master(number, master::Input::Timer(timer));
             }
             Action::SlaveTimer(number, timer, _) => {
@@ -229,6 +235,39 @@ impl<'a> Step<'a> {
                 self.world.ghost.edit().told_to_go.insert(number, ());
                 self.slave(number, slave::Input::DrainNow);
             }
+            Action::Stall(number) => self.slave_node(number).stalled = true,
+            Action::GoOn(number) => self.slave_node(number).stalled = false,
+        }
+    }
+
+    /// The time of a ping is over at a master.
+    fn note_silence(&mut self, master: u8, slave: SlaveId) {
+        let waits = self.world.ghost.unanswered.get(&slave) == Some(&false);
+        if waits && self.world.masters[usize::from(master)].epoch == self.world.store.fence {
+            self.world.ghost.edit().unanswered.insert(slave, true);
+        }
+    }
+
+    /// The master of this epoch pings a slave.
+    pub(super) fn note_ping(&mut self, epoch: Epoch, slave: u8) {
+        let fresh = |id: &SlaveId| !self.world.ghost.unanswered.contains_key(id);
+        if let Some(id) = self.world.admitted_id(slave).filter(fresh)
+            && epoch == self.world.store.fence
+        {
+            self.world.ghost.edit().unanswered.insert(id, false);
+        }
+    }
+
+    /// A master hears a slave: whether that is an answer.
+    fn note_answer(&mut self, slave: u8, message: &SlaveToMaster) {
+        let answers = match message {
+            SlaveToMaster::Pong | SlaveToMaster::Register { .. } | SlaveToMaster::Renew { .. } => true,
+            SlaveToMaster::Update { .. } | SlaveToMaster::Leaving | SlaveToMaster::Unregister { .. } => false,
+        };
+        if let Some(id) = self.world.admitted_id(slave).filter(|_| answers)
+            && self.world.ghost.unanswered.contains_key(&id)
+        {
+            self.world.ghost.edit().unanswered.remove(&id);
         }
     }
 
@@ -347,7 +386,10 @@ impl<'a> Step<'a> {
         let mut message = None;
         self.link(key, |link| message = Some(link.take(end)));
         match (key.0, message) {
-            (_, Some(Message::SlaveToMaster(message))) => {
+            (dialer, Some(Message::SlaveToMaster(message))) => {
+                if let Dialer::Slave(slave) = dialer {
+                    self.note_answer(slave, &message);
+                }
                 self.master(master, master::Input::Slave { session: far, message });
             }
             (_, Some(Message::FrameworkToMaster(message))) => {
@@ -437,6 +479,10 @@ impl<'a> Step<'a> {
     fn elect(&mut self, number: u8) {
         let epoch = self.world.store.fence.next();
         self.world.store.edit().fence = epoch;
+        if !self.world.ghost.unanswered.is_empty() {
+            // What another knew is nobody's.
+            self.world.ghost.edit().unanswered = Map::new();
+        }
         self.master_node(number).epoch = epoch;
         self.master(number, master::Input::Elected { epoch });
     }
@@ -491,8 +537,15 @@ impl<'a> Step<'a> {
         {
             *digest = plan.digest;
         }
+        let mut forgets = None;
+        if let Command::ForgetSlave { slave, .. } = &asked {
+            forgets = self.world.store.registry.resolve(slave).ok();
+        }
         let message = OperatorToMaster { request: 1, command: asked };
         self.master(number, master::Input::Operator { session, at: Moment(0), message });
+        if let Some(slave) = forgets {
+            self.world.ghost.edit().forgotten.insert(slave, ());
+        }
     }
 
     // Slaves and executors.

@@ -1,6 +1,7 @@
 //! Commands about tasks.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -29,14 +30,28 @@ pub struct Run {
     /// Memory of each task, in binary units: 64M, 1G, 512Ki
     #[arg(long, value_name = "M", default_value = "32M")]
     pub mem: ByteSize,
-    /// Keep every instance running; without it, each runs until it succeeded once
+    /// Keep every instance running; without it, each runs until it has succeeded once, or failed too often (--attempts)
     #[arg(long)]
     pub service: bool,
+    /// How often an instance of a batch may fail before it is given up: a number, or `unlimited`. What is killed or lost
+    /// runs again, and is not counted
+    #[arg(long, value_name = "K", default_value_t, conflicts_with = "service")]
+    pub attempts: Attempts,
+    /// When a service must leave a slave: how long a replacement must have run before the old task is ended. One that ends
+    /// sooner is tried again, and the old task stays; at the deadline it goes in any case
+    #[arg(
+        long,
+        value_name = "D",
+        default_value = "5s",
+        requires = "service",
+        conflicts_with = "fence_after"
+    )]
+    pub min_healthy: Period,
     /// Time between SIGTERM and SIGKILL when a task is killed
     #[arg(long, value_name = "D", default_value = "5s")]
     pub kill_grace: Period,
-    /// Outlive this process: the next `neap run` with this ID, and the same command, takes up what one left that was
-    /// killed or ended by SIGTERM
+    /// Outlive this process: Ctrl-C, SIGTERM or its death leave the tasks as they are, and the next `neap run` with this
+    /// ID and the same command takes them up. SIGUSR1 ends them
     #[arg(long, value_name = "ID", value_parser = Name::new)]
     pub id: Option<Name>,
     /// Where what is to be taken up is kept [default: neap/ in $XDG_STATE_HOME or ~/.local/state]
@@ -73,8 +88,8 @@ pub struct Run {
 pub(super) const RUN_EXAMPLES: &str = examples! {
     "A batch of ten, until all have succeeded",
     "neap run --name index --instances 10 --cpus 0.5 --mem 64M -- ./index.sh";
-    "A service that is moved when its slave is drained",
-    "neap run --name web --instances 3 --service -- python3 -m http.server";
+    "A service that is moved when its slave is drained, once the new task has run for half a minute",
+    "neap run --name web --instances 3 --service --min-healthy 30s -- python3 -m http.server";
     "A shell where one is wanted; one JSON line for each update",
     "neap run --name hi --output json -- sh -c 'echo $WHO' --";
     "A service that this process's end does not end: the same line takes it up within five minutes",
@@ -84,6 +99,51 @@ pub(super) const RUN_EXAMPLES: &str = examples! {
     "With an environment and half a minute to end",
     "neap run --name job --env MODE=fast --kill-grace 30s -- ./job";
 };
+
+/// How often something may fail: a number from 1, or without a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempts(Option<NonZeroU32>);
+
+impl Attempts {
+    /// How often, if not without a limit.
+    pub fn limit(self) -> Option<u32> {
+        self.0.map(NonZeroU32::get)
+    }
+}
+
+impl Default for Attempts {
+    fn default() -> Self {
+        Self(NonZeroU32::new(3))
+    }
+}
+
+impl fmt::Display for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(attempts) => attempts.fmt(f),
+            None => f.write_str(UNLIMITED),
+        }
+    }
+}
+
+const UNLIMITED: &str = "unlimited";
+
+impl FromStr for Attempts {
+    type Err = AttemptsError;
+
+    fn from_str(text: &str) -> Result<Self, AttemptsError> {
+        match text.parse() {
+            Ok(attempts) => Ok(Self(Some(attempts))),
+            Err(_) if text == UNLIMITED => Ok(Self(None)),
+            Err(_) => Err(AttemptsError),
+        }
+    }
+}
+
+/// The text is no number of attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("accepted: a number from 1, or `unlimited`")]
+pub struct AttemptsError;
 
 /// A variable of a task's environment: `NAME=VALUE`.
 #[derive(Clone, Debug, PartialEq, Eq)]

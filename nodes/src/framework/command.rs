@@ -1,15 +1,15 @@
 //! `neap run`: a command, many times over.
 //!
-//! A **batch** runs each instance until it has succeeded once; one that fails [`TRIES_MAX`] times is given up. A
+//! A **batch** runs each instance until it has succeeded once; one that fails `--attempts` times is given up. A
 //! **service** keeps every instance running, and starts again what ended, ever later if it keeps failing.
 //!
 //! An inverse offer is accepted. A service then starts replacements on other slaves, and ends the old tasks once
-//! those run; one that is fenced, and is not to run twice, ends the old tasks first. A batch lets its tasks go on, for
-//! they may be done in time. What is left shortly before the deadline is ended, and starts anew elsewhere.
+//! those have run for `--min-healthy`; one that is fenced, and must not run twice, ends the old tasks first. A batch lets
+//! its tasks go on, for they may be done in time. What is left shortly before the deadline is ended, and starts again
+//! elsewhere. What is decided of tasks is decided in the [`Fleet`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,35 +17,30 @@ use std::time::{Duration, Instant};
 
 use neap_protocol::framework::Config;
 use neap_protocol::ids::{FrameworkId, InverseOfferId, OfferId, SlaveId, TaskId};
-use neap_protocol::message::{InverseAnswer, InverseAsk, InverseOutcome, Offered};
+use neap_protocol::message::{InverseAnswer, InverseOutcome, Offered};
 use neap_protocol::resources::Resources;
-use neap_protocol::task::{Command, Reason, TaskState, Update};
+use neap_protocol::task::{Command, Update};
 use neap_protocol::text::Name;
 use neap_protocol::time::{Millis, Moment};
 use serde::Serialize;
 
+use super::fleet::{Fleet, Room, Stage, Terms};
 use super::{Asked, Driver, End, NewRun, NewTask, Scheduler, Settings, State};
-use crate::cli::work::Run;
+use crate::cli::work::{Attempts, Run};
 use crate::config::Connection;
 use crate::driver;
 use crate::exit::Exit;
 use crate::journal;
+use crate::outlet::{Outlet, say};
 use crate::output::{Failure, Printer, clock, counted};
 use crate::shutdown::Signal;
 use crate::units::Period;
 
-/// How often an instance of a batch may fail.
-pub const TRIES_MAX: u32 = 3;
-
 /// Which of the instances a task is, from 0, is told to its command in this variable.
 pub const INSTANCE_VARIABLE: &str = "NEAP_INSTANCE";
 
-/// The delay before an instance that failed starts again; it doubles with each failure in a row.
-const RESTART_MIN: Duration = Duration::from_secs(1);
-/// The longest such delay.
-const RESTART_MAX: Duration = Duration::from_secs(30);
-/// How much longer than its kill grace a task is given before a deadline.
-const DEADLINE_MARGIN: Duration = Duration::from_secs(1);
+/// The farthest that a time is reckoned ahead.
+const AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// For how long what is not needed need not be offered again.
 const FILTER: Millis = Millis::from_secs(5);
 /// How long instances wait for an offer before that is said.
@@ -65,14 +60,19 @@ pub fn run(run: Run, connection: Connection, printer: Printer) -> Result<Exit, F
         Some(id) => State::open(&state_directory(&run)?.join(format!("{id}.redb")))?,
         None => State::none(),
     };
-    let mut scheduler = Instances::new(&run, &connection, Box::new(PrintUpdates(printer)));
+    let mut printer = printer;
+    let output = Outlet::new(move |line: &Line| printer.one(line))?;
+    let mut scheduler = Instances::new(&run, &connection, output);
     scheduler.resume(&run, &state)?;
     let failover_timeout = Millis(run.failover_timeout.as_millis());
     let partition_aware = run.partition_aware;
     let config = Config { failover_timeout, partition_aware, ..Config::new(run.name.clone()) };
     let settings = Settings { config, connection, state, journal };
-    let end = runtime.block_on(super::run(&mut scheduler, settings))?;
-    scheduler.verdict(end)
+    let end = runtime.block_on(super::run(&mut scheduler, settings));
+    let verdict = scheduler.verdict(end);
+    // How the tasks ended is worth more than that it could not be printed.
+    let printed = scheduler.output.finish();
+    verdict.and_then(|exit| printed.map(|()| exit))
 }
 
 fn state_directory(run: &Run) -> Result<PathBuf, Failure> {
@@ -83,27 +83,6 @@ fn state_directory(run: &Run) -> Result<PathBuf, Failure> {
         Failure::new(Exit::Usage, "no directory is known to keep the run's state in")
             .help("name one: --state-dir DIR")
     })
-}
-
-/// What takes each update: a printer, or a test.
-trait Report {
-    fn report(&mut self, line: Line) -> io::Result<()>;
-
-    /// For a person who waits.
-    fn note(&mut self, text: &str) -> io::Result<()>;
-}
-
-struct PrintUpdates(Printer);
-
-impl Report for PrintUpdates {
-    fn report(&mut self, line: Line) -> io::Result<()> {
-        self.0.one(&line)
-    }
-
-    fn note(&mut self, text: &str) -> io::Result<()> {
-        // On stdout there are only updates.
-        writeln!(io::stderr(), "{text}")
-    }
 }
 
 /// One update, as it is printed.
@@ -145,15 +124,12 @@ fn exact<S: serde::Serializer>(at: &Moment, serializer: S) -> Result<S::Ok, S::E
 struct Instances {
     service: bool,
     task: NewTask,
-    instances: Vec<Instance>,
-    tasks: BTreeMap<TaskId, Placed>,
-    /// For which instances the tasks of an accept are, until they have ids.
-    launching: BTreeMap<OfferId, (SlaveId, Vec<usize>)>,
-    /// The inverse offers that are open.
-    asked: BTreeMap<InverseOfferId, Leaving>,
+    attempts: Attempts,
+    fleet: Fleet,
+    /// The fleet's times count from here.
+    began: Instant,
     slaves: BTreeMap<SlaveId, Name>,
-    report: Box<dyn Report>,
-    failed_output: Option<Failure>,
+    output: Outlet<Line>,
     suppressed: bool,
     /// Since when there are instances for which no offer came, and whether that was said.
     hungry: Option<(Instant, bool)>,
@@ -163,7 +139,10 @@ struct Instances {
     masters: Vec<SocketAddr>,
     timeout: Period,
     failover_timeout: Period,
+    /// It was subscribed by this process.
     subscribed: bool,
+    /// It is now.
+    connected: bool,
     stopping: bool,
     /// Of a run with an id.
     lasting: Option<Lasting>,
@@ -185,36 +164,8 @@ const TERMS: &str = "terms";
 const TASK: &str = "task-";
 const INSTANCE: &str = "instance-";
 
-#[derive(Clone, Debug)]
-struct Instance {
-    stage: Stage,
-    failures: u32,
-    not_before: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Wanted,
-    Succeeded,
-    GivenUp,
-}
-
-#[derive(Clone, Debug)]
-struct Placed {
-    instance: usize,
-    slave: SlaveId,
-    killed: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Leaving {
-    slave: SlaveId,
-    tasks: BTreeSet<TaskId>,
-    kill_at: Instant,
-}
-
 impl Instances {
-    fn new(run: &Run, connection: &Connection, report: Box<dyn Report>) -> Self {
+    fn new(run: &Run, connection: &Connection, output: Outlet<Line>) -> Self {
         let mut words = run.command.iter().cloned();
         let command = Command {
             program: words.next().unwrap_or_default(),
@@ -228,17 +179,22 @@ impl Instances {
             fence_after: run.fence_after.map(|after| Millis(after.as_millis())),
             run: NewRun::Command(Arc::new(command)),
         };
-        let fresh = Instance { stage: Stage::Wanted, failures: 0, not_before: Instant::now() };
+        let terms = Terms {
+            service: run.service,
+            overlaps: run.service && run.fence_after.is_none(),
+            attempts: run.attempts.limit(),
+            min_healthy: run.min_healthy.as_duration(),
+            kill_grace: run.kill_grace.as_duration(),
+            needs: task.resources.clone(),
+        };
         Self {
             service: run.service,
             task,
-            instances: vec![fresh; run.instances as usize],
-            tasks: BTreeMap::new(),
-            launching: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            attempts: run.attempts,
+            fleet: Fleet::new(terms, run.instances as usize),
+            began: Instant::now(),
             slaves: BTreeMap::new(),
-            report,
-            failed_output: None,
+            output,
             suppressed: false,
             hungry: None,
             last_failed: None,
@@ -247,9 +203,15 @@ impl Instances {
             timeout: connection.timeout,
             failover_timeout: run.failover_timeout,
             subscribed: false,
+            connected: false,
             stopping: false,
             lasting: None,
         }
+    }
+
+    /// The fleet's time.
+    fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Goes on from what an earlier process of the same run noted.
@@ -266,17 +228,14 @@ impl Instances {
             return Err(Failure::new(Exit::Usage, message).help(help));
         }
         for (at, note) in state.notes(INSTANCE) {
-            let known = at.parse().ok().and_then(|at: usize| self.instances.get_mut(at));
-            if let Some(instance) = known {
-                instance.read(&text(note));
+            if let Ok(at) = at.parse() {
+                self.fleet.resume_instance(at, &text(note));
             }
         }
         for (number, slave) in state.tasks() {
             let noted = state.note(&format!("{TASK}{number}")).and_then(|note| text(note).parse().ok());
-            let Some(instance) = noted.filter(|at| *at < self.instances.len()) else { continue };
-            if let Some(framework) = state.id() {
-                let placed = Placed { instance, slave, killed: false };
-                self.tasks.insert(TaskId { framework, number }, placed);
+            if let (Some(framework), Some(instance)) = (state.id(), noted) {
+                self.fleet.resume_task(TaskId { framework, number }, instance, slave);
             }
         }
         let (file, resumed) = (file.to_owned(), state.is_resumed());
@@ -296,14 +255,15 @@ impl Instances {
         task
     }
 
-    fn verdict(self, end: End) -> Result<Exit, Failure> {
-        if let Some(failure) = self.failed_output {
-            return Err(failure);
-        }
-        let count = |stage| self.instances.iter().filter(|instance| instance.stage == stage).count();
-        match end {
+    fn verdict(&self, end: Result<End, Failure>) -> Result<Exit, Failure> {
+        let count = |stage| self.fleet.count(stage);
+        match end? {
             End::Refused(cause) => Err(self.refused(cause.as_str())),
             End::Left if self.lasting.as_ref().is_some_and(|lasting| lasting.left) => Ok(Exit::Success),
+            End::Left if !self.subscribed && self.stopping && !self.has_begun() => Err(Failure::new(
+                Exit::Unreachable,
+                "it was told to end before a leader was reached: nothing was started",
+            )),
             End::Left if !self.subscribed && !self.stopping => {
                 let (timeout, masters) = (self.timeout, self.masters.iter().map(ToString::to_string));
                 let masters = masters.collect::<Vec<_>>().join(", ");
@@ -312,27 +272,46 @@ impl Instances {
                     .help("`neap status` says whether a master runs there and leads; --masters IP:PORT names another"))
             }
             End::Left => {
-                Err(Failure::new(Exit::Unreachable, "no leader has confirmed that the tasks are ended")
-                    .help("a master ends them when the framework's failover timeout is over"))
+                Err(Failure::new(Exit::Unreachable, "no leader has confirmed that the tasks are ended").help(
+                    format!(
+                        "a master ends them when the framework's failover timeout, {}, is over",
+                        self.failover_timeout
+                    ),
+                ))
             }
             End::TornDown if self.service && self.stopping => Ok(Exit::Success),
-            End::TornDown => match (count(Stage::GivenUp), count(Stage::Wanted)) {
-                (0, 0) => Ok(Exit::Success),
-                (0, wanted) => {
+            End::TornDown => match (count(Stage::GivenUp), count(Stage::Ended), count(Stage::Wanted)) {
+                (0, 0, 0) => Ok(Exit::Success),
+                (0, 0, wanted) => {
                     let wanted = counted(wanted as u64, "instance");
-                    Err(Failure::new(
-                        Exit::Failed,
-                        format!("it was told to end before {wanted} had succeeded"),
-                    ))
+                    let message = format!("it was told to end before {wanted} had succeeded");
+                    Err(Failure::new(Exit::Failed, message))
                 }
-                (failed, _) => {
-                    let message = format!("{} failed for good", counted(failed as u64, "instance"));
-                    let last = self.last_failed.map_or_else(|| "TASK".to_owned(), |task| task.to_string());
-                    let help = format!("`neap logs {last}` shows what it wrote");
-                    Err(Failure::new(Exit::Failed, message).help(help))
+                (0, ended, _) => {
+                    let message = format!("an operator has ended {}", counted(ended as u64, "instance"));
+                    Err(Failure::new(Exit::Failed, message).help("run it again if that was not meant"))
                 }
+                (failed, _, _) => Err(self.given_up(failed)),
             },
         }
+    }
+
+    /// Instances have failed as often as they may.
+    fn given_up(&self, failed: usize) -> Failure {
+        let failed = counted(failed as u64, "instance");
+        let attempts = match self.attempts.limit() {
+            Some(attempts) => counted(attempts, "attempt"),
+            None => "attempts without a limit".to_owned(),
+        };
+        let last = self.last_failed.map_or_else(|| "TASK".to_owned(), |task| task.to_string());
+        Failure::new(Exit::Failed, format!("given up: {failed} failed in each of {attempts}"))
+            .help(format!("`neap logs {last}` shows what the last one wrote"))
+            .help("--attempts K allows more, --attempts unlimited any number")
+    }
+
+    /// Whether a master may have something of it.
+    fn has_begun(&self) -> bool {
+        self.subscribed || self.lasting.as_ref().is_some_and(|lasting| lasting.resumed)
     }
 
     fn refused(&self, cause: &str) -> Failure {
@@ -357,56 +336,38 @@ impl Instances {
         }
     }
 
-    fn is_leaving(&self, task: TaskId) -> bool {
-        self.asked.values().any(|leaving| leaving.tasks.contains(&task))
-    }
-
-    /// Whether an instance may begin again before its task has ended.
-    fn may_overlap(&self) -> bool {
-        self.service && self.task.fence_after.is_none()
-    }
-
-    /// The instances that are to be launched now.
-    fn wanted(&self) -> Vec<usize> {
-        let now = Instant::now();
-        let held = self
-            .tasks
-            .iter()
-            .filter(|(id, placed)| !(self.may_overlap() && (placed.killed || self.is_leaving(**id))));
-        let mut held: BTreeSet<usize> = held.map(|(_, placed)| placed.instance).collect();
-        held.extend(self.launching.values().flat_map(|(_, instances)| instances));
-        let wanted = self.instances.iter().enumerate().filter(|(at, instance)| {
-            instance.stage == Stage::Wanted && instance.not_before <= now && !held.contains(at)
-        });
-        wanted.map(|(at, _)| at).collect()
-    }
-
-    /// After every callback: asks for offers exactly while some are needed, and ends when nothing is left to do.
+    /// After every callback: does what the fleet decides, asks for offers exactly while some are needed, and ends when
+    /// nothing is left to do.
     fn settle(&mut self, driver: &mut Driver) {
         if self.stopping {
             return;
         }
-        if self.instances.iter().all(|instance| instance.stage != Stage::Wanted) {
+        if self.fleet.is_done() {
             self.stop(driver);
             return;
         }
-        let now = Instant::now();
-        let later = self.instances.iter().filter(|instance| instance.stage == Stage::Wanted);
-        let later = later.map(|instance| instance.not_before).filter(|at| *at > now).min();
-        later.into_iter().for_each(|at| driver.wake_at(at));
-        let hungry = !self.wanted().is_empty();
+        let now = self.now();
+        for task in self.fleet.kills(now) {
+            driver.kill(task, None);
+        }
+        if let Some(at) = self.fleet.wake(now) {
+            driver.wake_at(self.began + at.min(AHEAD_MAX));
+        }
+        let wanted = self.fleet.wanted(now).len();
+        let hungry = wanted > 0;
         if hungry && self.suppressed {
             driver.revive();
         } else if !hungry && !self.suppressed {
             driver.suppress();
         }
         self.suppressed = !hungry;
-        self.say_hungry(driver, now);
+        self.say_hungry(driver, wanted);
     }
 
     /// Says once that instances wait for offers, and what for: one that asks for more than there is waits for ever.
-    fn say_hungry(&mut self, driver: &mut Driver, now: Instant) {
-        let waiting = if self.subscribed { self.wanted().len() } else { 0 };
+    fn say_hungry(&mut self, driver: &mut Driver, wanted: usize) {
+        let now = Instant::now();
+        let waiting = if self.subscribed { wanted } else { 0 };
         if waiting == 0 {
             self.hungry = None;
             return;
@@ -423,13 +384,7 @@ impl Instances {
         let text = format!(
             "still waiting for an offer for {count}: each needs {needs} on one slave; `neap slaves` lists what there is"
         );
-        self.note(&text);
-    }
-
-    fn note(&mut self, text: &str) {
-        if let Err(error) = self.report.note(text) {
-            tracing::debug!(%error, "nobody reads notes");
-        }
+        say(&text);
     }
 
     fn stop(&mut self, driver: &mut Driver) {
@@ -440,79 +395,7 @@ impl Instances {
         driver.teardown();
     }
 
-    fn kill(&mut self, driver: &mut Driver, task: TaskId) {
-        if let Some(placed) = self.tasks.get_mut(&task)
-            && !placed.killed
-        {
-            placed.killed = true;
-            driver.kill(task, None);
-        }
-    }
-
-    /// A replacement runs: what it replaces is ended.
-    fn replaced(&mut self, driver: &mut Driver, by: TaskId, instance: usize) {
-        let old = self.tasks.iter().filter(|(id, placed)| placed.instance == instance && **id != by);
-        let old: Vec<TaskId> = old.map(|(id, _)| *id).filter(|id| self.is_leaving(*id)).collect();
-        old.into_iter().for_each(|task| self.kill(driver, task));
-    }
-
-    fn over(&mut self, update: &Update, placed: &Placed) {
-        let instance = &mut self.instances[placed.instance];
-        let by_operator = update.reason == Reason::KilledByOperator;
-        let failed = match update.state {
-            TaskState::Finished => {
-                if !self.service {
-                    instance.stage = Stage::Succeeded;
-                }
-                instance.failures = 0;
-                // A service that ends by itself is not to spin.
-                self.service
-            }
-            TaskState::Failed => true,
-            TaskState::Dropped => {
-                matches!(update.reason, Reason::InvalidSpec | Reason::BeyondOffer | Reason::CannotFence)
-            }
-            TaskState::Killed => by_operator && !placed.killed,
-            TaskState::Staging
-            | TaskState::Starting
-            | TaskState::Running
-            | TaskState::Killing
-            | TaskState::Unreachable
-            | TaskState::Lost => false,
-        };
-        if !failed || instance.stage == Stage::Succeeded {
-            return;
-        }
-        instance.failures += 1;
-        self.last_failed = Some(update.task);
-        let delay = RESTART_MIN * 2u32.saturating_pow(instance.failures.min(16) - 1);
-        instance.not_before = Instant::now() + delay.min(RESTART_MAX);
-        if !self.service && (instance.failures >= TRIES_MAX || by_operator) {
-            instance.stage = Stage::GivenUp;
-        }
-    }
-
-    /// The tasks to give up for what is asked: all, or the newest that cover it.
-    fn chosen(&self, slave: SlaveId, ask: &InverseAsk) -> BTreeSet<TaskId> {
-        let here = self.tasks.iter().rev().filter(|(_, placed)| placed.slave == slave).map(|(id, _)| *id);
-        match ask {
-            InverseAsk::Everything => here.collect(),
-            InverseAsk::Amount(amount) => {
-                let mut left = amount.without_ports();
-                let mut chosen = BTreeSet::new();
-                for task in here {
-                    if left.is_empty() {
-                        break;
-                    }
-                    left = left.saturating_sub(&self.task.resources);
-                    chosen.insert(task);
-                }
-                chosen
-            }
-        }
-    }
-
-    fn print(&mut self, driver: &mut Driver, update: &Update, slave: SlaveId) {
+    fn print(&mut self, update: &Update, slave: SlaveId) {
         let name = self.slaves.get(&slave).map(ToString::to_string);
         let line = Line {
             time: driver::now(),
@@ -522,35 +405,7 @@ impl Instances {
             reason: update.reason.to_string(),
             message: update.message.as_str().to_owned(),
         };
-        if let Err(error) = self.report.report(line)
-            && self.failed_output.is_none()
-        {
-            // Nobody listens any more: the tasks are of no use to anybody.
-            self.failed_output = Some(Failure::from(error));
-            self.stop(driver);
-        }
-    }
-}
-
-impl Instance {
-    /// As a later process [reads](Self::read) it; what it waits for is not worth a note.
-    fn noted(&self) -> String {
-        match self.stage {
-            Stage::Wanted => format!("failed {}", self.failures),
-            Stage::Succeeded => "succeeded".to_owned(),
-            Stage::GivenUp => "given up".to_owned(),
-        }
-    }
-
-    fn read(&mut self, noted: &str) {
-        match noted {
-            "succeeded" => self.stage = Stage::Succeeded,
-            "given up" => self.stage = Stage::GivenUp,
-            failed => {
-                let failures = failed.strip_prefix("failed ").and_then(|failures| failures.parse().ok());
-                self.failures = failures.unwrap_or(0);
-            }
-        }
+        self.output.put(line);
     }
 }
 
@@ -582,7 +437,7 @@ impl Scheduler for Instances {
             if lasting.resumed {
                 // Its tasks go on, and nobody else has them: it looks for a leader for as long as that takes. Or it is
                 // through, and was killed before it could go.
-                if self.instances.iter().all(|instance| instance.stage != Stage::Wanted) {
+                if self.fleet.is_done() {
                     self.stop(driver);
                 }
                 return;
@@ -595,7 +450,7 @@ impl Scheduler for Instances {
 
     fn subscribed(&mut self, driver: &mut Driver, id: FrameworkId) {
         tracing::info!(%id, "subscribed");
-        self.subscribed = true;
+        (self.subscribed, self.connected) = (true, true);
         if !self.stopping {
             self.limit = None;
         }
@@ -603,39 +458,25 @@ impl Scheduler for Instances {
         self.settle(driver);
     }
 
+    fn disconnected(&mut self, _driver: &mut Driver) {
+        self.connected = false;
+    }
+
     fn offers(&mut self, driver: &mut Driver, offers: Vec<Offered>) {
-        self.launching.clear();
         for offer in &offers {
             self.slaves.insert(offer.slave, offer.name.clone());
         }
-        let closed: BTreeSet<SlaveId> = self.asked.values().map(|leaving| leaving.slave).collect();
-        let mut wanted = if self.stopping { Vec::new() } else { self.wanted() };
-        wanted.reverse();
-        let mut room: Vec<_> = offers
-            .iter()
-            .filter(|offer| !closed.contains(&offer.slave))
-            .map(|offer| (offer.id, offer.slave, offer.resources.clone()))
-            .collect();
-        // One after another over all of them, so that instances are spread.
-        while !wanted.is_empty() && !room.is_empty() {
-            room.retain_mut(|(offer, slave, left)| {
-                match (left.checked_sub(&self.task.resources), wanted.pop()) {
-                    (Some(rest), Some(instance)) => {
-                        *left = rest;
-                        self.launching.entry(*offer).or_insert_with(|| (*slave, Vec::new())).1.push(instance);
-                        true
-                    }
-                    (_, unplaced) => {
-                        wanted.extend(unplaced);
-                        false
-                    }
-                }
-            });
-        }
+        let rooms = offers.iter().filter(|_| !self.stopping);
+        let rooms = rooms.map(|offer| Room {
+            offer: offer.id,
+            slave: offer.slave,
+            resources: offer.resources.clone(),
+        });
+        let placed = self.fleet.place(self.began.elapsed(), rooms.collect());
         let mut declined = Vec::new();
         for offer in offers {
-            match self.launching.get(&offer.id) {
-                Some((_, instances)) => {
+            match placed.get(&offer.id) {
+                Some(instances) => {
                     let tasks = instances.iter().map(|instance| self.task_of(*instance)).collect();
                     driver.accept(offer.id, tasks, FILTER);
                 }
@@ -649,90 +490,88 @@ impl Scheduler for Instances {
     }
 
     fn launching(&mut self, driver: &mut Driver, offer: OfferId, tasks: Vec<TaskId>) {
-        let Some((slave, instances)) = self.launching.remove(&offer) else {
-            return;
-        };
-        for (task, instance) in tasks.into_iter().zip(instances) {
+        for (task, instance) in self.fleet.launched(offer, &tasks) {
             driver.note(format!("{TASK}{}", task.number), instance.to_string());
-            self.tasks.insert(task, Placed { instance, slave, killed: false });
         }
         self.settle(driver);
     }
 
     fn update(&mut self, driver: &mut Driver, update: &Update, slave: SlaveId) {
-        self.print(driver, update, slave);
-        let task = update.task;
-        if update.state.is_terminal() {
-            if let Some(placed) = self.tasks.remove(&task) {
+        self.print(update, slave);
+        let Update { task, state, reason, .. } = *update;
+        let now = self.now();
+        if state.is_terminal() {
+            let before = self.fleet.instance_of(task).map(|instance| self.fleet.noted(instance));
+            if let Some((instance, failed)) = self.fleet.ended(now, task, state, reason) {
                 driver.erase(format!("{TASK}{}", task.number));
-                let before = self.instances[placed.instance].noted();
-                self.over(update, &placed);
-                let now = self.instances[placed.instance].noted();
-                if now != before {
-                    driver.note(format!("{INSTANCE}{}", placed.instance), now);
+                let noted = self.fleet.noted(instance);
+                if before.is_some_and(|before| before != noted) {
+                    driver.note(format!("{INSTANCE}{instance}"), noted);
+                }
+                if failed {
+                    self.last_failed = Some(task);
                 }
             }
-        } else if let Some(placed) = self.tasks.get_mut(&task) {
-            placed.slave = slave;
-            let instance = placed.instance;
-            if update.state == TaskState::Running && !self.is_leaving(task) {
-                self.replaced(driver, task, instance);
-            }
+        } else {
+            self.fleet.goes(now, task, slave, state, reason);
         }
         self.settle(driver);
     }
 
     fn inverse_offer(&mut self, driver: &mut Driver, id: InverseOfferId, asked: Asked) {
-        let margin = DEADLINE_MARGIN + Duration::from_millis(self.task.kill_grace.0);
-        let kill_at = before(asked.deadline, margin);
-        let known = self.asked.get(&id).map(|leaving| leaving.tasks.clone());
-        let tasks = known.unwrap_or_else(|| self.chosen(asked.slave, &asked.ask));
-        let rather = tasks.iter().copied().collect();
+        let now = self.now();
+        let left = Duration::from_millis(asked.deadline.0.saturating_sub(driver::now().0));
+        let rather = self.fleet.asked(now, id, asked.slave, &asked.ask, now + left.min(AHEAD_MAX));
         driver.answer_inverse(id, InverseAnswer::Accept { rather });
-        match self.service && !self.may_overlap() {
-            true => tasks.iter().for_each(|task| self.kill(driver, *task)),
-            false => driver.wake_at(kill_at),
-        }
-        self.asked.insert(id, Leaving { slave: asked.slave, tasks, kill_at });
         self.settle(driver);
     }
 
     fn inverse_offer_closed(&mut self, driver: &mut Driver, id: InverseOfferId, _outcome: InverseOutcome) {
-        self.asked.remove(&id);
+        self.fleet.asked_no_more(id);
         self.settle(driver);
     }
 
     fn woken(&mut self, driver: &mut Driver) {
-        let now = Instant::now();
-        if self.limit.is_some_and(|limit| limit <= now) {
+        if self.limit.is_some_and(|limit| limit <= Instant::now()) {
             return driver.leave();
         }
         self.limit.into_iter().for_each(|limit| driver.wake_at(limit));
-        let (due, later): (Vec<_>, Vec<_>) =
-            self.asked.values().cloned().partition(|leaving| leaving.kill_at <= now);
-        due.iter().flat_map(|leaving| &leaving.tasks).for_each(|task| self.kill(driver, *task));
-        later.iter().for_each(|leaving| driver.wake_at(leaving.kill_at));
         self.settle(driver);
     }
 
-    /// SIGTERM ends the process of a run with an id, and not its tasks: a service manager may start it anew.
+    /// Ctrl-C and SIGTERM are one: a run with an id leaves its tasks to the next process, as a service manager wants it
+    /// that starts it again; any other ends them. SIGUSR1 ends them in any case. Without a leader there is nobody who could.
     fn signalled(&mut self, driver: &mut Driver, signal: Signal) {
+        let lasts = match signal {
+            Signal::Interrupt | Signal::Terminate => true,
+            Signal::DrainNow => false,
+        };
         match &mut self.lasting {
+            // Once more.
             _ if self.stopping => driver.leave(),
-            Some(lasting) if signal == Signal::Terminate => {
+            Some(lasting) if lasts && (lasting.resumed || self.subscribed) => {
                 lasting.left = true;
                 let failover_timeout = self.failover_timeout;
                 let text = format!("its tasks go on for {failover_timeout}; the same command takes them up");
-                self.note(&text);
+                say(&text);
                 driver.leave();
             }
-            Some(_) | None => self.stop(driver),
+            Some(_) | None => {
+                let (tasks, connected) = (self.fleet.tasks(), self.connected);
+                self.stop(driver);
+                let counted = counted(tasks as u64, "task");
+                match (connected, signal) {
+                    (true, _) if tasks > 0 => {
+                        say(&format!("ending {counted}; the same signal again leaves at once"));
+                    }
+                    (true, _) => {}
+                    // Nobody but a leader can end them, and nothing else was asked for.
+                    (false, Signal::DrainNow) if self.has_begun() => say(&format!(
+                        "ending {counted} as soon as a leader is reached; the same signal again leaves at once"
+                    )),
+                    (false, Signal::Interrupt | Signal::Terminate | Signal::DrainNow) => driver.leave(),
+                }
+            }
         }
     }
-}
-
-/// So long before a moment of the wall clock.
-fn before(moment: Moment, span: Duration) -> Instant {
-    let left = Duration::from_millis(moment.0.saturating_sub(driver::now().0));
-    Instant::now() + left.saturating_sub(span).min(Duration::from_secs(366 * 24 * 3600))
 }

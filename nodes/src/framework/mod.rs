@@ -33,6 +33,7 @@ pub use neap_protocol::framework::{Asked, NewRun, NewTask};
 pub use state::State;
 
 pub mod command;
+mod fleet;
 mod state;
 
 use state::{Change, Unkept};
@@ -246,9 +247,13 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
         }
     }
     let reason = CloseReason { code: CloseCode::Done, detail: Text::new("the framework is done") };
+    let had_master = runner.sessions.is_any_open();
     runner.sessions.close_all(&reason).await;
     endpoint.close(&reason);
-    let _in_time = tokio::time::timeout(FAREWELL, endpoint.idle()).await;
+    if had_master {
+        // Otherwise there is nobody who would hear it.
+        let _in_time = tokio::time::timeout(FAREWELL, endpoint.idle()).await;
+    }
     if runner.over {
         // The last thing that is done: a process that is killed before knows what it had done, and one after has ended.
         runner.settings.state.forget();

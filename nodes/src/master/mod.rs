@@ -177,7 +177,7 @@ pub fn main(config: &config::Master, printer: &mut crate::output::Printer) -> Re
         };
         let running = tokio::spawn(run(settings, ready, stop));
         if let Ok(leading) = leading.await {
-            printer.one(&Line::of(&leading))?;
+            crate::outlet::or_warn(printer.one(&Line::of(&leading)));
         }
         match running.await {
             Ok(ended) => ended.map(|()| Exit::Success).map_err(failure),
@@ -597,6 +597,13 @@ fn log(event: &Event) {
             tracing::error!(silent, of, "removals halted: too much of the cluster is silent");
         }
         Event::RemovalsResumed => tracing::warn!("removals resumed"),
+        Event::SlaveSilent { slave, name } => {
+            tracing::warn!(%slave, %name, "slave silent: it has not answered a ping in time, and is offered again when it does");
+        }
+        Event::SlaveForgotten { slave, name, by, reason } => {
+            tracing::warn!(%slave, %name, %by, %reason, "slave removed: an operator said that it is dead");
+        }
+        Event::SlaveAnswers { slave, name } => tracing::info!(%slave, %name, "slave answers again"),
     }
 }
 

@@ -187,6 +187,17 @@ fn told(event: &Event) -> (&'static str, About, String) {
         Event::RemovalsResumed => {
             ("removals-resumed", About::default(), "silent slaves are removed again".to_owned())
         }
+        Event::SlaveSilent { slave, name } => {
+            let text = format!("{name} ({slave}) is silent: it gets no work until it answers");
+            ("slave-silent", slave_about(slave), text)
+        }
+        Event::SlaveForgotten { slave, name, by, reason } => {
+            let text = format!("{by} said that {name} ({slave}) is dead{}: it is removed", because(reason));
+            ("slave-forgotten", slave_about(slave), text)
+        }
+        Event::SlaveAnswers { slave, name } => {
+            ("slave-answers", slave_about(slave), format!("{name} ({slave}) answers again"))
+        }
     }
 }
 

@@ -106,6 +106,10 @@ impl Operator {
                         "if it has not, look for a firewall on the way there, or set listen in its [slave] to an \
                          address that can be reached from here",
                     ),
+                SlaveStatus::Silent => failure.help(
+                    "it does not answer the master, either: see whether it is stopped or its host overloaded, and ask \
+                     again",
+                ),
                 SlaveStatus::Awaited | SlaveStatus::Disconnected | SlaveStatus::Unreachable => failure.help(
                     format!("to the master it is {}, too: start it again, and ask again", slave.status),
                 ),

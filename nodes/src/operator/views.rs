@@ -111,7 +111,9 @@ impl Row for SlaveRow {
     fn cells(&self) -> Vec<Cell> {
         let tone = match self.view.status {
             SlaveStatus::Active => Tone::Good,
-            SlaveStatus::Awaited | SlaveStatus::Disconnected | SlaveStatus::Leaving => Tone::Warn,
+            SlaveStatus::Awaited | SlaveStatus::Disconnected | SlaveStatus::Silent | SlaveStatus::Leaving => {
+                Tone::Warn
+            }
             SlaveStatus::Unreachable => Tone::Bad,
         };
         let holds: Vec<&str> = self.holds.iter().map(|hold| hold.name.as_str()).collect();

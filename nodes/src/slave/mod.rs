@@ -26,6 +26,7 @@ use crate::config::{self, ProcessTrees, Slave as Settings};
 use crate::exit::Exit;
 use crate::incarnation;
 use crate::journal::Journal;
+use crate::outlet::or_warn;
 use crate::output::{Failure, Printer};
 use crate::refusals::Refusals;
 use crate::shutdown::Signals;
@@ -90,13 +91,13 @@ async fn serve(settings: Settings, mut printer: Printer) -> Result<Exit, Failure
         tracing::warn!(bytes = torn, "a crash tore the checkpoint's last record, which was cut off");
     }
     let checkpoint = store.checkpoint();
-    printer.one(&Started {
+    or_warn(printer.one(&Started {
         name: name.to_string(),
         process_trees: trees.means().word(),
         process_trees_note: trees.means().to_string(),
         resources: resources(&settings).to_string(),
         data: data.display().to_string(),
-    })?;
+    }));
     let boot =
         boot_id().map_err(|error| Failure::because("tell one start of the machine from another", &error))?;
     let incarnation = own_incarnation(&data)?;

@@ -20,7 +20,7 @@ use neap_protocol::slave::{Checkpoint, CheckpointChange};
 use crate::files;
 
 /// The first bytes of the file, with its version.
-const MAGIC: &[u8; 8] = b"neapckp1";
+const MAGIC: &[u8; 8] = b"neapckp2";
 
 /// Before a record: its length, that length's CRC and the record's, each four bytes, little-endian.
 const HEADER: usize = 12;

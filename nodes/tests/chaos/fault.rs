@@ -34,6 +34,11 @@ pub(crate) enum Fault {
     TerminateSlave(usize, Duration),
     /// SIGSTOP to a slave, until it is unreachable, and SIGCONT.
     StopSlave(usize),
+    /// SIGSTOP to a slave, until it is known to be silent, and SIGCONT: it keeps its session, if that is before it is
+    /// given up.
+    StallSlave(usize),
+    /// SIGSTOP to a slave, until an operator may say that it is dead, and SIGCONT: it comes back as a new one (R7a).
+    Forget(usize),
     /// SIGUSR1 to a slave, which is started as a new one.
     LeaveSlave(usize),
     /// SIGUSR1 to a slave, and kill -9 so long after; it is started again.
@@ -64,6 +69,8 @@ pub(crate) enum Fault {
     Drain(usize),
     /// An operator drains a slave and sends it away; it is started as a new one.
     DrainAway(usize),
+    /// An operator drains a slave, with time enough, and changes his mind so long after.
+    CancelDrain(usize, Duration),
 }
 
 impl Fault {
@@ -89,7 +96,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..34) {
+        match random.within(0..40) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -129,6 +136,9 @@ impl Fault {
             }
             27..31 => Self::FillSlave(slave, random.span(300..3000)),
             31 => Self::AskBack(slave),
+            32..34 => Self::StallSlave(slave),
+            34..36 => Self::CancelDrain(slave, random.span(0..1500)),
+            36..38 => Self::Forget(slave),
             _ => Self::FillMaster(slave, random.span(100..3000)),
         }
     }
@@ -163,6 +173,8 @@ impl Fault {
             Self::KillSlave(slave, _)
             | Self::TerminateSlave(slave, _)
             | Self::StopSlave(slave)
+            | Self::StallSlave(slave)
+            | Self::Forget(slave)
             | Self::LeaveSlave(slave)
             | Self::KillLeaving(slave, _)
             | Self::KillTemplate(slave)
@@ -174,6 +186,7 @@ impl Fault {
             | Self::Hold(slave, _)
             | Self::AskBack(slave)
             | Self::Drain(slave)
+            | Self::CancelDrain(slave, _)
             | Self::DrainAway(slave) => Some(*slave),
         }
     }
@@ -188,6 +201,8 @@ impl Fault {
             Self::KillSlave(..) => "kill -9 of a slave",
             Self::TerminateSlave(..) => "SIGTERM to a slave",
             Self::StopSlave(_) => "SIGSTOP to a slave",
+            Self::StallSlave(_) => "SIGSTOP to a slave for a while",
+            Self::Forget(_) => "a stopped slave declared dead",
             Self::LeaveSlave(_) => "SIGUSR1 to a slave",
             Self::KillLeaving(..) => "SIGUSR1 to a slave, and kill -9",
             Self::KillTemplate(_) => "kill -9 of an executors' template",
@@ -208,6 +223,7 @@ impl Fault {
             Self::AskBack(_) => "inverse offer of a cpu",
             Self::Drain(_) => "drain, activate",
             Self::DrainAway(_) => "drain, unregister",
+            Self::CancelDrain(..) => "drain, cancel",
         }
     }
 
@@ -240,7 +256,9 @@ impl Fault {
                 process.signal(Signal::TERM);
                 process.ends_with(0)?;
             }
-            Self::StopSlave(slave) => cluster.stop_slave(*slave),
+            Self::StopSlave(slave) | Self::StallSlave(slave) | Self::Forget(slave) => {
+                cluster.stop_slave(*slave);
+            }
             Self::LeaveSlave(slave) => cluster.slave(*slave).signal(Signal::USR1),
             Self::KillLeaving(slave, span) => {
                 cluster.slave(*slave).signal(Signal::USR1);
@@ -275,6 +293,10 @@ impl Fault {
             }
             Self::Drain(slave) => drain(cluster, *slave, "stay", random)?,
             Self::DrainAway(slave) => drain(cluster, *slave, "unregister", random)?,
+            Self::CancelDrain(slave, _) => {
+                let name = &cluster.slaves[*slave].name;
+                cluster.command(&format!("drain {name} --deadline 1h --reason chaos --detach"))?;
+            }
         }
         Ok(true)
     }
@@ -311,6 +333,32 @@ impl Fault {
                 let given_up = unreachable(cluster, *slave);
                 cluster.slave(*slave).signal(Signal::CONT);
                 given_up
+            }
+            Self::Forget(slave) => {
+                let words = format!("slave forget {} --reason chaos", cluster.slaves[*slave].name);
+                let forgotten = until("a slave that is forgotten", || match cluster.view(*slave)?.status {
+                    // Nobody knows what runs on one that a new leader awaits, and that can take long.
+                    SlaveStatus::Awaited => Ok(()),
+                    SlaveStatus::Active
+                    | SlaveStatus::Silent
+                    | SlaveStatus::Disconnected
+                    | SlaveStatus::Unreachable
+                    | SlaveStatus::Leaving => cluster.command(&words),
+                });
+                cluster.slave(*slave).signal(Signal::CONT);
+                forgotten
+            }
+            Self::StallSlave(slave) => {
+                let known = until("a slave that is not used", || match cluster.view(*slave)?.status {
+                    SlaveStatus::Active => Err("it is active".to_owned()),
+                    SlaveStatus::Silent
+                    | SlaveStatus::Disconnected
+                    | SlaveStatus::Unreachable
+                    | SlaveStatus::Awaited
+                    | SlaveStatus::Leaving => Ok(()),
+                });
+                cluster.slave(*slave).signal(Signal::CONT);
+                known
             }
             Self::LeaveSlave(slave) | Self::DrainAway(slave) => {
                 left(cluster, *slave)?;
@@ -352,6 +400,10 @@ impl Fault {
                 std::thread::sleep(*span);
                 cluster.command(&format!("activate {}", cluster.slaves[*slave].name))
             }
+            Self::CancelDrain(slave, span) => {
+                std::thread::sleep(*span);
+                cancel(cluster, *slave)
+            }
             Self::Drain(slave) => {
                 drained(cluster, *slave)?;
                 cluster.command(&format!("activate {}", cluster.slaves[*slave].name))
@@ -377,10 +429,13 @@ impl fmt::Display for Fault {
             | Self::StopExecutor(slave, span)
             | Self::FillSlave(slave, span)
             | Self::FillMaster(slave, span)
+            | Self::CancelDrain(slave, span)
             | Self::Hold(slave, span) => {
                 write!(f, "{}: slave-{}, {span:?}", self.kind(), slave + 1)
             }
             Self::StopSlave(slave)
+            | Self::StallSlave(slave)
+            | Self::Forget(slave)
             | Self::LeaveSlave(slave)
             | Self::KillTemplate(slave)
             | Self::KillExecutor(slave)
@@ -422,9 +477,10 @@ fn kill_executor(cluster: &Cluster, load: &mut Load, slave: usize, random: &mut 
 pub(crate) fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
     until("a slave that is unreachable", || match cluster.view(slave)?.status {
         SlaveStatus::Unreachable | SlaveStatus::Awaited => Ok(()),
-        other @ (SlaveStatus::Active | SlaveStatus::Disconnected | SlaveStatus::Leaving) => {
-            Err(format!("it is {other}"))
-        }
+        other @ (SlaveStatus::Active
+        | SlaveStatus::Disconnected
+        | SlaveStatus::Silent
+        | SlaveStatus::Leaving) => Err(format!("it is {other}")),
     })
 }
 
@@ -462,6 +518,21 @@ fn drain(cluster: &Cluster, slave: usize, then: &str, random: &mut Random) -> Re
     let ms = if random.percent(50) { random.within(1..10) } else { random.within(10..1500) };
     let name = &cluster.slaves[slave].name;
     cluster.command(&format!("drain {name} --deadline {ms}ms --reason chaos --then {then} --detach"))
+}
+
+/// Takes a drain back, unless all has moved already, and puts the slave back.
+fn cancel(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
+    let drain = cluster.view(slave)?.drain.ok_or("the drain is not known")?;
+    if drain.end.is_none() {
+        let cancelled = cluster.command(&format!("drain --cancel {}", drain.id));
+        let ended = cluster.view(slave)?.drain.and_then(|drain| drain.end);
+        match (cancelled, ended) {
+            // It was drained just before.
+            (Ok(()), _) | (Err(_), Some(DrainEnd::Drained)) => {}
+            (Err(error), _) => return Err(error),
+        }
+    }
+    cluster.command(&format!("activate {} --all", cluster.slaves[slave].name))
 }
 
 /// Waits for the end of a slave's drain; nothing lives there then (S5).

@@ -269,7 +269,8 @@ impl Load {
                 false => Err(format!("told of {told:?}, and {lives:?} live")),
             }
         })?;
-        self.running[&SERVICE].process.signal(Signal::INT);
+        // SIGINT and SIGTERM would leave its tasks to a next process.
+        self.running[&SERVICE].process.signal(Signal::USR1);
         self.end(SERVICE)
     }
 

@@ -32,6 +32,7 @@ pub(crate) fn place() -> Place {
         (Role::Operator, "ada"),
         (Role::Slave, "slave-1"),
         (Role::Slave, "slave-2"),
+        (Role::Slave, "slave-3"),
         (Role::Framework, "web"),
     ] {
         let issued = ca.issue(role, &Name::new(name).unwrap(), Duration::from_secs(3600)).unwrap();

@@ -294,6 +294,10 @@ impl Attached {
         signal(&self.child, Signal::INT);
     }
 
+    pub(crate) fn drain_now(&self) {
+        signal(&self.child, Signal::USR1);
+    }
+
     pub(crate) fn terminate(&self) {
         signal(&self.child, Signal::TERM);
     }

@@ -4,11 +4,13 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neap_protocol::codec;
 use neap_protocol::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SlaveId, TaskId};
-use neap_protocol::message::{FrameworkToMaster, InverseAnswer, InverseAsk, MasterToFramework, Offered};
+use neap_protocol::message::{
+    FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
+};
 use neap_protocol::resources::Resources;
 use neap_protocol::task::{Reason, Run, TaskSpec, TaskState, Update};
 use neap_protocol::text::{Name, Text};
@@ -109,6 +111,35 @@ impl Running {
         .await
     }
 
+    /// An inverse offer is over.
+    async fn asks_no_more(&mut self) {
+        let (id, outcome) = (InverseOfferId(1), InverseOutcome::Cancelled);
+        self.say(MasterToFramework::InverseOfferClosed { id, outcome }).await;
+    }
+
+    /// Hears which task is ended.
+    async fn kills(&mut self) -> TaskId {
+        self.hear_of(|message| match message {
+            FrameworkToMaster::Kill { task, .. } => Some(task),
+            _ => None,
+        })
+        .await
+    }
+
+    /// Hears that offers are wanted again, and that nothing is ended before.
+    async fn revives(&mut self) {
+        self.hear_of(|message| match message {
+            FrameworkToMaster::Kill { task, .. } => panic!("{task} is ended"),
+            message => (message == FrameworkToMaster::Revive).then_some(()),
+        })
+        .await
+    }
+
+    /// What it says on stderr, as it comes.
+    fn stderr(&mut self) -> std::sync::mpsc::Receiver<String> {
+        lines(self.child.stderr.take().unwrap())
+    }
+
     /// Asks for all that it has on a slave, within an hour.
     async fn asks_back(&mut self, slave: u32) {
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis();
@@ -129,6 +160,7 @@ impl Running {
         self.say(MasterToFramework::Update { update, slave: SlaveId(slave) }).await;
         let acknowledged = self.hear_of(|message| match message {
             FrameworkToMaster::Acknowledge { task, number } => Some((task, number)),
+            FrameworkToMaster::Kill { task, .. } => panic!("{task} is ended"),
             _ => None,
         });
         assert_eq!(acknowledged.await, (task, number));
@@ -152,7 +184,7 @@ impl Running {
 }
 
 async fn spawn(place: &Place, line: &str, listener: &mut Listener) -> (Child, QuicSend, QuicReceive) {
-    let mut child = place.command(line).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = place.command(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let accepted = tokio::time::timeout(PATIENCE, listener.accept()).await;
     let Ok(Some(Ok(session))) = accepted else {
         let _ = child.kill();
@@ -214,7 +246,7 @@ async fn a_batch_that_fails_for_good_exits_with_1() {
 /// R17: the replacement runs before the old task is ended.
 #[tokio::test]
 async fn a_service_moves_off_a_slave_that_is_asked_back() {
-    let mut run = Running::start("--service -- server").await;
+    let mut run = Running::start("--service --min-healthy 200ms -- server").await;
     assert_eq!(run.offer(1, 1, 1).await.len(), 1);
     run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
     run.asks_back(1).await;
@@ -226,16 +258,159 @@ async fn a_service_moves_off_a_slave_that_is_asked_back() {
     assert_eq!(run.offer(2, 1, 4).await, [], "it moves to where it leaves");
     assert_eq!(run.offer(3, 2, 4).await.len(), 1);
     run.update(task(2), 1, 2, TaskState::Running, Reason::Normal).await;
-    let killed = run.hear_of(|message| match message {
-        FrameworkToMaster::Kill { task, .. } => Some(task),
-        _ => None,
-    });
-    assert_eq!(killed.await, task(1));
+    let began = Instant::now();
+    assert_eq!(run.kills().await, task(1));
+    assert!(began.elapsed() >= Duration::from_millis(100), "it had hardly begun: {:?}", began.elapsed());
     run.update(task(1), 2, 1, TaskState::Killed, Reason::KilledByFramework).await;
-    let pid = rustix::process::Pid::from_raw(run.child.id().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    signal(&run.child, Signal::TERM);
     let (code, _) = run.torn_down().await;
     assert_eq!(code, Some(0));
+}
+
+/// A replacement that dies early is tried again, and what it would replace stays.
+#[tokio::test]
+async fn a_service_keeps_what_it_has_until_its_replacement_stays() {
+    let mut run = Running::start("--service --min-healthy 1s -- server").await;
+    assert_eq!(run.offer(1, 1, 1).await.len(), 1);
+    run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
+    run.asks_back(1).await;
+    for number in [2, 3] {
+        run.revives().await;
+        assert_eq!(run.offer(number.into(), 2, 4).await[0].id, task(number));
+        run.update(task(number), 1, 2, TaskState::Running, Reason::Normal).await;
+        run.update(task(number), 2, 2, TaskState::Failed, Reason::Exited(1)).await;
+    }
+    run.revives().await;
+    assert_eq!(run.offer(9, 2, 4).await[0].id, task(4));
+    run.update(task(4), 1, 2, TaskState::Running, Reason::Normal).await;
+    assert_eq!(run.kills().await, task(1));
+}
+
+/// R20: what was asked is not wanted any more: there are as many as were asked for, also after kill -9.
+#[tokio::test]
+async fn a_service_has_one_when_what_was_asked_back_may_stay() {
+    let mut run = Running::start("--service --id one --state-dir state -- server").await;
+    assert_eq!(run.offer(1, 1, 1).await.len(), 1);
+    run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
+    run.asks_back(1).await;
+    run.revives().await;
+    assert_eq!(run.offer(2, 2, 4).await[0].id, task(2));
+    run.asks_no_more().await;
+    assert_eq!(run.kills().await, task(2), "it does not run yet");
+    run.update(task(2), 1, 2, TaskState::Killed, Reason::KilledByFramework).await;
+    // The same, and the process is gone when it is over.
+    run.asks_back(1).await;
+    run.revives().await;
+    assert_eq!(run.offer(3, 2, 4).await[0].id, task(3));
+    run.update(task(3), 1, 2, TaskState::Running, Reason::Normal).await;
+    let again = run.kill_and_start_again().await;
+    assert!(matches!(again, FrameworkToMaster::Subscribe { id: Some(FrameworkId(1)), .. }), "{again:?}");
+    run.welcome().await;
+    assert_eq!(run.offer(4, 2, 4).await, []);
+    run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
+    run.update(task(3), 1, 2, TaskState::Running, Reason::Normal).await;
+    assert_eq!(run.kills().await, task(3), "it has run for less long");
+}
+
+/// What is told to end says at once what it does, and ends at once when it is told again.
+#[tokio::test]
+async fn a_run_that_is_told_to_end_answers_at_once() {
+    for told in [Signal::INT, Signal::TERM] {
+        let mut run = Running::start("--instances 2 -- true").await;
+        let stderr = run.stderr();
+        assert_eq!(run.offer(1, 1, 4).await.len(), 2);
+        signal(&run.child, told);
+        let said = tokio::task::spawn_blocking(move || (stderr.recv_timeout(PATIENCE).unwrap(), stderr));
+        let (said, stderr) = said.await.unwrap();
+        assert_eq!(said, "ending 2 tasks; the same signal again leaves at once");
+        run.hear_of(|message| (message == FrameworkToMaster::Teardown).then_some(())).await;
+        // The master does not answer.
+        signal(&run.child, told);
+        let said = tokio::task::spawn_blocking(move || stderr.recv_timeout(PATIENCE).unwrap()).await.unwrap();
+        assert!(said.contains("no leader has confirmed that the tasks are ended"), "{said}");
+    }
+}
+
+/// Without a leader there is nobody to wait for.
+#[test]
+fn a_run_without_a_leader_is_ended_by_the_first_signal() {
+    let live = Live::start(1);
+    let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    for (flags, told) in [("", Signal::INT), ("--id x --state-dir state", Signal::TERM)] {
+        let line = format!("run --name f {flags} --masters {} -- true", silent.local_addr().unwrap());
+        let mut run = live.place.command(&line).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = lines(run.stderr.take().unwrap());
+        // It has dialled: the test's socket has heard it.
+        silent.set_read_timeout(Some(PATIENCE)).unwrap();
+        silent.recv(&mut [0; 2048]).unwrap();
+        let began = Instant::now();
+        signal(&run, told);
+        assert_eq!(run.wait().unwrap().code(), Some(4));
+        // Much less than a session takes that is not answered.
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        let said: Vec<String> = stderr.iter().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(said, ["error: it was told to end before a leader was reached: nothing was started"]);
+    }
+}
+
+/// Who reads a run's output goes away: its tasks go on, and are kept running.
+#[test]
+fn output_that_cannot_be_written_ends_no_task() {
+    for flags in ["", "--id web --state-dir state"] {
+        let mut live = Live::start(1);
+        let line = format!("run --name web {flags} --instances 2 --service -- sleep 1000");
+        let mut run =
+            live.place.command(&line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = lines(run.stderr.take().unwrap());
+        let task = live.task_is("Running");
+        live.task_is("Running");
+        drop(run.stdout.take());
+        live.text(&format!("kill {task}"));
+        // It starts again, and that is told to nobody.
+        live.task_is("Running");
+        let said = stderr.recv_timeout(PATIENCE).unwrap();
+        let expected = "the output cannot be written: Broken pipe (os error 32); the tasks go on without it";
+        assert_eq!(said, expected);
+        assert_eq!(live.tasks().len(), 2);
+        signal(&run, Signal::USR1);
+        assert_eq!(run.wait().unwrap().code(), Some(0), "a service that was told to end");
+        let rest: Vec<String> = stderr.iter().collect();
+        assert_eq!(rest, ["ending 2 tasks; the same signal again leaves at once"], "it is said once");
+    }
+}
+
+/// Nobody reads a run's output, and the pipes are full: its tasks are ended, told and acknowledged all the same.
+#[test]
+fn output_that_is_not_read_holds_no_task_up() {
+    let mut live = Live::start(1);
+    let [out, err] = [(); 2].map(|()| {
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        rustix::pipe::fcntl_setpipe_size(&write, 4096).unwrap();
+        (read, write)
+    });
+    let line = "run -vvvv --name many --instances 60 --cpus 0.01 --mem 1M -- true";
+    let mut run = live.place.command(line).stdout(out.1).stderr(err.1).spawn().unwrap();
+    live.happens(|event| event["event"] == "framework-removed");
+    let told = lines(fs::File::from(out.0));
+    let told: Vec<String> = told.iter().filter(|line| line.contains("Finished")).collect();
+    assert_eq!((told.len(), run.wait().unwrap().code()), (60, Some(0)), "what is read late is all there");
+    drop(err.0);
+}
+
+/// How often a batch may fail is said, and can be set.
+#[test]
+fn a_batch_is_given_up_after_as_many_attempts_as_it_has() {
+    let live = Live::start(1);
+    for (flags, attempts) in [("--attempts 1", "1 attempt"), ("--attempts 2 --instances 2", "2 attempts")] {
+        let ended = live.neap(&format!("run --name b {flags} -- false"));
+        let instances = if flags.contains("instances") { "2 instances" } else { "1 instance" };
+        let said = format!("error: given up: {instances} failed in each of {attempts}\n");
+        assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+        assert!(ended.stderr.contains("--attempts K allows more"), "{}", ended.stderr);
+        assert_eq!(ended.code, Some(1));
+    }
+    let refused = live.refused(2, "run --name b --attempts 0 -- false");
+    assert!(refused.contains("a number from 1, or `unlimited`"), "{refused}");
 }
 
 /// R9: one that is fenced is not to run twice: what is asked back is ended, and its end is waited for.
@@ -245,11 +420,7 @@ async fn a_fenced_service_ends_what_is_asked_back_before_it_begins_elsewhere() {
     assert_eq!(run.offer(1, 1, 1).await.len(), 1);
     run.update(task(1), 1, 1, TaskState::Running, Reason::Normal).await;
     run.asks_back(1).await;
-    let killed = run.hear_of(|message| match message {
-        FrameworkToMaster::Kill { task, .. } => Some(task),
-        _ => None,
-    });
-    assert_eq!(killed.await, task(1));
+    assert_eq!(run.kills().await, task(1));
     assert_eq!(run.offer(2, 2, 1).await.len(), 0, "the first is not dead");
     run.update(task(1), 2, 1, TaskState::Killed, Reason::KilledByFramework).await;
     assert_eq!(run.offer(3, 2, 1).await[0].id, task(2));
@@ -330,9 +501,19 @@ fn a_service_with_an_id_outlives_its_processes() {
     let changed = live.neap(&line.replace("1000", "999"));
     assert_eq!(changed.code, Some(2), "{}", changed.stderr);
     assert!(changed.stderr.contains("-- sleep 1000\nhelp: give it the same arguments"), "{}", changed.stderr);
-    let last = live.attach(line);
+    // Ctrl-C is no other word than SIGTERM, and SIGUSR1 is.
+    let next = live.attach(line);
     live.happened(3, |event| event["event"] == "framework-subscribed");
-    last.interrupt();
+    next.interrupt();
+    let left = next.end();
+    assert_eq!(
+        (left.code, left.stderr.as_str()),
+        (Some(0), "its tasks go on for 1m; the same command takes them up\n")
+    );
+    assert_eq!(live.tasks().len(), 2);
+    let last = live.attach(line);
+    live.happened(4, |event| event["event"] == "framework-subscribed");
+    last.drain_now();
     assert_eq!(last.end().code, Some(0));
     assert_eq!(live.tasks(), []);
 }

@@ -16,7 +16,7 @@ pub(crate) const SERVICE: &str = "sh -c 'trap \"exit 0\" TERM; echo ready; while
 #[test]
 fn a_framework_that_accepts_moves_and_is_not_offered_the_slave_again() {
     let mut live = Live::start(2);
-    live.run(&format!("--name web --service --instances 2 --kill-grace 1s -- {SERVICE}"));
+    live.run(&format!("--name web --service --instances 2 --min-healthy 200ms --kill-grace 1s -- {SERVICE}"));
     for _ in 0..2 {
         let task = live.task_is("Running");
         live.is_ready(&task);

@@ -154,6 +154,7 @@ async fn a_run_asks_a_new_leader_what_has_become_of_its_tasks() {
         name: kept.name,
         resources: kept.resources,
         kill_grace: kept.kill_grace,
+        fenced: false,
         state: TaskState::Running,
         reason: Reason::Normal,
         number: 1,
@@ -210,7 +211,7 @@ async fn launched(slave: &mut Fake) -> TaskSpec {
 }
 
 /// Waits until the cluster is so.
-async fn until(operator: &mut Client, so: impl Fn(&Status) -> bool) {
+pub(crate) async fn until(operator: &mut Client, so: impl Fn(&Status) -> bool) {
     assert_eq!(operator.ask(Command::Watch).await.unwrap(), Answer::Watching);
     let waiting = async {
         loop {

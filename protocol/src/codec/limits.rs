@@ -148,7 +148,9 @@ impl Bounded for OperatorToMaster {
             | OperatorCommand::ExtendDrain(..)
             | OperatorCommand::DrainNow { .. }
             | OperatorCommand::Kill(_)
-            | OperatorCommand::ResumeRemovals => Ok(()),
+            | OperatorCommand::ResumeRemovals { .. }
+            | OperatorCommand::ForgetSlave { .. }
+            | OperatorCommand::Teardown { .. } => Ok(()),
         }
     }
 }
@@ -229,7 +231,10 @@ impl Bounded for Event {
             | Self::InverseClosed { .. }
             | Self::DrainEnded { .. }
             | Self::RemovalsHalted { .. }
-            | Self::RemovalsResumed => Ok(()),
+            | Self::RemovalsResumed
+            | Self::SlaveSilent { .. }
+            | Self::SlaveAnswers { .. }
+            | Self::SlaveForgotten { .. } => Ok(()),
         }
     }
 }
@@ -252,7 +257,8 @@ impl Bounded for ReceiptLine {
             | Self::Extended { .. }
             | Self::DrainEnded { .. }
             | Self::InverseOfferClosed { .. }
-            | Self::Unregistered => Ok(()),
+            | Self::Unregistered
+            | Self::DeclaredDead { .. } => Ok(()),
         }
     }
 }

@@ -61,8 +61,8 @@ impl Leader {
         let (resources, name) = {
             let record = self.registry.slaves().get(&slave)?;
             let state = self.slaves.get(&slave)?;
-            let usable =
-                state.session.is_some() && !state.leaving && !record.unreachable && record.holds.is_empty();
+            let there = state.session.is_some() && !state.silent && !state.leaving;
+            let usable = there && !record.unreachable && record.holds.is_empty();
             let free = state.offered.rest_of(&state.used.rest_of(&record.resources));
             if !usable || (free.cpus == 0 && free.mem == 0) {
                 return None;

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::ids::{FrameworkId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Set};
-use crate::message::{Event, FrameworkToMaster, MasterToFramework, MasterToSlave};
+use crate::message::{Answer, Event, FrameworkToMaster, MasterToFramework, MasterToSlave, Refusal};
 use crate::registry::{Applied, FrameworkRecord, Operation};
 use crate::resources::{Resources, Sum};
 use crate::task::{COMMAND_SIZE_MAX, Reason, Run, TASK_DATA_MAX, TaskSpec, TaskState, Update};
@@ -13,7 +13,7 @@ use crate::time::{Millis, When};
 use crate::transport::{CloseCode, Role};
 
 use super::leader::{Cx, Leader, Offer, Owner, Then};
-use super::tasks::{Kill, Obituary, Task, ended, unreachable};
+use super::tasks::{Kill, Obituary, Task, because, ended, unreachable};
 use super::{Effect, Timer};
 
 /// What a leader knows of a framework beside its record in the registry.
@@ -187,7 +187,7 @@ impl Leader {
         &mut self,
         cx: &mut Cx<'_>,
         subscription: Subscription,
-        applied: Result<Applied, crate::message::Refusal>,
+        applied: Result<Applied, Refusal>,
     ) {
         match (applied, subscription.id) {
             (Ok(Applied::Framework(id)), _) => {
@@ -317,6 +317,30 @@ impl Leader {
         }
     }
 
+    /// What an operator who tears a framework down asks to be written (R14).
+    pub(super) fn to_tear_down(&self, framework: FrameworkId) -> Result<Operation, Refusal> {
+        match self.registry.frameworks().contains_key(&framework) {
+            true => Ok(Operation::RemoveFramework { framework }),
+            false => Err(Refusal::UnknownFramework(framework)),
+        }
+    }
+
+    /// It is durable. One that went by itself meanwhile is gone all the same.
+    pub(super) fn torn_down(
+        &mut self,
+        cx: &mut Cx<'_>,
+        operation: Operation,
+        (by, reason): (&Name, &Text),
+        applied: Result<Applied, Refusal>,
+    ) -> Result<Answer, Refusal> {
+        let changed = applied.is_ok();
+        if let Operation::RemoveFramework { framework } = operation {
+            let why = alloc::format!("{by} has torn it down{}: begin as a new framework", because(reason));
+            self.framework_removed(cx, framework, Text::new(&why), applied);
+        }
+        Ok(Answer::Done { changed })
+    }
+
     pub(super) fn removal_failed(&mut self, framework: FrameworkId) {
         if let Some(state) = self.frameworks.get_mut(&framework) {
             state.removal = Removal::Failed;
@@ -328,11 +352,11 @@ impl Leader {
         &mut self,
         cx: &mut Cx<'_>,
         framework: FrameworkId,
-        applied: Result<Applied, crate::message::Refusal>,
+        why: Text,
+        applied: Result<Applied, Refusal>,
     ) {
         if let Some(session) = self.frameworks.get(&framework).and_then(|state| state.session) {
-            let text = Text::new("it is torn down: subscribe without an id to begin anew");
-            cx.tell_framework(session, MasterToFramework::Refused(text));
+            cx.tell_framework(session, MasterToFramework::Refused(why));
             self.expel(cx, session, CloseCode::Done, "torn down");
         }
         let Some(state) = self.frameworks.remove(&framework) else {
@@ -454,6 +478,7 @@ impl Leader {
             (Some(record), Some(_)) if !record.holds.is_empty() => Some(Reason::SlaveDeactivated),
             (Some(_), Some(state)) if state.leaving => Some(Reason::SlaveLeaving),
             (Some(_), Some(state)) if state.session.is_none() => Some(Reason::SlaveDisconnected),
+            (Some(_), Some(state)) if state.silent => Some(Reason::SlaveSilent),
             (Some(_), Some(_)) if !lent => Some(Reason::OfferGone),
             (Some(_), Some(_)) if !is_sound(spec) || !self.has_room(cx, spec.id.framework) => {
                 Some(Reason::InvalidSpec)
@@ -587,7 +612,13 @@ impl Leader {
     }
 
     /// Tells a framework what has become of a task (R15); of one that may still come back, nothing yet.
-    fn reconcile_task(&mut self, cx: &mut Cx<'_>, framework: FrameworkId, task: TaskId, slave: SlaveId) {
+    pub(super) fn reconcile_task(
+        &mut self,
+        cx: &mut Cx<'_>,
+        framework: FrameworkId,
+        task: TaskId,
+        slave: SlaveId,
+    ) {
         let Some(state) = self.frameworks.get(&framework).filter(|_| task.framework == framework) else {
             return;
         };
@@ -628,7 +659,16 @@ impl Leader {
     /// A slave that was awaited has come, or is given up: what frameworks wanted to know of it is answered (R15).
     pub(super) fn answer_questions(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
         let questions = self.slaves.get_mut(&slave).map(|state| core::mem::take(&mut state.questions));
-        for (framework, numbers) in &questions.unwrap_or_default() {
+        self.answer_all(cx, slave, questions.unwrap_or_default());
+    }
+
+    pub(super) fn answer_all(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        questions: Map<FrameworkId, Set<u32>>,
+    ) {
+        for (framework, numbers) in &questions {
             for number in numbers.keys() {
                 let task = TaskId { framework: *framework, number: *number };
                 self.reconcile_task(cx, *framework, task, slave);

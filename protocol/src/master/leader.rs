@@ -15,7 +15,7 @@ use crate::text::{Name, Text};
 use crate::transport::{CloseCode, Peer, Role};
 
 use super::frameworks::{Framework, Subscription};
-use super::slaves::{Registration, Removals, Slave, Unregistration};
+use super::slaves::{Forgetting, Registration, Removals, Slave, Unregistration};
 use super::tasks::Obituary;
 use super::{Config, CountedTask, Effect, Input, Timer, close};
 
@@ -96,6 +96,15 @@ pub(super) enum Then {
     Unregister(Unregistration),
     /// A framework that subscribes.
     Subscribe(Subscription),
+    /// An operator who says that a slave is dead.
+    Forget(Forgetting),
+    /// An operator who tears a framework down.
+    Teardown {
+        session: SessionId,
+        request: u32,
+        by: Name,
+        reason: Text,
+    },
 }
 
 /// What every handler has at hand besides the state.
@@ -324,9 +333,17 @@ impl Leader {
             (_, Then::Supersede(_)) => {}
             (_, Then::Unregister(unregistration)) => self.unregistered(cx, unregistration, applied),
             (_, Then::Subscribe(subscription)) => self.subscribed(cx, subscription, applied),
+            (_, Then::Forget(forgetting)) => self.forgotten(cx, forgetting, applied),
+            (operation, Then::Teardown { session, request, by, reason }) => {
+                let answer = self.torn_down(cx, operation, (&by, &reason), applied);
+                cx.answer(session, request, answer);
+            }
             (Operation::MarkUnreachable { slave }, _) => self.unreachable(cx, slave, applied),
             (Operation::ReadmitSlave { slave, .. }, _) => self.readmitted(cx, slave),
-            (Operation::RemoveFramework { framework }, _) => self.framework_removed(cx, framework, applied),
+            (Operation::RemoveFramework { framework }, _) => {
+                let why = Text::new("it is torn down: subscribe without an id to begin anew");
+                self.framework_removed(cx, framework, why, applied);
+            }
             (operation, Then::Answer { session, request, by }) => {
                 let answer = self.operated(cx, operation, Some(&by), applied);
                 cx.answer(session, request, answer);
@@ -375,9 +392,10 @@ impl Leader {
                     }
                 }
                 Then::Nothing => self.retry_later(cx, operation),
-                Then::Answer { session, request, .. } => {
+                Then::Answer { session, request, .. } | Then::Teardown { session, request, .. } => {
                     cx.answer(session, request, Err(Refusal::Storage(cause.clone())));
                 }
+                Then::Forget(forgetting) => self.forgetting_failed(cx, &forgetting, cause),
                 Then::Register(registration) => self.admission_failed(cx, registration),
                 Then::Unregister(unregistration) => self.unregistration_failed(cx, unregistration),
                 Then::Subscribe(subscription) => {
@@ -462,6 +480,9 @@ impl Leader {
             let deactivated = self.registry.slaves().get(id).is_none_or(|r| !r.holds.is_empty());
             if deactivated && !slave.offers.is_empty() {
                 return Err(alloc::format!("{id} is deactivated and offered (S4)"));
+            }
+            if slave.silent && (slave.session.is_none() || !slave.offers.is_empty()) {
+                return Err(alloc::format!("{id} is silent, and offered or not connected (R6)"));
             }
         }
         for (id, framework) in self.frameworks.iter() {

@@ -16,6 +16,7 @@ use crate::time::{Millis, Moment};
 use crate::transport::{CloseCode, Role};
 
 use super::leader::{Cx, Leader, Owner, Then};
+use super::slaves::Forgetting;
 use super::tasks::Kill;
 use super::{Effect, Remembered};
 
@@ -131,7 +132,24 @@ impl Leader {
             }
             Command::DrainNow { slave } => self.drain_now(cx, &slave),
             Command::Kill(task) => self.kill_commanded(cx, task),
-            Command::ResumeRemovals => {
+            Command::ForgetSlave { slave, reason } => {
+                let slave = self.registry.resolve(&slave)?;
+                self.may_forget(cx, slave)?;
+                if self.overloaded(cx) {
+                    return Err(Refusal::Overloaded);
+                }
+                self.forget_slave(cx, Forgetting { slave, session, request, by: by.clone(), reason });
+                Ok(Reply::Later)
+            }
+            Command::Teardown { framework, reason } => {
+                let operation = self.to_tear_down(framework)?;
+                if self.overloaded(cx) {
+                    return Err(Refusal::Overloaded);
+                }
+                self.store(cx, operation, Then::Teardown { session, request, by: by.clone(), reason });
+                Ok(Reply::Later)
+            }
+            Command::ResumeRemovals { .. } => {
                 let changed = core::mem::take(&mut self.removals.halted);
                 self.give_up(cx);
                 Ok(Reply::Answer(Answer::Done { changed }))
@@ -329,6 +347,7 @@ impl Leader {
             connected: connected as u32,
             deactivated: records.values().filter(|record| !record.holds.is_empty()).count() as u32,
             unreachable: records.values().filter(|record| record.unreachable).count() as u32,
+            silent: self.slaves.values().filter(|state| state.silent).count() as u32,
             frameworks: self.registry.frameworks().len() as u32,
             tasks: self.slaves.values().map(|state| state.tasks.len() as u32).sum(),
             offers: self.offers.len() as u32,
@@ -442,6 +461,7 @@ impl Leader {
             SlaveStatus::Disconnected => 2,
             SlaveStatus::Unreachable => 3,
             SlaveStatus::Leaving => 4,
+            SlaveStatus::Silent => 5,
         });
         for (id, task) in self.slaves.get(&slave).into_iter().flat_map(|state| state.tasks.iter()) {
             if !task.state.is_terminal() {
@@ -458,7 +478,7 @@ impl Leader {
 enum Reply {
     Answer(Answer),
     Store(Operation),
-    /// The driver answers.
+    /// The driver answers, or it is answered when what it asked for is durable.
     Later,
 }
 

@@ -580,5 +580,6 @@ fn believable(reason: Reason) -> Reason {
         Reason::SlaveDeactivated | Reason::SlaveLeaving | Reason::SlaveDisconnected => Reason::Unknown,
         Reason::OfferGone | Reason::BeyondOffer | Reason::IdUsed => Reason::Unknown,
         Reason::HostRebooted | Reason::CannotFence => Reason::Unknown,
+        Reason::SlaveSilent | Reason::SlaveDeclaredDead => Reason::Unknown,
     }
 }

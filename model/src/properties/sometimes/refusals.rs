@@ -33,6 +33,9 @@ refusals! {
     NOT_CONNECTED: "refused: NotConnected", "R24", Refusal::NotConnected(_),
     STORAGE: "refused: Storage", "R16", Refusal::Storage(_),
     OVERLOADED: "refused: Overloaded", "R16", Refusal::Overloaded,
+    SLAVE_ANSWERS: "refused: SlaveAnswers", "R7a", Refusal::SlaveAnswers { .. },
+    LEASES_RUN: "refused: LeasesRun", "R7a R9", Refusal::LeasesRun { .. },
+    SLAVE_CHANGING: "refused: SlaveChanging", "R4", Refusal::SlaveChanging(_),
 }
 
 macro_rules! drops {
@@ -47,6 +50,7 @@ drops! {
     SLAVE_DEACTIVATED: "dropped: SlaveDeactivated", "R16", Reason::SlaveDeactivated,
     SLAVE_LEAVING: "dropped: SlaveLeaving", "R24", Reason::SlaveLeaving,
     SLAVE_DISCONNECTED: "dropped: SlaveDisconnected", "R6", Reason::SlaveDisconnected,
+    SLAVE_SILENT: "dropped: SlaveSilent", "R6", Reason::SlaveSilent,
     SLAVE_REMOVED: "dropped: SlaveRemoved", "R25", Reason::SlaveRemoved,
     OFFER_GONE: "dropped: OfferGone", "R11", Reason::OfferGone,
     BEYOND_OFFER: "dropped: BeyondOffer", "R11", Reason::BeyondOffer,

@@ -12,6 +12,7 @@ use neap_protocol::framework::Framework;
 use neap_protocol::master::Master;
 use neap_protocol::slave::Slave;
 
+mod r06_silent_gets_no_work;
 mod s01_dead_before_lost;
 mod s02_one_change_at_a_time;
 mod s03_removed_stays_removed;
@@ -71,6 +72,7 @@ pub const ALL: &[Check] = &[
     s13_deadline_respected::CHECK,
     s14_asked_and_no_more::CHECK,
     s16_task_id_unique::CHECK,
+    r06_silent_gets_no_work::CHECK,
 ];
 
 /// A step as checks see it.

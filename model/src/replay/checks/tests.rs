@@ -342,6 +342,25 @@ fn s4_an_offer_and_a_launch_after_a_hold() {
 }
 
 #[test]
+fn r6_an_offer_and_a_launch_to_a_slave_that_does_not_answer() {
+    let offered = || {
+        let offer = Offered { id: OfferId(1), slave: S1, name: name("s"), resources: has() };
+        let message = MasterToFramework::Offers(vec![offer]);
+        vec![master::Effect::ToFramework { session: TO_FRAMEWORK, message }]
+    };
+    let launched = || vec![say_slave(MasterToSlave::Launch(spec()))];
+    let ping_time = || master::Input::Timer(master::Timer::Ping(S1));
+    let mut bench = Bench::new().with_a_task();
+    bench.master(fired(), vec![say_slave(MasterToSlave::Ping)]);
+    assert_eq!(bench.master(fired(), offered()), [""; 0]);
+    bench.master(ping_time(), vec![say_slave(MasterToSlave::Ping)]);
+    assert_eq!(bench.master(fired(), offered()), ["R6 silent-gets-no-work"]);
+    assert_eq!(bench.master(fired(), launched()), ["R6 silent-gets-no-work"]);
+    let pong = master::Input::Slave { session: TO_SLAVE, message: SlaveToMaster::Pong };
+    assert_eq!(bench.master(pong, offered()), [""; 0]);
+}
+
+#[test]
 fn s5_a_drain_that_is_done_too_soon() {
     let done = || {
         let operation = Operation::EndDrain { drain: D1, end: DrainEnd::Drained };
@@ -627,6 +646,7 @@ fn s14_a_revocation_of_more_than_was_asked_for() {
         name: name("t"),
         resources: Resources::new(1000, 1),
         kill_grace: Millis(1),
+        fenced: false,
         state: TaskState::Running,
         reason: Reason::Normal,
         number: 1,
