@@ -26,6 +26,9 @@ const SERVED: usize = 4;
 /// Of as many of the faults as last longer than this it is ended, and begun anew (R9).
 pub(crate) const FENCED: &str = "--fence-after 1500ms";
 
+/// How long that is.
+pub(crate) const FENCED_FOR: Duration = Duration::from_millis(1500);
+
 /// Leaves a process behind that ignores SIGTERM, in a session of its own. A fenced task's lock stays with the task.
 const HOSTILE: &str = r#"(setsid sh -c 'trap "" TERM; sleep 1000; :' 9>&- &)"#;
 

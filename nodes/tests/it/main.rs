@@ -36,3 +36,4 @@ mod silent;
 mod slave;
 mod takeout;
 mod up;
+mod words;

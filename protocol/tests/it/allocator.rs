@@ -161,6 +161,7 @@ impl Cluster {
             | Effect::Publish(_)
             | Effect::Record { .. }
             | Effect::AnswerReceipt { .. }
+            | Effect::RefuseUnknownSlave { .. }
             | Effect::AnswerHistory { .. } => {}
         }
     }
