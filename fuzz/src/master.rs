@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use neap_protocol::ids::{
-    DrainId, Epoch, FrameworkId, InverseOfferId, OfferId, Seq, SessionId, SlaveId, TaskId,
+    BootId, DrainId, Epoch, FrameworkId, Incarnation, InverseOfferId, OfferId, Seq, SessionId, SlaveId,
+    TaskId,
 };
 use neap_protocol::master::{Config, Effect, Input, Master, Timer};
 use neap_protocol::message::{
@@ -426,6 +427,9 @@ impl<'c, 'b> Life<'c, 'b> {
             let tasks = self.kept().into_iter().collect();
             let message = SlaveToMaster::Register {
                 id: None,
+                incarnation: Incarnation(1),
+                boot: BootId(1),
+                contested: false,
                 epoch: Epoch(0),
                 resources: Resources::new(4000, 64),
                 address: Text::EMPTY,
@@ -514,6 +518,9 @@ impl<'c, 'b> Life<'c, 'b> {
                 let tasks = reports.collect();
                 SlaveToMaster::Register {
                     id: (self.below(2) == 0).then(|| SlaveId(self.below(5))),
+                    incarnation: Incarnation(1 + u64::from(self.below(12) == 0)),
+                    boot: BootId(1 + u64::from(self.below(12) == 0)),
+                    contested: self.below(12) == 0,
                     epoch: Epoch(self.below(2).into()),
                     resources: Resources::new(4000 + 1000 * u64::from(self.below(2)), 64),
                     address: Text::EMPTY,
@@ -573,7 +580,11 @@ impl<'c, 'b> Life<'c, 'b> {
             8 => FrameworkToMaster::Revive,
             9 => FrameworkToMaster::Kill { task: self.task(), slave: self.slave_id(), grace: None },
             10 => FrameworkToMaster::Acknowledge { task: self.task(), number: u32::MAX },
-            11 => FrameworkToMaster::Reconcile { tasks: vec![(self.task(), self.slave_id())] },
+            11 => FrameworkToMaster::Reconcile {
+                after: self.below(3),
+                upto: self.below(60),
+                tasks: vec![(self.task(), self.slave_id())],
+            },
             _ if self.below(20) == 0 => FrameworkToMaster::Teardown,
             _ => {
                 let rather = vec![self.task()];

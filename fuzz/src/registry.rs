@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use neap_protocol::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId, TaskId};
+use neap_protocol::ids::{BootId, DrainId, Epoch, FrameworkId, Incarnation, InverseOfferId, SlaveId, TaskId};
 use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Pace, Then};
 use neap_protocol::registry::{
     Applied, DrainAsk, EndRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage, Operation,
@@ -159,8 +159,14 @@ fn operation(choices: &mut Choices<'_>) -> Operation {
     let id = InverseOfferId(1 + choices.below(8));
     match choices.below(20) {
         0 => Operation::Lead { epoch: Epoch(choices.below(9).into()) },
-        1 | 2 => Operation::AdmitSlave { name: name(choices, &["a", "b", "c"]), address, resources },
-        3 => Operation::ReadmitSlave { slave, address, resources },
+        1 | 2 => Operation::AdmitSlave {
+            name: name(choices, &["a", "b", "c"]),
+            incarnation: Incarnation(choices.below(3).into()),
+            boot: BootId(choices.below(3).into()),
+            address,
+            resources,
+        },
+        3 => Operation::ReadmitSlave { slave, boot: BootId(choices.below(3).into()), address, resources },
         4 => Operation::MarkUnreachable { slave },
         5 => {
             let ends = (0..choices.below(3)).map(|_| EndRecord {

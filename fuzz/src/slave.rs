@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use neap_protocol::codec;
 use neap_protocol::ids::{
-    BootId, Epoch, ExecutorId, FrameworkId, InverseOfferId, Seq, SessionId, SlaveId, TaskId,
+    BootId, Epoch, ExecutorId, FrameworkId, Incarnation, InverseOfferId, Seq, SessionId, SlaveId, TaskId,
 };
 use neap_protocol::message::{ExecutorToSlave, MasterToSlave, Refused, SlaveToExecutor, SlaveToMaster};
 use neap_protocol::outbox::Outbox;
@@ -153,7 +153,7 @@ impl<'c, 'b> Life<'c, 'b> {
         }
         let boot = BootId(self.choices.below(2).into());
         self.config.recover = self.choices.one(&[Recover::Reconnect, Recover::Reconnect, Recover::Cleanup]);
-        self.feed(Input::Start { checkpoint, boot, alive });
+        self.feed(Input::Start { checkpoint, incarnation: Incarnation(1), boot, alive });
     }
 
     fn step(&mut self) {
@@ -274,8 +274,15 @@ impl<'c, 'b> Life<'c, 'b> {
             35 => MasterToSlave::Unregistered,
             36 if self.choices.one_in(8) => {
                 let leader = Text::new("m2");
-                let refused =
-                    [Refused::NotLeading { leader }, Refused::Removed, Refused::Removed, Refused::NotYours];
+                let taken = |lives| Refused::NameTaken { address: Text::new("elsewhere"), lives };
+                let refused = [
+                    Refused::NotLeading { leader },
+                    Refused::Removed,
+                    Refused::Removed,
+                    Refused::NotYours,
+                    taken(false),
+                    taken(true),
+                ];
                 MasterToSlave::Refused(self.choices.one(&refused))
             }
             _ => MasterToSlave::Ping,
@@ -502,6 +509,7 @@ impl<'c, 'b> Life<'c, 'b> {
             Event::Refused { .. } => self.forgets = true,
             // Admitted under a fresh id, once nothing of the last runs; one that has left is admitted to nothing.
             Event::Registered { .. } => self.forgets &= self.slave.is_leaving(),
+            Event::NameTaken { .. } => self.choices.reach("name taken"),
             Event::Recovered { .. } => {}
             Event::Deposed { .. } | Event::LaunchRefused { .. } | Event::ExecutorNotStarted { .. } => {}
             Event::ExecutorExited { .. } | Event::ExecutorSilent { .. } | Event::ExecutorOverran { .. } => {}

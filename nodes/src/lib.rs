@@ -3,8 +3,9 @@
 //! [`cli`] is the face. The commands are in [`master`], [`slave`] and [`executor`] (the drivers of those machines),
 //! [`framework`] (authors, and `neap run`), [`operator`] and [`pki`];
 //! what drivers share is in [`driver`], [`sessions`], [`refusals`] and [`journal`], and how a file outlives crashes in
-//! `database`. Below are what every command shares: settings ([`config`]), quantities ([`units`]), files ([`files`]),
-//! results and errors ([`output`], [`outlet`], [`exit`], [`near`]), logs ([`log`]) and signals ([`shutdown`]).
+//! `database`. Below are what every command shares: settings ([`config`]), quantities ([`units`]), files ([`files`],
+//! [`incarnation`]), results and errors ([`output`], [`outlet`], [`exit`], [`near`]), logs ([`log`]) and signals
+//! ([`shutdown`]).
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod framework;
 #[cfg(test)]
 mod golden;
 pub mod host;
+pub mod incarnation;
 pub mod journal;
 pub mod log;
 pub mod master;

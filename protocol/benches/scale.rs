@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use neap_protocol::ids::{Epoch, FrameworkId, Seq, SessionId, SlaveId, TaskId};
+use neap_protocol::ids::{BootId, Epoch, FrameworkId, Incarnation, Seq, SessionId, SlaveId, TaskId};
 use neap_protocol::master::{Config, Effect, Input, Master, Timer};
 use neap_protocol::message::{FrameworkToMaster, SlaveToMaster};
 use neap_protocol::outbox::Outbox;
@@ -40,7 +40,10 @@ fn elected(slaves: u32, frameworks: u32) -> Cluster {
     let mut registry = Registry::default();
     for n in 1..=slaves {
         let (name, address, resources) = (name("slave", n), Text::EMPTY, resources());
-        registry.apply(&Operation::AdmitSlave { name, address, resources }).expect("admitted");
+        let (incarnation, boot) = (Incarnation(1), BootId(1));
+        registry
+            .apply(&Operation::AdmitSlave { name, incarnation, boot, address, resources })
+            .expect("admitted");
     }
     for n in 1..=frameworks {
         let (name, principal) = (name("framework", n), name("principal", n));
@@ -112,6 +115,9 @@ fn registration(n: u32, frameworks: u32, tasks: u32) -> (Input, Input) {
     };
     let message = SlaveToMaster::Register {
         id: Some(SlaveId(n)),
+        incarnation: Incarnation(1),
+        boot: BootId(1),
+        contested: false,
         epoch: Epoch(0),
         resources: resources(),
         address: Text::EMPTY,

@@ -684,11 +684,22 @@ impl Framework {
         }
     }
 
-    /// R15, in messages of which each fits a frame.
+    /// R15, in messages of which each fits a frame. What it does not name of the numbers that it has used is over, or was
+    /// launched by a process whose memory is lost: whoever knows it no more may have launched it again.
     fn reconcile(&self, out: &mut Outbox<Effect>) {
+        let upto = self.highest_task;
         let live: Vec<_> = self.live().map(|(task, slave, _)| (task, slave)).collect();
-        for tasks in live.chunks(codec::TASKS_MAX) {
-            self.tell(FrameworkToMaster::Reconcile { tasks: tasks.to_vec() }, out);
+        let mut chunks = live.chunks(codec::TASKS_MAX).peekable();
+        if chunks.peek().is_none() && upto > 0 {
+            self.tell(FrameworkToMaster::Reconcile { after: 0, upto, tasks: Vec::new() }, out);
+        }
+        let mut after = 0;
+        while let Some(tasks) = chunks.next() {
+            let next = chunks.peek().and_then(|more| more.first());
+            let until = next.map_or(upto, |(task, _)| task.number.saturating_sub(1));
+            let tasks = tasks.to_vec();
+            self.tell(FrameworkToMaster::Reconcile { after, upto: until, tasks }, out);
+            after = until;
         }
     }
 

@@ -95,6 +95,10 @@ id!(
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BootId(pub u64);
 
+/// A slave's data directory: drawn when it is made, and told from that of every copy of it. 0 is none that is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Incarnation(pub u64);
+
 /// A task: its framework, and the framework's own count of tasks. A framework never uses a number again, so that
 /// the highest number seen tells a fresh one (R11, S16) without remembering every old one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId, TaskId};
+use crate::ids::{BootId, DrainId, Epoch, FrameworkId, Incarnation, InverseOfferId, SlaveId, TaskId};
 use crate::map::{Map, Records, Set};
 use crate::message::{
     DrainDifference, DrainEnd, DrainStep, InverseAnswer, InverseAsk, InverseOutcome, Pace, ReceiptId,
@@ -71,6 +71,10 @@ pub struct EndRecord {
 pub struct SlaveRecord {
     /// Its identity: its certificate's name (R1).
     pub name: Name,
+    /// Its data directory (R1a).
+    pub incarnation: Incarnation,
+    /// The start of its machine in which it last registered.
+    pub boot: BootId,
     /// Where operators reach it.
     pub address: Text,
     /// Everything it has.
@@ -208,6 +212,10 @@ pub enum Operation {
     AdmitSlave {
         /// Its certificate's name.
         name: Name,
+        /// Its data directory.
+        incarnation: Incarnation,
+        /// Which start of its machine this is.
+        boot: BootId,
         /// Where operators reach it.
         address: Text,
         /// Everything it has.
@@ -217,6 +225,8 @@ pub enum Operation {
     ReadmitSlave {
         /// Which.
         slave: SlaveId,
+        /// Which start of its machine this is.
+        boot: BootId,
         /// Where operators reach it.
         address: Text,
         /// Everything it has.
@@ -390,8 +400,23 @@ impl Registry {
                 self.epoch = self.epoch.max(*epoch);
                 Ok(Applied::Done { changed })
             }
-            Operation::AdmitSlave { name, address, resources } => Ok(self.admit(name, address, resources)),
-            Operation::ReadmitSlave { slave, address, resources } => self.readmit(*slave, address, resources),
+            Operation::AdmitSlave { name, incarnation, boot, address, resources } => {
+                let record = SlaveRecord {
+                    name: name.clone(),
+                    incarnation: *incarnation,
+                    boot: *boot,
+                    address: address.clone(),
+                    resources: resources.clone(),
+                    unreachable: false,
+                    holds: Map::new(),
+                    drain: None,
+                    inverse_offers: Map::new(),
+                };
+                Ok(self.admit(record))
+            }
+            Operation::ReadmitSlave { slave, boot, address, resources } => {
+                self.readmit(*slave, *boot, address, resources)
+            }
             Operation::MarkUnreachable { slave } => {
                 let record = self.slave_mut(*slave)?;
                 let changed = !core::mem::replace(&mut record.unreachable, true);
@@ -626,30 +651,29 @@ impl Registry {
         self.inverse_offers.get_mut(&id).ok_or(Refusal::UnknownInverseOffer(id))
     }
 
-    fn admit(&mut self, name: &Name, address: &Text, resources: &Resources) -> Applied {
-        if let Some(id) = self.slave_named(name) {
+    fn admit(&mut self, record: SlaveRecord) -> Applied {
+        if let Some(id) = self.slave_named(&record.name) {
             return Applied::Slave { id, changed: false };
         }
         let id = self.highest_slave.next();
         self.highest_slave = id;
-        let record = SlaveRecord {
-            name: name.clone(),
-            address: address.clone(),
-            resources: resources.clone(),
-            unreachable: false,
-            holds: self.held.remove(name).unwrap_or_default(),
-            drain: None,
-            inverse_offers: Map::new(),
-        };
-        self.total.put_in(&resources.without_ports());
+        let holds = self.held.remove(&record.name).unwrap_or_default();
+        let record = SlaveRecord { holds, ..record };
+        self.total.put_in(&record.resources.without_ports());
+        self.names.insert(record.name.clone(), id);
         self.slaves.insert(id, record);
-        self.names.insert(name.clone(), id);
         Applied::Slave { id, changed: true }
     }
 
-    fn readmit(&mut self, slave: SlaveId, address: &Text, resources: &Resources) -> Result<Applied, Refusal> {
+    fn readmit(
+        &mut self,
+        slave: SlaveId,
+        boot: BootId,
+        address: &Text,
+        resources: &Resources,
+    ) -> Result<Applied, Refusal> {
         let record = self.slave_mut(slave)?;
-        record.address = address.clone();
+        (record.boot, record.address) = (boot, address.clone());
         let before = core::mem::take(&mut record.resources);
         record.unreachable = false;
         self.total.take_out(&before);
@@ -999,6 +1023,8 @@ mod tests {
         let mut registry = Registry::default();
         let admit = Operation::AdmitSlave {
             name: name("a"),
+            incarnation: Incarnation(1),
+            boot: BootId(1),
             address: Text::EMPTY,
             resources: Resources::new(1000, 1 << 30),
         };
@@ -1032,10 +1058,17 @@ mod tests {
         assert!(registry.total().is_empty());
         let again = registry.apply(&Operation::RemoveSlave { slave, ends: Vec::new() });
         assert_eq!(again, Err(Refusal::RemovedSlave(slave)));
-        let readmit = Operation::ReadmitSlave { slave, address: Text::EMPTY, resources: Resources::NONE };
+        let boot = BootId(1);
+        let readmit =
+            Operation::ReadmitSlave { slave, boot, address: Text::EMPTY, resources: Resources::NONE };
         assert_eq!(registry.apply(&readmit), Err(Refusal::RemovedSlave(slave)));
-        let admit =
-            Operation::AdmitSlave { name: name("a"), address: Text::EMPTY, resources: Resources::NONE };
+        let admit = Operation::AdmitSlave {
+            name: name("a"),
+            incarnation: Incarnation(2),
+            boot,
+            address: Text::EMPTY,
+            resources: Resources::NONE,
+        };
         assert_eq!(registry.apply(&admit), Ok(Applied::Slave { id: SlaveId(2), changed: true }));
     }
 

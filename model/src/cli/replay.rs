@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(lines[1], "        slave s starts");
         assert_eq!(
             lines[2],
-            "     1  22:13:20.000  slave s  takes Start { checkpoint: None, boot: BootId(0), alive: [] }"
+            "     1  22:13:20.000  slave s  takes Start { checkpoint: None, incarnation: Incarnation(1), boot: BootId(0), alive: [] }"
         );
         assert_eq!(lines[3], "        asks Connect { leader: None }");
         assert!(lines[4].starts_with("     2  22:13:20.001  slave s  takes MasterOpened"), "{}", lines[4]);

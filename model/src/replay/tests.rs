@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use neap_protocol::executor::{self, Executor};
-use neap_protocol::ids::{BootId, Epoch, ExecutorId, FrameworkId, Seq, SessionId, SlaveId, TaskId};
+use neap_protocol::ids::{
+    BootId, Epoch, ExecutorId, FrameworkId, Incarnation, Seq, SessionId, SlaveId, TaskId,
+};
 use neap_protocol::journal::{
     Chain, Effects, End, Entry, Header, LinkId, MAGIC, Machine, Record, Recorder, Run, seal_items, seal_run,
 };
@@ -89,7 +91,16 @@ fn life() -> (Vec<u8>, Vec<u8>) {
         run: Runs::Command(Default::default()),
     };
     let registered = MasterToSlave::Registered { id: SlaveId(1), epoch: Epoch(1) };
-    slave_takes(&mut slave, 0, slave::Input::Start { checkpoint: None, boot: BootId(0), alive: Vec::new() });
+    slave_takes(
+        &mut slave,
+        0,
+        slave::Input::Start {
+            checkpoint: None,
+            incarnation: Incarnation(1),
+            boot: BootId(0),
+            alive: Vec::new(),
+        },
+    );
     slave_takes(&mut slave, 1, slave::Input::MasterOpened { session: MASTER });
     slave_takes(&mut slave, 2, slave::Input::Master { session: MASTER, message: registered });
     let launch = slave::Input::Master { session: MASTER, message: MasterToSlave::Launch(spec) };
@@ -342,7 +353,12 @@ fn answers_that_were_not_asked_for_are_found() {
         slave::Input::ConnectFailed,
         slave::Input::TreeEnded { executor: TREE, ending: Default::default() },
         slave::Input::Exited { executor: TREE, how: Some(Exit::Code(0)) },
-        slave::Input::Start { checkpoint: None, boot: BootId(0), alive: Vec::new() },
+        slave::Input::Start {
+            checkpoint: None,
+            incarnation: Incarnation(1),
+            boot: BootId(0),
+            alive: Vec::new(),
+        },
     ] {
         let report = doctored(|entries| entries.push(lie(500, input.clone())));
         assert_eq!(broken(&report), [ERRANDS], "{input:?}");

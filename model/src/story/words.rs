@@ -79,6 +79,7 @@ fn refused(why: &Refused) -> String {
     match why {
         Refused::NotLeading { .. } => "I do not lead".into(),
         Refused::Removed => "refused: your id was removed; end everything, and register afresh".into(),
+        Refused::NameTaken { .. } => "refused: another slave has your name; ask again later".into(),
         Refused::NotYours => "refused: that id is another's".into(),
         Refused::Invalid(why) => format!("refused: {why}"),
     }
@@ -104,7 +105,7 @@ fn framework_to_master(message: &FrameworkToMaster) -> String {
         FrameworkToMaster::Suppress => "suppress: offer nothing".into(),
         FrameworkToMaster::Kill { task, slave, .. } => format!("kill {task}, on {slave} as far as I know"),
         FrameworkToMaster::Acknowledge { task, number } => acknowledge(task, *number),
-        FrameworkToMaster::Reconcile { tasks } => {
+        FrameworkToMaster::Reconcile { tasks, .. } => {
             let tasks = listed(tasks.iter().map(|(task, slave)| format!("{task} on {slave}")), "no task");
             format!("what has become of {tasks}?")
         }
@@ -392,6 +393,7 @@ pub fn slave_event(event: &slave::Event) -> String {
         }
         slave::Event::Removed => "my id was removed: I end everything and register afresh".into(),
         slave::Event::Refused { cause } => because("no master admits me: I end everything and exit", cause),
+        slave::Event::NameTaken { .. } => "another slave has my name: I end nothing, and ask again".into(),
         slave::Event::LaunchRefused { task, reason } => format!("{task} is not launched: {reason}"),
         slave::Event::ExecutorNotStarted { executor, cause } => {
             because(&format!("{executor} could not be started"), cause)

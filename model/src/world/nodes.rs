@@ -75,6 +75,8 @@ pub struct SlaveNode {
     pub exited: Option<u8>,
     /// How often its machine was started.
     pub boots: u8,
+    /// Which of its data directories it has.
+    pub directory: u8,
     pub(super) timers: Timers<slave::Timer>,
     /// Writes that were asked for and are not durable.
     pub(super) writes: Vec<(Seq, CheckpointChange)>,

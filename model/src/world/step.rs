@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Framework};
-use neap_protocol::ids::{BootId, Epoch, ExecutorId, InverseOfferId, Seq, SessionId, SlaveId, TaskId};
+use neap_protocol::ids::{
+    BootId, Epoch, ExecutorId, Incarnation, InverseOfferId, Seq, SessionId, SlaveId, TaskId,
+};
 use neap_protocol::map::Map;
 use neap_protocol::master::{self, Master};
 use neap_protocol::message::{Command, ExecutorToSlave, InverseAnswer, OperatorToMaster, SlaveToMaster};
@@ -578,7 +580,8 @@ impl<'a> Step<'a> {
     pub(super) fn slave_gone(&mut self, number: u8, exited: Option<u8>) {
         let node = self.slave_node(number);
         let (disk, boots, dialled) = (std::mem::take(&mut node.disk), node.boots, node.dialled);
-        *node = SlaveNode { disk, exited, boots, dialled, ..SlaveNode::default() };
+        let directory = node.directory;
+        *node = SlaveNode { disk, exited, boots, directory, dialled, ..SlaveNode::default() };
         self.leave_all(|link| match link.key.0 {
             Dialer::Slave(slave) => (slave == number).then_some(End::Near),
             Dialer::Executor(slave, _) => (slave == number).then_some(End::Far),
@@ -598,6 +601,7 @@ impl<'a> Step<'a> {
         }
         let node = self.slave_node(number);
         let (disk, boots, dialled) = (std::mem::take(&mut node.disk), node.boots, node.dialled);
+        let directory = node.directory;
         let checkpoint = (disk != slave::Checkpoint::default()).then(|| disk.clone());
         if self.world.ghost.gave_up.contains_key(&number) {
             self.world.ghost.edit().gave_up.remove(&number);
@@ -607,9 +611,11 @@ impl<'a> Step<'a> {
             self.world.ghost.edit().told_to_go.remove(&number);
         }
         let machine = Some(Slave::new());
-        *self.slave_node(number) = SlaveNode { machine, disk, boots, dialled, ..SlaveNode::default() };
+        *self.slave_node(number) =
+            SlaveNode { machine, disk, boots, directory, dialled, ..SlaveNode::default() };
+        let incarnation = Incarnation(directory.into());
         let boot = BootId(boots.into());
-        self.slave(number, slave::Input::Start { checkpoint, boot, alive });
+        self.slave(number, slave::Input::Start { checkpoint, incarnation, boot, alive });
     }
 
     fn reboot(&mut self, number: u8) {

@@ -412,6 +412,7 @@ impl Dispatcher {
         let (to, why) = match effect {
             Effect::ToSlave { session, message: MasterToSlave::Refused(refused) } => match refused {
                 Refused::NotYours => (session, "it registers with the id of another slave"),
+                Refused::NameTaken { .. } => (session, "another slave has its name"),
                 Refused::Invalid(why) => (session, why.as_str()),
                 // Where a master is new, or an operator removed it, that is how things go.
                 Refused::NotLeading { .. } | Refused::Removed => return,
@@ -561,6 +562,14 @@ fn log(event: &Event) {
         Event::SlaveDisconnected { slave, name } => tracing::warn!(%slave, %name, "slave disconnected"),
         Event::SlaveUnreachable { slave, name } => tracing::error!(%slave, %name, "slave unreachable"),
         Event::SlaveLeaving { slave, name } => tracing::info!(%slave, %name, "slave leaving"),
+        Event::NameTaken { slave, name, address, from } => tracing::error!(
+            %slave, %name, %address, %from,
+            "another slave with this name is refused while this one may live: stop one of both, or issue the other its own \
+             certificate (`neap pki issue`)"
+        ),
+        Event::SlaveSuperseded { slave, name } => {
+            tracing::warn!(%slave, %name, "slave given up, and another takes its place under an id of its own");
+        }
         Event::SlaveUnregistered { slave, name } => tracing::info!(%slave, %name, "slave unregistered"),
         Event::FrameworkSubscribed { framework, name, new } => {
             tracing::info!(%framework, %name, new, "framework subscribed");

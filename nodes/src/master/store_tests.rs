@@ -2,7 +2,7 @@ use super::*;
 
 use std::fs;
 
-use neap_protocol::ids::{DrainId, SlaveId};
+use neap_protocol::ids::{BootId, DrainId, Incarnation, SlaveId};
 use neap_protocol::resources::Resources;
 use neap_protocol::text::Name;
 
@@ -18,6 +18,8 @@ fn admit(seq: u64) -> Work {
         seq,
         Operation::AdmitSlave {
             name: Name::new(&format!("slave-{seq}")).unwrap(),
+            incarnation: Incarnation(1),
+            boot: BootId(1),
             address: Text::EMPTY,
             resources: Resources::new(1000, 1 << 30),
         },

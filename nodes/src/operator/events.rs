@@ -88,6 +88,17 @@ fn told(event: &Event) -> (&'static str, About, String) {
         Event::SlaveLeaving { slave, name } => {
             ("slave-leaving", slave_about(slave), format!("{name} ({slave}) is leaving"))
         }
+        Event::NameTaken { slave, name, address, from } => {
+            let text = format!(
+                "another {name}, at {from}, is refused: {name} ({slave}), at {address}, has the name and may live; stop one of \
+                 both, or issue the other its own certificate"
+            );
+            ("name-taken", slave_about(slave), text)
+        }
+        Event::SlaveSuperseded { slave, name } => {
+            let text = format!("{name} ({slave}), which was given up, is removed: another takes its place");
+            ("slave-superseded", slave_about(slave), text)
+        }
         Event::SlaveUnregistered { slave, name } => {
             ("slave-unregistered", slave_about(slave), format!("{name} ({slave}) left for good"))
         }

@@ -729,11 +729,13 @@ fn is_progress(event: &Event, slave: SlaveId, frameworks: &BTreeSet<FrameworkId>
         | Event::SlaveForgotten { slave: of, .. }
         | Event::SlaveLeaving { slave: of, .. }
         | Event::SlaveUnregistered { slave: of, .. }
+        | Event::SlaveSuperseded { slave: of, .. }
         | Event::DrainEnded { slave: of, .. } => *of == slave,
         Event::FrameworkDisconnected { framework, .. }
         | Event::FrameworkSubscribed { framework, .. }
         | Event::FrameworkRemoved { framework, .. } => frameworks.contains(framework),
         Event::Leading(_)
+        | Event::NameTaken { .. }
         | Event::TaskAcknowledged { .. }
         | Event::HoldPlaced { .. }
         | Event::HoldLifted { .. }

@@ -11,7 +11,7 @@ use neap_process_tree::Tree;
 use neap_protocol::ids::{ExecutorId, Seq, SessionId, TaskId};
 use neap_protocol::message::SlaveToExecutor;
 use neap_protocol::outbox::Outbox;
-use neap_protocol::slave::{CheckpointChange, Config, Effect, Input, Slave, Timer};
+use neap_protocol::slave::{CheckpointChange, Config, Effect, Event as Told, Input, Slave, Timer};
 use neap_protocol::task::Ending;
 use neap_protocol::text::Text;
 use neap_protocol::transport::{CloseCode, CloseReason, Role, Session};
@@ -31,6 +31,9 @@ use crate::shutdown::{Signal, Signals};
 /// How long what a dead tree said last may take to be read before its end is told all the same: somebody outside
 /// of the tree may hold its session open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How long it is not said again that another slave has its name.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long the farewell to the master may take.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -84,6 +87,8 @@ pub(super) struct State {
     /// Who wants to know when a task is over. As many as the sessions that read logs may have streams.
     awaiting: Vec<(TaskId, oneshot::Sender<()>)>,
     session: u32,
+    /// When it was last said that another has its name.
+    name_taken: Option<Instant>,
     /// The place in the list of the master to dial next.
     next_master: usize,
 }
@@ -336,11 +341,23 @@ impl Dispatcher {
                 self.nursery.terminate(executor, self.machine.is_own(executor));
             }
             Effect::Kill { executor } => self.nursery.kill(executor),
-            Effect::Publish(event) => super::tell(&event),
+            Effect::Publish(event) => self.tell(&event),
             // Taken by the caller: nothing follows it.
             Effect::Exit { code: _ } => {}
         }
         None
+    }
+
+    /// Writes the slave's log: what it asks for again and again is said once a minute.
+    fn tell(&mut self, event: &Told) {
+        let again = matches!(event, Told::NameTaken { .. });
+        if again && self.state.name_taken.is_some_and(|at| at.elapsed() < TOLD_AGAIN) {
+            return;
+        }
+        if again {
+            self.state.name_taken = Some(Instant::now());
+        }
+        super::tell(event);
     }
 
     /// Notes where the streams of a task will be, if it is the first that its executor hears of it.

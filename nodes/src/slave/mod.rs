@@ -1,7 +1,7 @@
 //! `neap slave`: the daemon of one host. [`neap_protocol::slave`] decides; what is here dials masters, runs process
 //! trees, keeps the checkpoint and hears signals.
 //!
-//! In the data directory are `checkpoint`, `secret` (from which those of executors follow), `executor.sock`, `template.stderr` (of what executors are copied from), `trees/` (records of process trees) and
+//! In the data directory are `checkpoint`, `incarnation` (by which it is told from every copy of it), `secret` (from which those of executors follow), `executor.sock`, `template.stderr` (of what executors are copied from), `trees/` (records of process trees) and
 //! `sandboxes/FRAMEWORK/EXECUTOR/`, where an executor runs and its streams and its task's are files, which operators
 //! may read over sessions of their own (`logs`).
 
@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 
 use neap_process_tree::{Means, OpenError, Options, Survivors, Tree, Trees};
-use neap_protocol::ids::{BootId, ExecutorId, Seq};
+use neap_protocol::ids::{BootId, ExecutorId, Incarnation, Seq};
 use neap_protocol::resources::{self, Resources};
 use neap_protocol::slave::{
     Config, EXIT_DONE, EXIT_UNHEARD, Event as Told, Input, Recover, Slave as Machine,
@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{self, ProcessTrees, Slave as Settings};
 use crate::exit::Exit;
+use crate::incarnation;
 use crate::journal::Journal;
 use crate::outlet::or_warn;
 use crate::output::{Failure, Printer};
@@ -101,6 +102,7 @@ async fn serve(settings: Settings, mut printer: Printer) -> Result<Exit, Failure
     }));
     let boot =
         boot_id().map_err(|error| Failure::because("tell one start of the machine from another", &error))?;
+    let incarnation = own_incarnation(&data)?;
     let left = leftovers(&trees, &data).await?;
     let (mut dispatcher, writer) =
         assemble(&settings, name, &data, credentials, trees, store, signals).await?;
@@ -109,7 +111,7 @@ async fn serve(settings: Settings, mut printer: Printer) -> Result<Exit, Failure
         alive.push(executor);
         dispatcher.take_up(executor, tree);
     }
-    let code = dispatcher.run(Input::Start { checkpoint, boot, alive }).await;
+    let code = dispatcher.run(Input::Start { checkpoint, incarnation, boot, alive }).await;
     let exit = farewell(&mut dispatcher, code).await;
     drop(dispatcher);
     // What was asked to be written is written before the process ends.
@@ -281,6 +283,18 @@ fn open_trees(settings: &Settings, name: &Name, data: &Path) -> Result<Trees, Fa
     Ok(trees)
 }
 
+/// Which of all that ever had its name this slave is (R1a).
+fn own_incarnation(data: &Path) -> Result<Incarnation, Failure> {
+    let (own, is_copy) = incarnation::of(data).map_err(|error| {
+        let what = format!("tell this slave from another by {}", data.join(incarnation::FILE).display());
+        Failure::because(&what, &error)
+    })?;
+    if is_copy {
+        tracing::warn!(data = %data.display(), "this data directory is a copy: the slave is another than the first");
+    }
+    Ok(own)
+}
+
 fn unusable_store(error: StoreError) -> Failure {
     let failure = Failure::because("read what an earlier start kept", &error);
     match error {
@@ -391,6 +405,21 @@ fn tell(event: &Told) {
         Told::Registered { id, epoch } => tracing::info!(%id, %epoch, "registered"),
         Told::Deposed { epoch } => tracing::warn!(%epoch, "a deposed leader was not obeyed"),
         Told::Removed => tracing::warn!("removed for good: ends everything and registers afresh"),
+        Told::NameTaken { address, lives } => {
+            let other = address.as_str();
+            let cure = "stop one of both; issue this one its own certificate (`neap pki issue --role slave`); or wait until \
+                        the other is given up, or say that it is gone for good (`neap slave forget NAME`)";
+            match lives {
+                true => tracing::error!(
+                    other,
+                    "another slave has this name and answers; ends nothing, and asks again: {cure}"
+                ),
+                false => tracing::error!(
+                    other,
+                    "another slave has this name and is not given up yet; ends nothing, and asks again: {cure}"
+                ),
+            }
+        }
         Told::Refused { cause } => tracing::error!(cause = cause.as_str(), "refused by the master"),
         Told::LaunchRefused { task, reason } => tracing::warn!(%task, %reason, "a task was not launched"),
         Told::ExecutorNotStarted { executor, cause } => {

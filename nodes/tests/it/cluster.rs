@@ -9,7 +9,7 @@ use std::time::Duration;
 use neap_nodes::config::{Connection, Identity};
 use neap_nodes::units::Period;
 use neap_protocol::codec::{self, Wire};
-use neap_protocol::ids::{Epoch, SlaveId};
+use neap_protocol::ids::{BootId, Epoch, Incarnation, SlaveId};
 use neap_protocol::message::{MasterToSlave, SlaveToMaster};
 use neap_protocol::resources::Resources;
 use neap_protocol::text::Name;
@@ -155,6 +155,9 @@ impl Drop for Master {
 pub(crate) fn register() -> SlaveToMaster {
     SlaveToMaster::Register {
         id: None,
+        incarnation: Incarnation(1),
+        boot: BootId(1),
+        contested: false,
         epoch: Epoch(0),
         resources: Resources::new(4000, 4 << 30),
         address: "127.0.0.1:1".into(),
@@ -229,10 +232,10 @@ impl Fake {
 
     /// Registers as a slave, and answers with the id that it was given.
     pub(crate) async fn register(&mut self, id: Option<SlaveId>) -> (SlaveId, Epoch) {
-        let SlaveToMaster::Register { epoch, resources, address, tasks, leaving, .. } = register() else {
-            unreachable!("it is one");
-        };
-        self.say(&SlaveToMaster::Register { id, epoch, resources, address, tasks, leaving }).await;
+        let mut registers = register();
+        let SlaveToMaster::Register { id: own, .. } = &mut registers else { unreachable!("it is one") };
+        *own = id;
+        self.say(&registers).await;
         loop {
             let message: MasterToSlave = self.hear().await;
             if let MasterToSlave::Registered { id, epoch } = message {

@@ -438,7 +438,7 @@ async fn a_killed_batch_with_an_id_goes_on_where_it_was() {
     assert_eq!((id, highest_task), (Some(FrameworkId(1)), 2));
     run.welcome().await;
     let asked = run.hear_of(|message| match message {
-        FrameworkToMaster::Reconcile { tasks } => Some(tasks),
+        FrameworkToMaster::Reconcile { tasks, .. } => Some(tasks),
         _ => None,
     });
     assert_eq!(asked.await, [(task(2), SlaveId(1))]);

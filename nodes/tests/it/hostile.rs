@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use neap_nodes::operator::Client;
 use neap_nodes::refusals::Cause;
-use neap_protocol::ids::{Epoch, FrameworkId, OfferId, SlaveId, TaskId};
+use neap_protocol::ids::{BootId, Epoch, FrameworkId, Incarnation, OfferId, SlaveId, TaskId};
 use neap_protocol::message::{
     Answer, Command, FrameworkToMaster, MasterToFramework, MasterToOperator, MasterToSlave, OperatorToMaster,
     Query, Refused, SlaveRef, SlaveToMaster,
@@ -118,6 +118,9 @@ async fn what_is_anothers_is_not_had() {
     let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-2").await;
     let claim = |id, resources, tasks| SlaveToMaster::Register {
         id,
+        incarnation: Incarnation(1),
+        boot: BootId(1),
+        contested: false,
         epoch: Epoch(0),
         resources,
         address: "127.0.0.1:1".into(),
@@ -216,7 +219,7 @@ async fn who_says_what_no_correct_peer_says_is_cut_off() {
         (accept(vec![small(own), small(task)]), anothers),
         (FrameworkToMaster::Kill { task, slave: SlaveId(1), grace: None }, anothers),
         (FrameworkToMaster::Acknowledge { task, number: 1 }, anothers),
-        (FrameworkToMaster::Reconcile { tasks: vec![(task, SlaveId(1))] }, anothers),
+        (FrameworkToMaster::Reconcile { after: 0, upto: 1, tasks: vec![(task, SlaveId(1))] }, anothers),
         (subscribe("other"), "one subscription a session"),
     ];
     let mut subscribed_as = None;

@@ -24,6 +24,7 @@ mod live;
 mod logs;
 mod master;
 mod now;
+mod one_name;
 mod operator;
 mod overload;
 mod program;

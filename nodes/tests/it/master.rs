@@ -146,7 +146,9 @@ async fn a_run_asks_a_new_leader_what_has_become_of_its_tasks() {
 
     let master = Master::start_with(&place, &format!("--listen {address}"));
     let mut slave = Fake::connect(&place, address, Role::Slave, "slave-1").await;
-    let SlaveToMaster::Register { resources, address, .. } = register() else { unreachable!("it is one") };
+    let SlaveToMaster::Register { incarnation, boot, contested, resources, address, .. } = register() else {
+        unreachable!("it is one")
+    };
     let report = TaskReport {
         id: kept.id,
         name: kept.name,
@@ -158,7 +160,19 @@ async fn a_run_asks_a_new_leader_what_has_become_of_its_tasks() {
         number: 1,
     };
     let (epoch, tasks, leaving) = (Epoch(master.epoch), vec![report], false);
-    slave.say(&SlaveToMaster::Register { id: Some(id), epoch, resources, address, tasks, leaving }).await;
+    slave
+        .say(&SlaveToMaster::Register {
+            id: Some(id),
+            incarnation,
+            boot,
+            contested,
+            epoch,
+            resources,
+            address,
+            tasks,
+            leaving,
+        })
+        .await;
     let admitted = hear_slave(&mut slave).await;
     assert!(matches!(admitted, MasterToSlave::Registered { .. }), "{admitted:?}");
     let again = launched(&mut slave).await;

@@ -274,7 +274,7 @@ async fn an_end_that_is_not_acknowledged_is_shown_and_told_by_the_next_master() 
     assert_eq!((update.task, update.number, update.state), (task, 1, TaskState::Failed), "{told:?}");
     web.say(&FrameworkToMaster::Acknowledge { task, number: update.number }).await;
     // What is asked after it is answered after it; and what is then written is written after it.
-    web.say(&FrameworkToMaster::Reconcile { tasks: vec![(task, SlaveId(1))] }).await;
+    web.say(&FrameworkToMaster::Reconcile { after: 0, upto: 1, tasks: vec![(task, SlaveId(1))] }).await;
     let answer = web.hear().await;
     assert!(matches!(answer, MasterToFramework::Update { .. }), "{answer:?}");
     let mut slave = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;

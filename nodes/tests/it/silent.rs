@@ -147,10 +147,9 @@ async fn a_dead_slave_is_forgotten_and_a_living_one_is_not() {
     assert!(row.contains("slave forget") && row.contains("burnt down") && row.contains("ada"), "{row}");
 
     let mut back = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
-    let SlaveToMaster::Register { epoch, resources, address, tasks, leaving, .. } = register() else {
-        unreachable!("it is one");
-    };
-    let again = SlaveToMaster::Register { id: Some(id), epoch, resources, address, tasks, leaving };
+    let mut again = register();
+    let SlaveToMaster::Register { id: own, .. } = &mut again else { unreachable!("it is one") };
+    *own = Some(id);
     back.say(&again).await;
     assert_eq!(hear_slave(&mut back).await, MasterToSlave::Refused(Refused::Removed));
     let mut fresh = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;

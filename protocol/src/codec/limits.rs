@@ -85,7 +85,7 @@ impl Bounded for FrameworkToMaster {
         match self {
             Self::Accept { tasks, .. } => each("the tasks of an accept", tasks, LAUNCHES_MAX),
             Self::Decline { offers, .. } => at_most("the offers of a message", offers.len(), OFFERS_MAX),
-            Self::Reconcile { tasks } => at_most("the tasks of a reconciliation", tasks.len(), TASKS_MAX),
+            Self::Reconcile { tasks, .. } => at_most("the tasks of a reconciliation", tasks.len(), TASKS_MAX),
             Self::AnswerInverse { answer, .. } => answer.check(),
             Self::Subscribe { .. }
             | Self::Revive
@@ -217,6 +217,8 @@ impl Bounded for Event {
             Self::Leading(_)
             | Self::SlaveRegistered { .. }
             | Self::SlaveDisconnected { .. }
+            | Self::NameTaken { .. }
+            | Self::SlaveSuperseded { .. }
             | Self::SlaveUnreachable { .. }
             | Self::SlaveLeaving { .. }
             | Self::SlaveUnregistered { .. }

@@ -110,9 +110,10 @@ fn killed(session: SessionId, number: u32, grace: Option<u64>) -> Effect {
     said(session, FrameworkToMaster::Kill { task: task(number), slave: HOST, grace: grace.map(Millis) })
 }
 
-fn reconciled(session: SessionId, numbers: &[u32]) -> Effect {
+/// It names these, and of the others above `after`, up to `upto`, it has heard the end.
+fn reconciled(session: SessionId, (after, upto): (u32, u32), numbers: &[u32]) -> Effect {
     let tasks = numbers.iter().map(|&number| (task(number), HOST)).collect();
-    said(session, FrameworkToMaster::Reconcile { tasks })
+    said(session, FrameworkToMaster::Reconcile { after, upto, tasks })
 }
 
 fn asked(deadline: u64) -> Asked {
@@ -550,9 +551,8 @@ fn r14_a_restarted_scheduler_asks_for_the_tasks_that_it_had_launched_before() {
     step(&mut framework, Input::Start { id: Some(F1), highest_task: 1, tasks });
     assert_eq!(framework.highest_task(), 2, "S16: whatever else it kept");
     step(&mut framework, Input::Opened { session: S1 });
-    let reconcile = FrameworkToMaster::Reconcile { tasks: vec![(task(1), HOST), (task(2), HOST)] };
     let subscribed = step(&mut framework, master(S1, welcome(3, 2)));
-    assert_eq!(subscribed.last(), Some(&said(S1, reconcile)), "R15");
+    assert_eq!(subscribed.last(), Some(&reconciled(S1, (0, 2), &[1, 2])), "R15");
     let running = update(1, 1, TaskState::Running);
     assert_eq!(step(&mut framework, news(S1, running.clone())), [event(running)]);
     assert_eq!(step(&mut framework, handled(1, 1)), [acknowledged(S1, 1, 1)]);
@@ -659,7 +659,7 @@ fn s9_an_end_is_handled_without_a_master_too() {
     step(&mut framework, news(S1, update(1, 1, TaskState::Failed)));
     disconnect(&mut framework);
     assert_eq!(step(&mut framework, handled(1, 1)), []);
-    assert_eq!(reconnect(&mut framework, 3), [], "nothing is left to reconcile");
+    assert_eq!(reconnect(&mut framework, 3), [reconciled(S2, (0, 1), &[])], "nothing is left that lives");
     assert_eq!(step(&mut framework, news(S2, update(1, 1, TaskState::Failed))), [acknowledged(S2, 1, 1)]);
 }
 
@@ -669,7 +669,7 @@ fn r15_a_master_that_does_not_know_a_task_may_end_it_under_any_number() {
     step(&mut framework, news(S1, update(1, 5, TaskState::Running)));
     step(&mut framework, handled(1, 5));
     disconnect(&mut framework);
-    assert_eq!(reconnect(&mut framework, 4), [reconciled(S2, &[1])]);
+    assert_eq!(reconnect(&mut framework, 4), [reconciled(S2, (0, 1), &[1])]);
     let lost = update(1, 1, TaskState::Lost);
     assert_eq!(step(&mut framework, news(S2, lost.clone())), [event(lost)]);
     assert_eq!(step(&mut framework, handled(1, 1)), [acknowledged(S2, 1, 1)]);
@@ -681,9 +681,9 @@ fn r15_every_new_session_reconciles_what_lives() {
     let mut framework = launched();
     // The accept may be lost with the session: the task is asked for all the same.
     assert_eq!(disconnect(&mut framework), [told(Event::Disconnected), retry(100)]);
-    assert_eq!(reconnect(&mut framework, 3), [reconciled(S2, &[1])]);
+    assert_eq!(reconnect(&mut framework, 3), [reconciled(S2, (0, 1), &[1])]);
     let again = Input::Scheduler(Command::Reconcile);
-    assert_eq!(step(&mut framework, again), [reconciled(S2, &[1])]);
+    assert_eq!(step(&mut framework, again), [reconciled(S2, (0, 1), &[1])]);
     // A new epoch on a session that lived on.
     step(&mut framework, master(S2, MasterToFramework::Offers(vec![offered(5)])));
     assert_eq!(
@@ -691,7 +691,7 @@ fn r15_every_new_session_reconciles_what_lives() {
         [
             told(Event::Rescinded(vec![OfferId(5)])),
             told(Event::Subscribed { id: F1, epoch: Epoch(9) }),
-            reconciled(S2, &[1]),
+            reconciled(S2, (0, 1), &[1]),
         ]
     );
 }
@@ -703,10 +703,21 @@ fn r15_a_reconciliation_fits_frames() {
         framework.tasks.insert(number, Task::staging(HOST));
     }
     disconnect(&mut framework);
+    // Of numbers between those of two messages, and after the last, the end was heard.
+    framework.tasks.remove(&1_001);
+    framework.highest_task = 2_600;
     let effects = reconnect(&mut framework, 3);
-    let numbers: Vec<_> = (1..=2_500).collect();
-    let expected: Vec<_> = numbers.chunks(1_000).map(|part| reconciled(S2, part)).collect();
-    assert_eq!(effects, expected);
+    let numbers: Vec<_> = (1..=2_500).filter(|number| *number != 1_001).collect();
+    let [first, second, third] =
+        [0, 1_000, 2_000].map(|from| &numbers[from..numbers.len().min(from + 1_000)]);
+    assert_eq!(
+        effects,
+        [
+            reconciled(S2, (0, 1_001), first),
+            reconciled(S2, (1_001, 2_001), second),
+            reconciled(S2, (2_001, 2_600), third)
+        ]
+    );
 }
 
 #[test]
@@ -714,7 +725,7 @@ fn r13_a_kill_is_remembered_until_the_task_has_ended() {
     let mut framework = launched();
     disconnect(&mut framework);
     assert_eq!(step(&mut framework, kill(1, Some(900))), []);
-    assert_eq!(reconnect(&mut framework, 3), [reconciled(S2, &[1]), killed(S2, 1, Some(900))]);
+    assert_eq!(reconnect(&mut framework, 3), [reconciled(S2, (0, 1), &[1]), killed(S2, 1, Some(900))]);
     ignored(&mut framework, kill(1, None));
     ignored(&mut framework, kill(1, Some(901)));
     assert_eq!(step(&mut framework, kill(1, Some(100))), [killed(S2, 1, Some(100))]);
@@ -722,12 +733,12 @@ fn r13_a_kill_is_remembered_until_the_task_has_ended() {
     step(&mut framework, Input::Closed { session: S2 });
     assert_eq!(
         reconnect(&mut framework, 3),
-        [reconciled(S2, &[1]), killed(S2, 1, Some(100))],
+        [reconciled(S2, (0, 1), &[1]), killed(S2, 1, Some(100))],
         "the session may have lost it"
     );
     step(&mut framework, news(S2, update(1, 1, TaskState::Killed)));
     step(&mut framework, Input::Closed { session: S2 });
-    assert_eq!(reconnect(&mut framework, 3), []);
+    assert_eq!(reconnect(&mut framework, 3), [reconciled(S2, (0, 1), &[])]);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(super) struct Framework {
     pub(super) suppressed: bool,
     /// The highest task number that it has used, as far as anyone has said (R11).
     pub(super) highest_task: u32,
+    /// Up to which number it has said, to this leader, which of its tasks are not over (R15).
+    pub(super) settled: u32,
     /// What its tasks hold and what is lent to it, ports left out.
     pub(super) allocated: Sum,
     /// On which slave each of its tasks is whose end is not acknowledged.
@@ -98,7 +100,8 @@ impl Leader {
             FrameworkToMaster::Acknowledge { task, number } => {
                 self.on_acknowledge(cx, framework, task, number)
             }
-            FrameworkToMaster::Reconcile { tasks } => {
+            FrameworkToMaster::Reconcile { after, upto, tasks } => {
+                self.disown(cx, framework, (after, upto), &tasks);
                 for (task, slave) in tasks {
                     self.reconcile_task(cx, framework, task, slave);
                 }
@@ -206,6 +209,7 @@ impl Leader {
             weight: 1,
             suppressed: false,
             highest_task: 0,
+            settled: 0,
             allocated: Sum::NONE,
             tasks: Map::new(),
             offers: Set::new(),
@@ -583,6 +587,30 @@ impl Leader {
         }
     }
 
+    /// Ends what a framework has heard the end of, and a slave still runs: an earlier leader has told it (R8, S9). What a
+    /// slave has yet to report is ended when it does.
+    fn disown(
+        &mut self,
+        cx: &mut Cx<'_>,
+        framework: FrameworkId,
+        (after, upto): (u32, u32),
+        tasks: &[(TaskId, SlaveId)],
+    ) {
+        let Some(state) = self.frameworks.get_mut(&framework) else {
+            return;
+        };
+        if after <= state.settled {
+            state.settled = state.settled.max(upto);
+        }
+        let alive: Set<u32> = tasks.iter().map(|(task, _)| (task.number, ())).collect();
+        let theirs = state.tasks.iter_after(Some(after)).take_while(|(number, _)| **number <= upto);
+        let over = theirs.filter(|(number, _)| !alive.contains_key(number));
+        let over: Vec<(u32, SlaveId)> = over.map(|(number, slave)| (*number, *slave)).collect();
+        for (number, slave) in over {
+            self.make_zombie(cx, slave, TaskId { framework, number });
+        }
+    }
+
     /// Tells a framework what has become of a task (R15); of one that may still come back, nothing yet.
     pub(super) fn reconcile_task(
         &mut self,
@@ -631,7 +659,16 @@ impl Leader {
     /// A slave that was awaited has come, or is given up: what frameworks wanted to know of it is answered (R15).
     pub(super) fn answer_questions(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
         let questions = self.slaves.get_mut(&slave).map(|state| core::mem::take(&mut state.questions));
-        for (framework, numbers) in &questions.unwrap_or_default() {
+        self.answer_all(cx, slave, questions.unwrap_or_default());
+    }
+
+    pub(super) fn answer_all(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        questions: Map<FrameworkId, Set<u32>>,
+    ) {
+        for (framework, numbers) in &questions {
             for number in numbers.keys() {
                 let task = TaskId { framework: *framework, number: *number };
                 self.reconcile_task(cx, *framework, task, slave);
@@ -647,7 +684,7 @@ fn names_anothers(framework: FrameworkId, message: &FrameworkToMaster) -> bool {
     match message {
         FrameworkToMaster::Accept { tasks, .. } => tasks.iter().any(|spec| anothers(&spec.id)),
         FrameworkToMaster::Kill { task, .. } | FrameworkToMaster::Acknowledge { task, .. } => anothers(task),
-        FrameworkToMaster::Reconcile { tasks } => tasks.iter().any(|(task, _)| anothers(task)),
+        FrameworkToMaster::Reconcile { tasks, .. } => tasks.iter().any(|(task, _)| anothers(task)),
         // What it would rather lose is its scheduler's to say, and only its own counts.
         FrameworkToMaster::AnswerInverse { .. }
         | FrameworkToMaster::Subscribe { .. }

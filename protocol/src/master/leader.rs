@@ -90,6 +90,8 @@ pub(super) enum Then {
     },
     /// A slave that registers: admitted under the name of the operation, or admitted again.
     Register(Registration),
+    /// Another of a slave's name that takes the place of one that was given up.
+    Supersede(Registration),
     /// A slave that leaves.
     Unregister(Unregistration),
     /// A framework that subscribes.
@@ -331,6 +333,10 @@ impl Leader {
         match (operation, then) {
             (Operation::Lead { .. }, _) => self.lead(cx),
             (_, Then::Register(registration)) => self.admitted(cx, registration, applied),
+            (Operation::RemoveSlave { slave, .. }, Then::Supersede(registration)) => {
+                self.superseded(cx, slave, registration, applied);
+            }
+            (_, Then::Supersede(_)) => {}
             (_, Then::Unregister(unregistration)) => self.unregistered(cx, unregistration, applied),
             (_, Then::Subscribe(subscription)) => self.subscribed(cx, subscription, applied),
             (_, Then::Forget(forgetting)) => self.forgotten(cx, forgetting, applied),
@@ -386,6 +392,11 @@ impl Leader {
         for Pending { operation, then, .. } in failed {
             self.asked(cx, &operation);
             match then {
+                Then::Supersede(registration) => {
+                    if let Operation::RemoveSlave { slave, .. } = operation {
+                        self.supersession_failed(cx, slave, registration);
+                    }
+                }
                 Then::Nothing => self.retry_later(cx, operation),
                 Then::Answer { session, request, .. } | Then::Teardown { session, request, .. } => {
                     if let Operation::EndDrain { drain, end: DrainEnd::Cancelled } = operation {

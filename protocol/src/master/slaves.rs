@@ -6,7 +6,9 @@
 
 use alloc::vec::Vec;
 
-use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SessionId, SlaveId, TaskId};
+use crate::ids::{
+    BootId, DrainId, Epoch, FrameworkId, Incarnation, InverseOfferId, SessionId, SlaveId, TaskId,
+};
 use crate::map::{Map, Set};
 use crate::message::{
     Answer, DrainEnd, Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus,
@@ -61,9 +63,30 @@ pub(super) struct Slave {
     pub(super) questions: Map<FrameworkId, Set<u32>>,
     /// Kills of tasks that the slave has yet to report to this leader (R2).
     pub(super) kills: Map<TaskId, Kill>,
+    /// Who was refused its name last, since it registered (R1a).
+    rival: Option<Rival>,
     /// Whether a change of its lifecycle is being written (R4).
     writing: bool,
     waiting: Option<Waiting>,
+}
+
+/// Another that wants a slave's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Rival {
+    incarnation: Incarnation,
+    boot: BootId,
+    /// Whether the slave has answered since.
+    answered: bool,
+}
+
+/// What comes of a registration under a name that a slave has (R1a).
+enum Claim {
+    /// It is that slave.
+    Its,
+    /// It is another, or a copy, and that slave may live.
+    Taken,
+    /// It is another, and that slave is given up.
+    Free,
 }
 
 /// A slave that registers.
@@ -72,6 +95,9 @@ pub(super) struct Registration {
     session: SessionId,
     id: Option<SlaveId>,
     name: Name,
+    incarnation: Incarnation,
+    boot: BootId,
+    contested: bool,
     resources: Resources,
     address: Text,
     tasks: Vec<TaskReport>,
@@ -102,6 +128,7 @@ enum Waiting {
     Unregister(Unregistration),
     /// It is back, and is to be used again once nothing is left of what was Lost (R8).
     Return {
+        boot: BootId,
         address: Text,
         resources: Resources,
     },
@@ -152,11 +179,32 @@ impl Leader {
             (None, _) => return cx.unknown(session),
             (
                 Some(Owner::Peer(peer)),
-                SlaveToMaster::Register { id, epoch, resources, address, tasks, leaving },
+                SlaveToMaster::Register {
+                    id,
+                    incarnation,
+                    boot,
+                    contested,
+                    epoch,
+                    resources,
+                    address,
+                    tasks,
+                    leaving,
+                },
             ) if peer.role == Role::Slave => {
                 let name = peer.name.clone();
                 self.greeting.remove(&name);
-                let registration = Registration { session, id, name, resources, address, tasks, leaving };
+                let registration = Registration {
+                    session,
+                    id,
+                    name,
+                    incarnation,
+                    boot,
+                    contested,
+                    resources,
+                    address,
+                    tasks,
+                    leaving,
+                };
                 return self.register(cx, epoch, registration);
             }
             (Some(Owner::Slave(slave)), message) => (*slave, message),
@@ -216,14 +264,126 @@ impl Leader {
             return;
         }
         match named {
-            Some(slave) => self.register_known(cx, slave, registration),
+            Some(slave) => match self.claim(slave, &registration) {
+                Claim::Its => self.register_known(cx, slave, registration),
+                Claim::Taken => self.taken(cx, slave, registration),
+                Claim::Free => self.supersede(cx, slave, registration),
+            },
             None => self.admit(cx, registration),
         }
     }
 
+    /// Whether a registration is of the slave that has its name (R1a).
+    ///
+    /// A slave that was started again on its machine is let in at once: two of one data directory do not run on one. One of
+    /// another machine has been started again with it, or is a copy: who has the name has a session for a little longer, or
+    /// has one and answers.
+    fn claim(&self, slave: SlaveId, registration: &Registration) -> Claim {
+        let (Some(record), Some(state)) = (self.registry.slaves().get(&slave), self.slaves.get(&slave))
+        else {
+            return Claim::Taken;
+        };
+        let own = record.incarnation == registration.incarnation;
+        match own {
+            true if record.boot == registration.boot => Claim::Its,
+            true if state.session.is_some() => Claim::Taken,
+            true if registration.contested && !record.unreachable => Claim::Taken,
+            true => Claim::Its,
+            // One that is back ends what was Lost before it is used again: it lives.
+            false if record.unreachable && state.session.is_none() && !state.writing => Claim::Free,
+            false => Claim::Taken,
+        }
+    }
+
+    /// Refuses one that wants the name of a slave that may live, and asks that slave whether it does.
+    fn taken(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration) {
+        let Registration { session, incarnation, boot, address: from, .. } = registration;
+        let Some((name, address)) =
+            self.registry.slaves().get(&slave).map(|record| (record.name.clone(), record.address.clone()))
+        else {
+            return;
+        };
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        let known =
+            state.rival.as_ref().filter(|rival| (rival.incarnation, rival.boot) == (incarnation, boot));
+        let (news, lives) = (known.is_none(), known.is_some_and(|rival| rival.answered));
+        let there = state.session;
+        state.rival = Some(Rival { incarnation, boot, answered: false });
+        if let Some(there) = there {
+            cx.tell_slave(there, MasterToSlave::Ping);
+        }
+        let lives = lives && there.is_some();
+        let refused = Refused::NameTaken { address: address.clone(), lives };
+        cx.tell_slave(session, MasterToSlave::Refused(refused));
+        if news {
+            self.publish(cx, Event::NameTaken { slave, name, address, from });
+        }
+    }
+
+    /// A slave that was given up makes room for another of its name, which is a new slave (R1a, R27). What it had is
+    /// resolved first: should it come back, it ends all of it (R3).
+    fn supersede(&mut self, cx: &mut Cx<'_>, slave: SlaveId, registration: Registration) {
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.writing = true;
+            let ends = self.true_ends(slave, &[]);
+            self.store(cx, Operation::RemoveSlave { slave, ends }, Then::Supersede(registration));
+        }
+    }
+
+    /// The removal of the slave whose place another takes is durable.
+    pub(super) fn superseded(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        registration: Registration,
+        applied: Result<Applied, Refusal>,
+    ) {
+        if let Ok(Applied::Removed { record, drain, closed, ends }) = applied {
+            let name = record.name.clone();
+            let opened = ReceiptLine::Opened {
+                slave,
+                name: name.clone(),
+                by: name.clone(),
+                reason: Text::new("it was given up, and another slave with its name takes its place"),
+                deadline: None,
+            };
+            self.open_removal(cx, slave, opened);
+            let receipt = Some(ReceiptId::Unregistration(slave));
+            self.bury_all(cx, slave, &record, (Reason::SlaveRemoved, None), receipt);
+            let mut state = self.removed(cx, slave, Removed { record, drain, closed, ends });
+            self.publish(cx, Event::SlaveSuperseded { slave, name });
+            self.answer_all(cx, slave, core::mem::take(&mut state.questions));
+            self.after_removal(cx, state);
+        }
+        self.register(cx, self.epoch, registration);
+    }
+
+    /// It could not be written: whoever wants the name is to try again.
+    pub(super) fn supersession_failed(
+        &mut self,
+        cx: &mut Cx<'_>,
+        slave: SlaveId,
+        registration: Registration,
+    ) {
+        let detail = "the registry could not be written; try again";
+        self.expel(cx, registration.session, CloseCode::Shutdown, detail);
+        self.lifecycle_over(cx, slave);
+    }
+
     fn admit(&mut self, cx: &mut Cx<'_>, registration: Registration) {
+        let before = self.admitting.get(&registration.name);
+        if let Some(before) = before
+            && (before.incarnation, before.boot) != (registration.incarnation, registration.boot)
+        {
+            let refused = Refused::NameTaken { address: before.address.clone(), lives: false };
+            return cx.tell_slave(registration.session, MasterToSlave::Refused(refused));
+        }
         let operation = Operation::AdmitSlave {
             name: registration.name.clone(),
+            incarnation: registration.incarnation,
+            boot: registration.boot,
             address: registration.address.clone(),
             resources: registration.resources.clone(),
         };
@@ -239,7 +399,9 @@ impl Leader {
         let Some(record) = self.registry.slaves().get(&slave) else {
             return;
         };
-        let unchanged = record.address == registration.address && record.resources == registration.resources;
+        let unchanged = record.address == registration.address
+            && record.resources == registration.resources
+            && record.boot == registration.boot;
         let unreachable = record.unreachable;
         // What was Lost is to be gone first; what may come back is not Lost.
         let was_lost = |task: &TaskReport| !self.is_partition_aware(task.id.framework);
@@ -255,8 +417,9 @@ impl Leader {
         }
         state.waiting = None;
         if lost {
-            let Registration { address, resources, .. } = &registration;
-            state.waiting = Some(Waiting::Return { address: address.clone(), resources: resources.clone() });
+            let Registration { boot, address, resources, .. } = &registration;
+            let (boot, address, resources) = (*boot, address.clone(), resources.clone());
+            state.waiting = Some(Waiting::Return { boot, address, resources });
             return self.registered(cx, slave, registration, false);
         }
         if unchanged && !unreachable {
@@ -265,6 +428,7 @@ impl Leader {
         state.writing = true;
         let operation = Operation::ReadmitSlave {
             slave,
+            boot: registration.boot,
             address: registration.address.clone(),
             resources: registration.resources.clone(),
         };
@@ -307,7 +471,8 @@ impl Leader {
         };
         state.writing = false;
         match state.waiting.take() {
-            Some(Waiting::Register(registration)) => self.register_known(cx, slave, registration),
+            // What was so when it came may have changed (R1a).
+            Some(Waiting::Register(registration)) => self.register(cx, self.epoch, registration),
             // A newer session has registered since: what was said on an older one is not its word (R2).
             Some(Waiting::Unregister(late)) if state.session.is_some_and(|newer| newer != late.session) => {}
             Some(Waiting::Unregister(unregistration)) => self.unregister(cx, unregistration),
@@ -327,9 +492,9 @@ impl Leader {
         let Some(state) = self.slaves.get_mut(&slave).filter(clean) else {
             return;
         };
-        if let Some(Waiting::Return { address, resources }) = &state.waiting {
-            let operation =
-                Operation::ReadmitSlave { slave, address: address.clone(), resources: resources.clone() };
+        if let Some(Waiting::Return { boot, address, resources }) = &state.waiting {
+            let (boot, address, resources) = (*boot, address.clone(), resources.clone());
+            let operation = Operation::ReadmitSlave { slave, boot, address, resources };
             (state.waiting, state.writing) = (None, true);
             self.store(cx, operation, Then::Nothing);
         }
@@ -371,7 +536,7 @@ impl Leader {
             return;
         }
         let before = state.session.replace(session);
-        state.leaving = leaving;
+        (state.leaving, state.rival) = (leaving, None);
         (state.silent, state.over) = (false, false);
         self.sessions.to_mut().insert(session, Owner::Slave(slave));
         if let Some(before) = before.filter(|before| *before != session) {
@@ -462,7 +627,12 @@ impl Leader {
         // Such a kill is of one that was told Lost, whether this leader remembers it or not.
         let told = report.state.is_terminal() && report.reason == Reason::SlaveUnreachable;
         let lost = state.lost && !aware;
-        let lives = known.is_some() && !lost && !buried && !elsewhere && !told;
+        // What it did not report before, and was not sent since, was told Lost then.
+        let forgotten = state.seen && !report.state.is_terminal();
+        let asked = state.questions.get(&id.framework).is_some_and(|asked| asked.contains_key(&id.number));
+        let settled = known.is_some_and(|framework| id.number <= framework.settled) && !asked;
+        let over = settled && !report.state.is_terminal();
+        let lives = known.is_some() && !(lost || forgotten || over || buried || elsewhere || told);
         if lives && !state.zombies.contains_key(&id) {
             let kill = state.kills.remove(&id);
             self.count_in(slave, id, Task { kill, ..Task::reported(&report) });
@@ -550,6 +720,9 @@ impl Leader {
             return;
         };
         (state.missed, state.over) = (0, false);
+        if let Some(rival) = &mut state.rival {
+            rival.answered = true;
+        }
         if core::mem::take(&mut state.silent) {
             if let Some(name) = self.slave_name(slave).cloned() {
                 self.publish(cx, Event::SlaveAnswers { slave, name });
@@ -986,12 +1159,7 @@ impl Leader {
             let detail = "an operator said that it is dead; register again, as new";
             cx.push(super::close(session, CloseCode::Shutdown, detail));
         }
-        for (framework, numbers) in &core::mem::take(&mut state.questions) {
-            for number in numbers.keys() {
-                let task = TaskId { framework: *framework, number: *number };
-                self.reconcile_task(cx, *framework, task, slave);
-            }
-        }
+        self.answer_all(cx, slave, core::mem::take(&mut state.questions));
         self.after_removal(cx, state);
         cx.answer(session, request, Ok(Answer::Done { changed: true }));
     }

@@ -220,6 +220,27 @@ impl Leader {
         self.freed(cx, slave);
     }
 
+    /// Ends a task of which its framework has heard that it is over: what it holds is its slave's until it is dead.
+    pub(super) fn make_zombie(&mut self, cx: &mut Cx<'_>, slave: SlaveId, id: TaskId) {
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        let Some(task) = state.tasks.get(&id).filter(|task| !task.state.is_terminal()) else {
+            return;
+        };
+        let held = task.resources.clone();
+        let session = state.session;
+        state.zombies.insert(id, held.clone());
+        self.forget(slave, id);
+        if let Some(framework) = self.frameworks.get_mut(&id.framework) {
+            framework.allocated.take_out(&held.without_ports());
+        }
+        if let Some(session) = session {
+            let kill = MasterToSlave::Kill { task: id, grace: None, reason: Reason::SlaveUnreachable };
+            cx.tell_slave(session, kill);
+        }
+    }
+
     /// Forgets a task that is over.
     pub(super) fn forget(&mut self, slave: SlaveId, id: TaskId) -> Option<Task> {
         if let Some(framework) = self.frameworks.get_mut(&id.framework) {

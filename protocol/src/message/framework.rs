@@ -69,8 +69,13 @@ pub enum FrameworkToMaster {
         /// Up to which of its updates.
         number: u32,
     },
-    /// What has become of these (R15)?
+    /// What has become of these (R15)? Of the framework's other tasks with a number above `after`, up to `upto`, it has heard
+    /// the end: none of them must live (R8, S9).
     Reconcile {
+        /// Above this number.
+        after: u32,
+        /// Up to this one.
+        upto: u32,
         /// Tasks, and the slaves on which the framework believes them to be.
         tasks: Vec<(TaskId, SlaveId)>,
     },

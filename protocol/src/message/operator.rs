@@ -944,6 +944,25 @@ pub enum Event {
         /// Its name.
         name: Name,
     },
+    /// Another slave was refused the name of one: a copy of it, or one with another data directory. It is told once, until
+    /// that one registers again (R1a).
+    NameTaken {
+        /// Which has the name.
+        slave: SlaveId,
+        /// The name.
+        name: Name,
+        /// That one's address.
+        address: Text,
+        /// The address of the other.
+        from: Text,
+    },
+    /// Another slave takes the place of one that was given up, under an id of its own (R1a).
+    SlaveSuperseded {
+        /// Which is gone.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+    },
     /// A framework subscribed, for the first time or again.
     FrameworkSubscribed {
         /// Which.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Epoch, FrameworkId, SlaveId, TaskId};
+use crate::ids::{BootId, Epoch, FrameworkId, Incarnation, SlaveId, TaskId};
 use crate::resources::Resources;
 use crate::task::{Ending, Reason, TaskReport, TaskSpec, Update};
 use crate::text::Text;
@@ -18,6 +18,12 @@ pub enum SlaveToMaster {
     Register {
         /// The id of its checkpoint, if it has one.
         id: Option<SlaveId>,
+        /// Its data directory: another one of this name is another slave (R1a).
+        incarnation: Incarnation,
+        /// Which start of its machine this is. A machine does not go back to an earlier one.
+        boot: BootId,
+        /// Whether it was refused because another of its incarnation answers: then it is not the one that was started again.
+        contested: bool,
         /// The highest epoch that it has heard of (R30).
         epoch: Epoch,
         /// Everything that it has to offer.
@@ -132,6 +138,14 @@ pub enum Refused {
     Removed,
     /// The id belongs to a slave of another name.
     NotYours,
+    /// Another slave has the name: another data directory, or a copy of this one on another machine (R1a). It is to end
+    /// nothing for that, and to ask again later: the name is free once that one is given up.
+    NameTaken {
+        /// The address of that one.
+        address: Text,
+        /// Whether that one has answered since this one asked for its name.
+        lives: bool,
+    },
     /// What it registers with is impossible: the text names it.
     Invalid(Text),
 }

@@ -139,13 +139,21 @@ impl Slave {
         self.clear(EXIT_DONE, CheckpointChange::Leaving(false), out);
     }
 
-    /// A master that does not lead has admitted nobody: who waited for its answer, to leave it, has nothing to wait for.
+    /// A master that does not lead has admitted nobody.
     pub(super) fn not_leading(&mut self, config: &Config, leader: Text, out: &mut Outbox<Effect>) {
-        if self.id.is_none() && self.phase == Phase::Leaving(Leaving::Unregistering) {
-            out.push(Effect::CancelTimer { timer: Timer::Unregister });
-            return self.never_came(out);
+        if !self.has_nobody_to_leave(out) {
+            self.dial_later(config, leader, out);
         }
-        self.dial_later(config, leader, out);
+    }
+
+    /// Who waited for a master's answer, to leave it, and was not admitted, has nothing to wait for, and goes.
+    pub(super) fn has_nobody_to_leave(&mut self, out: &mut Outbox<Effect>) -> bool {
+        let nobody = self.id.is_none() && self.phase == Phase::Leaving(Leaving::Unregistering);
+        if nobody {
+            out.push(Effect::CancelTimer { timer: Timer::Unregister });
+            self.never_came(out);
+        }
+        nobody
     }
 
     pub(super) fn send_unregister(&self, out: &mut Outbox<Effect>) {

@@ -24,6 +24,9 @@ impl Slave {
         self.link = Link::Registering(session);
         let message = SlaveToMaster::Register {
             id: self.id,
+            incarnation: self.incarnation,
+            boot: self.boot,
+            contested: self.contested,
             epoch: self.epoch,
             resources: config.resources.clone(),
             address: config.address.clone(),
@@ -114,6 +117,7 @@ impl Slave {
             return;
         }
         self.link = Link::Registered(session);
+        self.contested = false;
         out.push(Effect::Publish(Event::Registered { id, epoch }));
         if (self.id, self.epoch) != (Some(id), epoch) {
             (self.id, self.epoch) = (Some(id), epoch);
@@ -139,6 +143,7 @@ impl Slave {
                 self.not_leading(config, leader, out);
             }
             Refused::Removed => self.removed(session, out),
+            Refused::NameTaken { address, lives } => self.name_taken(config, session, address, lives, out),
             Refused::NotYours => self.never_admitted(
                 session,
                 "the id of its checkpoint belongs to a slave of another name: give it its own directory",
@@ -147,6 +152,25 @@ impl Slave {
             Refused::Invalid(cause) => self.never_admitted(session, cause.as_str(), out),
         }
         self.tree_gone(config, out);
+    }
+
+    /// R1a, S12: what it runs is no reason to end anything. It comes again until whoever has its name is given up, or it is.
+    fn name_taken(
+        &mut self,
+        config: &Config,
+        session: SessionId,
+        address: Text,
+        lives: bool,
+        out: &mut Outbox<Effect>,
+    ) {
+        out.push(close(session, CloseCode::Done, "another slave has this name"));
+        out.push(Effect::Publish(Event::NameTaken { address, lives }));
+        self.contested = lives;
+        if !self.has_nobody_to_leave(out) {
+            self.link = Link::Waiting { leader: Text::EMPTY };
+            let when = When::After(config.name_taken_delay);
+            out.push(Effect::SetTimer { timer: Timer::Reconnect, when });
+        }
     }
 
     /// R3: what runs is ended, then it registers afresh; a slave that is leaving has left already.

@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{BootId, Epoch, ExecutorId, Seq, SessionId, SlaveId, TaskId};
+use crate::ids::{BootId, Epoch, ExecutorId, Incarnation, Seq, SessionId, SlaveId, TaskId};
 use crate::map::Map;
 use crate::message::{ExecutorToSlave, MasterToSlave, SlaveToExecutor, SlaveToMaster};
 use crate::outbox::Outbox;
@@ -80,6 +80,8 @@ pub struct Config {
     pub tasks_max: u32,
     /// How long it waits before it dials a master again. Its driver may add jitter.
     pub reconnect_delay: Millis,
+    /// The same where another slave has its name (R1a).
+    pub name_taken_delay: Millis,
     /// How long an executor may be without a registered session, from its launch or from the loss of the last.
     pub executor_register_timeout: Millis,
     /// How much longer than the grace of a kill a framework's own executor may take to carry it out.
@@ -112,6 +114,7 @@ impl Config {
             address,
             tasks_max: 1000,
             reconnect_delay: Millis(500),
+            name_taken_delay: Millis::from_secs(5),
             executor_register_timeout: Millis::from_secs(60),
             executor_kill_margin: Millis::from_secs(1),
             drain_now_grace: None,
@@ -127,8 +130,10 @@ impl Config {
 pub enum Input {
     /// It begins; everything before this is ignored.
     Start {
-        /// What the earlier incarnation kept, if it kept anything.
+        /// What the earlier process kept, if it kept anything.
         checkpoint: Option<Checkpoint>,
+        /// Its data directory (R1a).
+        incarnation: Incarnation,
         /// Which start of the machine this is.
         boot: BootId,
         /// The executors that an earlier incarnation left, whose trees live; each of them is answered like one that was
@@ -348,6 +353,13 @@ pub enum Event {
     },
     /// Its id was removed for good: it ends everything and registers afresh (R3).
     Removed,
+    /// Another slave has its name; it goes on with what it runs, and asks again (R1a).
+    NameTaken {
+        /// The address of that one.
+        address: Text,
+        /// Whether that one has answered since this one asked for its name.
+        lives: bool,
+    },
     /// No master will admit it: it ends everything and exits.
     Refused {
         /// Why, and what to do.
@@ -414,7 +426,10 @@ pub struct Slave {
     id: Option<SlaveId>,
     /// The highest of the leaders that it has obeyed.
     epoch: Epoch,
+    incarnation: Incarnation,
     boot: BootId,
+    /// Whether it was refused because another of its incarnation answers (R1a).
+    contested: bool,
     phase: Phase,
     link: Link,
     tasks: Map<TaskId, Task>,
@@ -445,7 +460,9 @@ impl Slave {
             (Phase::Quitting { .. } | Phase::Clearing { .. }, _) => {}
         }
         match input {
-            Input::Start { checkpoint, boot, alive } => self.start(config, checkpoint, boot, alive, out),
+            Input::Start { checkpoint, incarnation, boot, alive } => {
+                self.start(config, checkpoint, (incarnation, boot), alive, out);
+            }
             Input::MasterOpened { session } => self.master_opened(config, session, out),
             Input::MasterClosed { session } => self.master_closed(config, session, out),
             Input::ConnectFailed => self.connect_failed(config, out),

@@ -8,7 +8,7 @@ use super::{
     Checkpoint, CheckpointChange, CheckpointTask, Config, Effect, Event, News, RESTART_GAP, Recover, Slave,
     Timer,
 };
-use crate::ids::{BootId, ExecutorId, TaskId};
+use crate::ids::{BootId, ExecutorId, Incarnation, TaskId};
 use crate::map::Set;
 use crate::outbox::Outbox;
 use crate::task::{Reason, TaskReport, TaskState, Update};
@@ -22,7 +22,7 @@ impl Slave {
         &mut self,
         config: &Config,
         checkpoint: Option<Checkpoint>,
-        boot: BootId,
+        (incarnation, boot): (Incarnation, BootId),
         alive: Vec<ExecutorId>,
         out: &mut Outbox<Effect>,
     ) {
@@ -30,7 +30,8 @@ impl Slave {
             return;
         }
         let checkpoint = checkpoint.unwrap_or_default();
-        (self.id, self.epoch, self.boot) = (checkpoint.id, checkpoint.epoch, boot);
+        (self.id, self.epoch) = (checkpoint.id, checkpoint.epoch);
+        (self.incarnation, self.boot) = (incarnation, boot);
         self.phase = match checkpoint.leaving {
             true => Phase::Leaving(Leaving::Ending { grace: false }),
             false => Phase::Serving,

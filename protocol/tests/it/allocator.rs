@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use neap_protocol::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SessionId, SlaveId, TaskId};
+use neap_protocol::ids::{
+    BootId, Epoch, FrameworkId, Incarnation, InverseOfferId, OfferId, SessionId, SlaveId, TaskId,
+};
 use neap_protocol::master::{Config, Effect, Input, Master, Timer};
 use neap_protocol::message::{
     Answer, Command, FrameworkToMaster, InverseAsk, MasterToFramework, MasterToOperator, MasterToSlave,
@@ -235,6 +237,9 @@ impl Cluster {
         let session = self.open(Role::Slave, name(&format!("slave-{}", self.sessions)));
         let message = SlaveToMaster::Register {
             id: None,
+            incarnation: Incarnation(1),
+            boot: BootId(1),
+            contested: false,
             epoch: Epoch(0),
             resources,
             address: Text::EMPTY,

@@ -137,6 +137,9 @@ fn slaves(all: &mut Vec<Example>) {
     examples!(all, SlaveToMaster, |m| m, {
         Register => SlaveToMaster::Register {
             id: Some(SLAVE),
+            incarnation: Incarnation(0x0123_4567_89ab_cdef),
+            boot: BootId(7),
+            contested: true,
             epoch: Epoch(4),
             resources: resources(),
             address: Text::new("127.0.0.1:5051"),
@@ -189,7 +192,7 @@ fn frameworks(all: &mut Vec<Example>) {
         Suppress => FrameworkToMaster::Suppress,
         Kill => FrameworkToMaster::Kill { task: TASK, slave: SLAVE, grace: None },
         Acknowledge => FrameworkToMaster::Acknowledge { task: TASK, number: 2 },
-        Reconcile => FrameworkToMaster::Reconcile { tasks: vec![(TASK, SLAVE)] },
+        Reconcile => FrameworkToMaster::Reconcile { after: 2, upto: 9, tasks: vec![(TASK, SLAVE)] },
         AnswerInverse => FrameworkToMaster::AnswerInverse {
             id: InverseOfferId(3),
             answer: InverseAnswer::Accept { rather: vec![TASK] },
@@ -549,6 +552,8 @@ fn happenings(all: &mut Vec<Example>) {
         SlaveUnreachable => Event::SlaveUnreachable { slave: SLAVE, name: name() },
         SlaveLeaving => Event::SlaveLeaving { slave: SLAVE, name: name() },
         SlaveUnregistered => Event::SlaveUnregistered { slave: SLAVE, name: name() },
+        NameTaken => Event::NameTaken { slave: SLAVE, name: name(), address: text(), from: text() },
+        SlaveSuperseded => Event::SlaveSuperseded { slave: SLAVE, name: name() },
         FrameworkSubscribed => Event::FrameworkSubscribed {
             framework: FrameworkId(1),
             name: name(),
@@ -697,6 +702,7 @@ fn refused(all: &mut Vec<Example>) {
         Removed => Refused::Removed,
         NotYours => Refused::NotYours,
         Invalid => Refused::Invalid(text()),
+        NameTaken => Refused::NameTaken { address: text(), lives: true },
     });
 }
 

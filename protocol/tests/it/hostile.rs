@@ -134,6 +134,10 @@ fn a_message_of_more_than_a_frame_is_refused_and_the_buffer_left_empty() {
     assert_eq!(frame.len(), 15 * codec::task_size(&spec).unwrap() + 28);
     assert!(frame.len() <= codec::ACCEPT_ROOM);
     assert_eq!(decode(&frame), Ok(accept(15)));
-    let reconcile = FrameworkToMaster::Reconcile { tasks: vec![(TASK, SlaveId(u32::MAX)); codec::TASKS_MAX] };
+    let reconcile = FrameworkToMaster::Reconcile {
+        after: 0,
+        upto: u32::MAX,
+        tasks: vec![(TASK, SlaveId(u32::MAX)); codec::TASKS_MAX],
+    };
     assert!(encode(&reconcile).unwrap().len() < FRAME_SIZE_MAX / 50);
 }

@@ -30,7 +30,7 @@ fn a_clone_takes_little() {
     clones(&small::one_of_each(), 336, 0);
     clones(&small::two_of_each(), 496, 3);
     clones(&small::draining(), 496, 3);
-    clones(&small::a_slave(), 1128, 3);
+    clones(&small::a_slave(), 1144, 3);
     clones(&small::a_framework(), 336, 1);
     clones(&small::an_executor(), 104, 0);
 }

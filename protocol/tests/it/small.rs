@@ -5,7 +5,8 @@
 use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Framework, NewRun, NewTask};
 use neap_protocol::ids::{
-    BootId, Epoch, ExecutorId, FrameworkId, InverseOfferId, OfferId, Seq, SessionId, SlaveId, TaskId,
+    BootId, Epoch, ExecutorId, FrameworkId, Incarnation, InverseOfferId, OfferId, Seq, SessionId, SlaveId,
+    TaskId,
 };
 use neap_protocol::master::{self, Master};
 use neap_protocol::message::{
@@ -105,6 +106,9 @@ fn lead(slaves: u32, frameworks: u32) -> Lead {
         lead.open(n, Role::Slave, &format!("slave-{n}"));
         let register = SlaveToMaster::Register {
             id: None,
+            incarnation: Incarnation(1),
+            boot: BootId(1),
+            contested: false,
             epoch: Epoch(0),
             resources: total(),
             address: Text::EMPTY,
@@ -226,7 +230,12 @@ pub(crate) fn a_slave() -> SmallSlave {
             effects.extend(out.drain());
         }
     };
-    feed(slave::Input::Start { checkpoint: None, boot: BootId(0), alive: Vec::new() });
+    feed(slave::Input::Start {
+        checkpoint: None,
+        incarnation: Incarnation(1),
+        boot: BootId(0),
+        alive: Vec::new(),
+    });
     feed(slave::Input::MasterOpened { session: SessionId(1) });
     let master = |message| slave::Input::Master { session: SessionId(1), message };
     feed(master(MasterToSlave::Registered { id: SlaveId(1), epoch: Epoch(1) }));

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use neap_protocol::ids::{Epoch, OfferId, Seq, SessionId, SlaveId, TaskId};
+use neap_protocol::ids::{BootId, Epoch, Incarnation, OfferId, Seq, SessionId};
 use neap_protocol::master::{Config, Effect, Input, Master, Timer};
 use neap_protocol::message::{
     Command, Event, Final, FrameworkToMaster, InverseAnswer, InverseAsk, MasterToSlave, OperatorToMaster,
@@ -251,12 +251,15 @@ impl World {
                 self.open(Role::Slave, name, log);
                 SlaveToMaster::Register {
                     id: words.key("id"),
+                    incarnation: Incarnation(words.key("incarnation").unwrap_or(1)),
+                    boot: BootId(words.key("boot").unwrap_or(1)),
+                    contested: words.plain.contains(&"contested"),
                     epoch: Epoch(words.key("epoch").unwrap_or(0)),
                     resources: words.resources(Resources::new(4000, 4 << 30)),
                     address: Text::EMPTY,
                     tasks: words.plain[3..]
                         .iter()
-                        .filter(|w| **w != "leaving")
+                        .filter(|w| !matches!(**w, "leaving" | "contested"))
                         .map(|w| report(w, words.key("each").unwrap_or(1), words.span("fence")))
                         .collect(),
                     leaving: words.plain.contains(&"leaving"),
@@ -316,7 +319,12 @@ impl World {
             "kills" => FrameworkToMaster::Kill { task: words.word(3), slave: words.word(4), grace },
             "acknowledges" => FrameworkToMaster::Acknowledge { task: words.word(3), number: words.word(4) },
             "reconciles" => FrameworkToMaster::Reconcile {
-                tasks: vec![(words.word::<TaskId>(3), words.word::<SlaveId>(4))],
+                after: words.key("after").unwrap_or(0),
+                upto: words.key("upto").unwrap_or(0),
+                tasks: words.plain[3..]
+                    .chunks(2)
+                    .map(|pair| (pair[0].parse().expect("a task"), pair[1].parse().expect("a slave")))
+                    .collect(),
             },
             "accepts-inverse" => {
                 let rather = words.plain[4..].iter().map(|task| task.parse().unwrap()).collect();

@@ -6,7 +6,8 @@ use std::rc::Rc;
 use neap_protocol::executor::{self, Executor};
 use neap_protocol::framework::{self, Event, Framework};
 use neap_protocol::ids::{
-    BootId, DrainId, Epoch, ExecutorId, FrameworkId, InverseOfferId, OfferId, Seq, SessionId, SlaveId, TaskId,
+    BootId, DrainId, Epoch, ExecutorId, FrameworkId, Incarnation, InverseOfferId, OfferId, Seq, SessionId,
+    SlaveId, TaskId,
 };
 use neap_protocol::journal::{Effects, End, Entry, Header, Machine, Record, Run};
 use neap_protocol::master::{self, Master};
@@ -188,7 +189,13 @@ fn registry(operations: &[Operation]) -> Registry {
 }
 
 fn admit() -> Operation {
-    Operation::AdmitSlave { name: name("s"), address: Text::EMPTY, resources: has() }
+    Operation::AdmitSlave {
+        name: name("s"),
+        incarnation: Incarnation(1),
+        boot: BootId(1),
+        address: Text::EMPTY,
+        resources: has(),
+    }
 }
 
 fn subscribe() -> Operation {
@@ -292,7 +299,8 @@ fn s1_a_tree_that_lives_after_a_crash() {
     let started = |alive| {
         let mut bench = crashed();
         bench.begins_run = true;
-        let start = slave::Input::Start { checkpoint: None, boot: BootId(1), alive };
+        let start =
+            slave::Input::Start { checkpoint: None, incarnation: Incarnation(1), boot: BootId(1), alive };
         assert_eq!(bench.slave(start, vec![]), [""; 0]);
         bench
     };
@@ -519,7 +527,12 @@ fn s8_a_slave_that_uses_more_than_it_has() {
     let mut outbox = neap_protocol::outbox::Outbox::new();
     let launch = TaskSpec { resources: has(), ..spec() };
     for input in [
-        slave::Input::Start { checkpoint: None, boot: BootId(0), alive: Vec::new() },
+        slave::Input::Start {
+            checkpoint: None,
+            incarnation: Incarnation(1),
+            boot: BootId(0),
+            alive: Vec::new(),
+        },
         slave::Input::MasterOpened { session: TO_SLAVE },
         slave::Input::Master { session: TO_SLAVE, message: MasterToSlave::Registered { id: S1, epoch: E1 } },
         slave::Input::Master { session: TO_SLAVE, message: MasterToSlave::Launch(launch) },
@@ -619,6 +632,9 @@ fn s12_a_slave_that_is_told_to_go() {
     assert_eq!(bench.master(fired(), leave()), [""; 0]);
     let register = SlaveToMaster::Register {
         id: Some(S1),
+        incarnation: Incarnation(1),
+        boot: BootId(1),
+        contested: false,
         epoch: E1,
         resources: has(),
         address: Text::EMPTY,
@@ -674,6 +690,9 @@ fn s14_a_revocation_of_more_than_was_asked_for() {
     let operations = [admit(), subscribe(), amount];
     let register = SlaveToMaster::Register {
         id: Some(S1),
+        incarnation: Incarnation(1),
+        boot: BootId(1),
+        contested: false,
         epoch: E1,
         resources: has(),
         address: Text::EMPTY,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId, TaskId};
+use neap_protocol::ids::{BootId, DrainId, FrameworkId, Incarnation, InverseOfferId, SlaveId, TaskId};
 use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Pace, Then};
 use neap_protocol::registry::{DrainAsk, EndRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage};
 use neap_protocol::resources::Resources;
@@ -139,6 +139,8 @@ impl Known {
 fn leaders() -> Vec<(Epoch, Vec<Batch>)> {
     let admit = |name: &str| Operation::AdmitSlave {
         name: self::name(name),
+        incarnation: Incarnation(1),
+        boot: BootId(1),
         address: Text::EMPTY,
         resources: Resources::new(1000, 1 << 30),
     };
@@ -215,6 +217,7 @@ fn leaders() -> Vec<(Epoch, Vec<Batch>)> {
     };
     let readmit = Operation::ReadmitSlave {
         slave: SlaveId(2),
+        boot: BootId(2),
         address: Text::new("10.0.0.2:5051"),
         resources: Resources::new(2000, 1 << 30),
     };

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId, TaskId};
+use neap_protocol::ids::{BootId, DrainId, FrameworkId, Incarnation, InverseOfferId, SlaveId, TaskId};
 use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Pace, Then};
 use neap_protocol::registry::{DrainAsk, EndRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage};
 use neap_protocol::resources::{Ports, Resources};
@@ -38,6 +38,8 @@ fn operations(round: u32) -> Vec<Operation> {
     let named = |n: u32| name(&format!("slave-{round}-{n}"));
     let admit = |n: u32| Operation::AdmitSlave {
         name: named(n),
+        incarnation: Incarnation(0x0123_4567_89ab_cdef),
+        boot: BootId(u64::from(n)),
         address: Text::new("10.0.0.1:5051"),
         resources: Resources { ports: Ports::range(31_000, 32_000), ..Resources::new(8000, 16 << 30) },
     };
@@ -90,6 +92,7 @@ fn operations(round: u32) -> Vec<Operation> {
         Operation::MarkUnreachable { slave: gives },
         Operation::ReadmitSlave {
             slave: gives,
+            boot: BootId(77),
             address: Text::new("10.0.0.2:5051"),
             resources: Resources { disk: 1 << 40, ..Resources::new(4000, 8 << 30) },
         },

@@ -21,12 +21,21 @@ pub(crate) struct Slave {
 impl Slave {
     /// Starts one with room for many tasks, and waits until it says that it has begun; it may not be registered yet.
     pub(crate) fn start(place: &Place, master: &Master, name: &str, flags: &str) -> Self {
+        Self::begin(place, master, name, name, flags)
+    }
+
+    /// The same with another data directory than that of its name.
+    pub(crate) fn start_in(place: &Place, master: &Master, name: &str, data: &str) -> Self {
+        Self::begin(place, master, name, data, "")
+    }
+
+    fn begin(place: &Place, master: &Master, name: &str, data: &str, flags: &str) -> Self {
         let line = format!(
             "slave --masters {} --ca pki/ca.pem --cert pki/slave-{name}.pem --key pki/slave-{name}.key \
-             --data {name} --cpus {CPUS} --mem 1000G --disk 1G {flags}",
+             --data {data} --cpus {CPUS} --mem 1000G --disk 1G {flags}",
             master.address
         );
-        let log = place.path().join(format!("{name}.log"));
+        let log = place.path().join(format!("{data}.log"));
         let mut command = place.command(&line);
         command.env("PATH", std::env::var_os("PATH").expect("a PATH")).stdout(Stdio::piped());
         // A Ctrl-C at the terminal is for who started it: the slave ends what runs under it before it ends.

@@ -11,7 +11,8 @@ fn started_as(config: Config, earlier: &Bench, boot: BootId, alive: &[u32]) -> (
     let mut bench = Bench { config, disk: earlier.disk.clone(), ..Bench::new() };
     let alive = alive.iter().map(|number| executor(*number)).collect();
     let mut out = Outbox::new();
-    let start = Input::Start { checkpoint: Some(bench.disk.clone()), boot, alive };
+    let start =
+        Input::Start { checkpoint: Some(bench.disk.clone()), incarnation: Incarnation(1), boot, alive };
     bench.slave.handle(&bench.config, start, &mut out);
     let effects: Vec<Effect> = out.drain().collect();
     // How far numbers have jumped is durable with the first update.
@@ -205,7 +206,12 @@ fn r28_a_rebooted_host_says_so() {
 #[test]
 fn r5_a_slave_without_an_id_ends_everything_before_it_registers() {
     let mut bench = Bench::new();
-    let effects = bench.go(Input::Start { checkpoint: None, boot: BOOT, alive: vec![executor(1)] });
+    let effects = bench.go(Input::Start {
+        checkpoint: None,
+        incarnation: Incarnation(1),
+        boot: BOOT,
+        alive: vec![executor(1)],
+    });
     assert_eq!(effects, [kills(1), recovered(0, 1, 0)]);
     assert_eq!(bench.gone(1), [DIALS]);
 }

@@ -5,6 +5,9 @@ use super::*;
 fn register(id: Option<u32>, epoch: u64, tasks: Vec<TaskReport>, leaving: bool) -> SlaveToMaster {
     SlaveToMaster::Register {
         id: id.map(SlaveId),
+        incarnation: Incarnation(1),
+        boot: BOOT,
+        contested: false,
         epoch: Epoch(epoch),
         resources: Resources::new(4000, 1 << 30),
         address: Text::new("host:5051"),
@@ -280,4 +283,48 @@ fn a_full_disk_stops_nothing_and_forgets_nothing() {
     bench.nothing(Input::Timer(Timer::StoreRetry));
     bench.nothing(Input::Stored { seq: Seq(99) });
     assert_eq!(bench.acknowledge(1, 2).len(), 1);
+}
+
+/// S12: another slave with its name is no reason to end anything.
+#[test]
+fn r1a_a_slave_whose_name_another_has_goes_on_and_asks_again() {
+    let mut bench = Bench::running();
+    let before = bench.slave.checkpoint();
+    bench.go(Input::MasterClosed { session: M });
+    // Whether it is let in by a leader that knows no better is told by what it was told before.
+    for (lives, contested) in [(true, true), (false, false), (true, true)] {
+        bench.go(Input::Timer(Timer::Reconnect));
+        bench.go(Input::MasterOpened { session: M2 });
+        let address = Text::new("host:5052");
+        let taken = MasterToSlave::Refused(Refused::NameTaken { address: address.clone(), lives });
+        let again = [
+            close(M2, CloseCode::Done, "another slave has this name"),
+            Effect::Publish(Event::NameTaken { address, lives }),
+            sets(Timer::Reconnect, 5_000),
+        ];
+        assert_eq!(bench.master(taken), again);
+        assert_eq!(bench.slave.checkpoint(), before, "it has ended nothing and forgotten nothing");
+        assert_eq!(bench.slave.contested, contested);
+    }
+    bench.go(Input::Timer(Timer::Reconnect));
+    let opened = bench.go(Input::MasterOpened { session: M });
+    let [Effect::ToMaster { message: SlaveToMaster::Register { contested: true, .. }, .. }] = &opened[..]
+    else {
+        panic!("{opened:?}")
+    };
+    bench.master(registered(1, 1));
+    assert!(!bench.slave.contested, "it is admitted");
+}
+
+/// R24: whoever was never admitted has nobody to leave.
+#[test]
+fn r1a_a_slave_whose_name_another_has_can_leave() {
+    let mut bench = Bench::new();
+    bench.go(begin(None));
+    bench.go(Input::MasterOpened { session: M });
+    bench.go(Input::DrainNow);
+    let address = Text::new("host:5052");
+    let taken = Refused::NameTaken { address, lives: true };
+    let effects = bench.master(MasterToSlave::Refused(taken));
+    assert!(effects.contains(&Effect::Publish(Event::NeverAdmitted)), "{effects:?}");
 }
