@@ -115,7 +115,7 @@ impl Leader {
         let most = Self::fence_most(cx);
         let fits = want.fence_after.is_none_or(|after| (FENCE_AFTER_MIN..=most).contains(&after));
         pending.fence_most = (!fits).then_some(most);
-        for (id, record) in self.registry.slaves() {
+        for (id, record) in self.registry.slaves().iter() {
             let Some(state) = self.slaves.get(id) else { continue };
             let near = nearness(&record.resources, &want.needs);
             if pending.nearest.is_none() || near > nearest {
