@@ -18,12 +18,13 @@ mod slave;
 
 pub use executor::{ExecutorToSlave, SlaveToExecutor};
 pub use framework::{
-    FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
+    FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered, Pending, Want,
 };
 pub use logs::{LOG_CHUNK_MAX, LogEnd, LogRefusal, LogStream, OperatorToSlave, SlaveToOperator};
 pub use operator::{
     Answer, Command, DrainEnd, DrainPlan, DrainView, DrainWait, Event, FrameworkView, HoldView,
-    InverseOfferView, MasterToOperator, OfferView, OperatorToMaster, Page, PastEvent, PlannedTask, Query,
-    ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus, SlaveView, Status, TaskView, Then,
+    InverseOfferView, MasterToOperator, OfferView, OperatorToMaster, Page, PastEvent, PendingView,
+    PlannedTask, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus, SlaveView, Status, TaskView,
+    Then,
 };
 pub use slave::{Final, MasterToSlave, Refused, SlaveToMaster};
