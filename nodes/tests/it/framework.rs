@@ -578,7 +578,7 @@ fn a_run_says_why_it_waits_whenever_that_changes() {
         (&"the only slave is held back".into(), &1.into())
     );
     assert!(waiting["help"][0].as_str().unwrap().contains("`neap activate`"), "{waiting}");
-    let other = live.attach("run --name other -o json --cpus 1000 -- true");
+    let mut other = live.attach("run --name other -o json --cpus 1000 -- true");
     other.until("no slave is that large");
     assert_eq!(live.json("status")[0]["pending"].as_array().unwrap().len(), 2);
     live.text("activate slave-1");
