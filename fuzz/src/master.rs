@@ -179,7 +179,7 @@ impl<'c, 'b> Life<'c, 'b> {
         let most = share.max(self.config.removals_min as usize);
         let told = matches!(
             input,
-            Input::Operator { message: OperatorToMaster { command: Command::ResumeRemovals, .. }, .. }
+            Input::Operator { message: OperatorToMaster { command: Command::ResumeRemovals { .. }, .. }, .. }
         );
         let holds = marked == 0 || told || self.given_up <= most;
         self.choices.hold(holds, || format!("R7: {} of {of} slaves are given up", self.given_up));
@@ -452,6 +452,7 @@ impl<'c, 'b> Life<'c, 'b> {
             name: Name::new("t").expect("it is a name"),
             resources: Resources::new(1000, 1),
             kill_grace: Millis(5),
+            fenced: false,
             state: TaskState::Running,
             reason: Reason::Normal,
             number: 1,
@@ -503,6 +504,7 @@ impl<'c, 'b> Life<'c, 'b> {
                         name: Name::new("t").expect("it is a name"),
                         resources: Resources::new(1000, 1),
                         kill_grace: Millis(5),
+                        fenced: false,
                         state,
                         reason,
                         number,
@@ -624,8 +626,11 @@ impl<'c, 'b> Life<'c, 'b> {
             8 => Command::CancelDrain(drain),
             9 => Command::ExtendDrain(drain, deadline),
             10 => Command::PlanDrain { slave, deadline, then },
-            _ if self.below(3) == 0 => Command::ResumeRemovals,
-            _ => Command::Show(Query::Slaves { after: None }),
+            _ => match self.below(3) {
+                0 => Command::ResumeRemovals { reason },
+                1 => Command::ForgetSlave { slave, reason },
+                _ => Command::Show(Query::Slaves { after: None }),
+            },
         };
         let message = OperatorToMaster { request: 1, command };
         Input::Operator { session, at: Moment(self.below(9).into()), message }

@@ -156,7 +156,11 @@ fn command(choices: &mut Choices<'_>) -> Command {
         8 => Command::CancelDrain(drain),
         9 => Command::ExtendDrain(drain, Millis::from_secs(80)),
         10 => Command::DrainNow { slave },
-        _ => Command::ResumeRemovals,
+        _ => match choices.below(3) {
+            0 => Command::ResumeRemovals { reason },
+            1 => Command::Teardown { framework: FrameworkId(1 + choices.below(2)), reason },
+            _ => Command::ForgetSlave { slave, reason },
+        },
     }
 }
 

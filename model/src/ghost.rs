@@ -23,6 +23,8 @@ pub struct Ghost {
     pub removed: Set<SlaveId>,
     /// Slaves that were unreachable, durably, once.
     pub given_up: Set<SlaveId>,
+    /// Slaves that a master set out to remove as an operator said that they are dead.
+    pub forgotten: Set<SlaveId>,
     /// Inverse offers whose deadline has passed.
     pub passed: Set<InverseOfferId>,
     /// Drains that have waited for acknowledgements for long enough.

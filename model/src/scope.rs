@@ -72,6 +72,7 @@ pub(crate) fn slave_of(command: &mut Command) -> Option<&mut SlaveRef> {
         | Command::Drain { slave, .. }
         | Command::PlanDrain { slave, .. }
         | Command::DrainNow { slave }
+        | Command::ForgetSlave { slave, .. }
         | Command::Show(Query::Slave(slave)) => Some(slave),
         Command::Show(_)
         | Command::Watch
@@ -79,6 +80,7 @@ pub(crate) fn slave_of(command: &mut Command) -> Option<&mut SlaveRef> {
         | Command::CancelDrain(_)
         | Command::ExtendDrain(..)
         | Command::Kill(_)
-        | Command::ResumeRemovals => None,
+        | Command::Teardown { .. }
+        | Command::ResumeRemovals { .. } => None,
     }
 }

@@ -106,6 +106,7 @@ pub(crate) fn states_and_reasons() -> Vec<(TaskState, Reason)> {
         Reason::Fenced,
         Reason::CannotFence,
         Reason::SlaveSilent,
+        Reason::SlaveDeclaredDead,
     ];
     named!(
         TaskState {
@@ -152,6 +153,7 @@ pub(crate) fn states_and_reasons() -> Vec<(TaskState, Reason)> {
             Fenced,
             CannotFence,
             SlaveSilent,
+            SlaveDeclaredDead,
         },
         &reasons
     );

@@ -4,8 +4,10 @@
 //! and ends them in order: drain now for slaves (R24), so that no process is left, then the master.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use rustix::process::{Pid, Signal as Raw, kill_process};
 use serde::Serialize;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::cli::nodes::Up;
 use crate::config::{Config, Loaded};
@@ -33,6 +36,15 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a node may take to end in order before it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long after its end a master is started again, so that one that cannot begin does not keep a machine busy.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+
+/// A master that ends sooner than this could not begin.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// How often in a row a master may fail to begin before the cluster is given up.
+const RESTARTS_MAX: u32 = 3;
 
 /// Starts a cluster, says `ready`, and ends it when it is told to.
 ///
@@ -57,7 +69,7 @@ async fn run(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
     let outcome = match outcome {
         Ok(()) => {
             or_warn(printer.one(&News::Ready { slaves: args.slaves, settings: place.settings.clone() }));
-            cluster.watch(&mut signals, printer).await
+            cluster.watch(&place, &mut signals, printer).await
         }
         Err(failure) => Err(failure),
     };
@@ -65,12 +77,16 @@ async fn run(args: &Up, printer: &mut Printer) -> Result<Exit, Failure> {
     outcome
 }
 
+/// What the file with a node's pid is called, beside its log. It goes when the node does.
+const PID: &str = "pid";
+
 /// What `neap up` has to say.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum News {
     Ready { slaves: u16, settings: PathBuf },
     Ended { node: String, how: String },
+    Restarted { node: String },
 }
 
 impl fmt::Display for News {
@@ -80,6 +96,7 @@ impl fmt::Display for News {
                 write!(f, "ready: {slaves} slaves; settings in {}", settings.display())
             }
             Self::Ended { node, how } => write!(f, "{node} ended: {how}"),
+            Self::Restarted { node } => write!(f, "{node} is started again"),
         }
     }
 }
@@ -108,14 +125,17 @@ impl Place {
         };
         fs::create_dir_all(wanted).map_err(|error| because("make the directory of the cluster", &error))?;
         let dir = fs::canonicalize(wanted).map_err(|error| because("find the cluster", &error))?;
-        let lock = File::create(dir.join("lock")).map_err(|error| because("write", &error))?;
+        // Nothing is written in a directory that is in use, its lock included.
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(dir.join("lock"));
+        let lock = lock.map_err(|error| because("lock a file", &error))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
             let message = format!("another `neap up` runs a cluster in {}", dir.display());
             Failure::new(Exit::Failed, message).help("stop that one, or name another directory with --dir")
         })?;
-        let address = free_address().map_err(|error| because("find a free port", &error))?;
-        let journals = journals.map(make_journals).transpose()?;
-        let place = Self { settings: dir.join("neap.toml"), dir, journals, _lock: lock };
+        let mut place = Self { settings: dir.join("neap.toml"), dir, journals: None, _lock: lock };
+        place.is_deserted()?;
+        let address = place.address()?;
+        place.journals = journals.map(make_journals).transpose()?;
         place.make_identities(slaves)?;
         place.write_settings(address, change)?;
         Ok(place)
@@ -129,6 +149,62 @@ impl Place {
     /// The journal of a node or a framework, if they are recorded.
     pub(crate) fn journal(&self, name: &str) -> Option<PathBuf> {
         self.journals.as_ref().map(|directory| directory.join(format!("{name}.journal")))
+    }
+
+    /// Whether no node lives that an earlier `neap up` has left, which was killed; what is left of the others is removed.
+    fn is_deserted(&self) -> Result<(), Failure> {
+        let entries = fs::read_dir(&self.dir).map_err(|error| {
+            Failure::because(&format!("read the directory {}", self.dir.display()), &error)
+        })?;
+        let mut left = Vec::new();
+        for home in entries.flatten().map(|entry| entry.path()) {
+            let file = home.join(PID);
+            let Some(pid) = fs::read_to_string(&file).ok().and_then(|text| text.trim().parse().ok()) else {
+                continue;
+            };
+            match self.is_node(pid) {
+                true => left.push(pid),
+                false => remove(&file),
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        let pids: Vec<String> = left.iter().map(u32::to_string).collect();
+        let pids = pids.join(" ");
+        let message =
+            format!("nodes of an earlier `neap up` run in {}, which was killed: {pids}", self.dir.display());
+        Err(Failure::new(Exit::Failed, message)
+            .help(format!("end them with `kill {pids}`, or name another directory with --dir")))
+    }
+
+    /// Whether a process is a node of this directory's cluster: a pid may be another's by now.
+    fn is_node(&self, pid: u32) -> bool {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == self.settings.as_os_str().as_bytes())
+    }
+
+    /// Where the master is: the port that it had before, so that who waits for it finds it again.
+    fn address(&self) -> Result<SocketAddr, Failure> {
+        let free = || {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
+            socket.map_err(|error| Failure::because("find a free port", &error))
+        };
+        if !self.settings.exists() {
+            return free();
+        }
+        let Some(before) = Loaded::from_file(&self.settings)?.config.master.listen else {
+            return free();
+        };
+        match UdpSocket::bind(before) {
+            Ok(_) => Ok(before),
+            Err(error) => Err(Failure::because(&format!("use {before}, which the master had before"), &error)
+                .help(format!(
+                    "end what has that port, or remove {} to have another: frameworks that wait for the old one do not \
+                     find it",
+                    self.settings.display()
+                ))),
+        }
     }
 
     /// A CA and certificates; those that are there already are used again.
@@ -191,6 +267,19 @@ impl Place {
         let home = self.dir.join(name);
         fs::create_dir_all(&home).map_err(because)?;
         let log = File::create(home.join("log")).map_err(because)?;
+        self.spawn(role, name, log)
+    }
+
+    /// Starts one again; it goes on with its log.
+    fn start_again(&self, role: Role, name: &str) -> Result<Node, Failure> {
+        let because = |error: std::io::Error| Failure::because(&format!("start {name} again"), &error);
+        let log = OpenOptions::new().append(true).create(true).open(self.dir.join(name).join("log"));
+        self.spawn(role, name, log.map_err(because)?)
+    }
+
+    fn spawn(&self, role: Role, name: &str, log: File) -> Result<Node, Failure> {
+        let because = |error: std::io::Error| Failure::because(&format!("start {name}"), &error);
+        let home = self.dir.join(name);
         let mut command = Command::new(std::env::current_exe().map_err(because)?);
         command.arg(role.as_str()).arg("--config").arg(&self.settings);
         command.args(["--name", name]).arg("--data").arg(self.data(name));
@@ -209,9 +298,10 @@ impl Place {
         command.stdout(log.try_clone().map_err(because)?).stderr(log);
         let child = command.spawn().map_err(because)?;
         if let Some(pid) = child.id() {
-            fs::write(home.join("pid"), format!("{pid}\n")).map_err(because)?;
+            fs::write(home.join(PID), format!("{pid}\n")).map_err(because)?;
         }
-        Ok(Node { name: name.to_owned(), role, log: home.join("log"), child })
+        let (log, pid, began) = (home.join("log"), home.join(PID), Instant::now());
+        Ok(Node { name: name.to_owned(), role, log, pid, began, child })
     }
 }
 
@@ -220,7 +310,16 @@ struct Node {
     name: String,
     role: Role,
     log: PathBuf,
+    pid: PathBuf,
+    began: Instant,
     child: Child,
+}
+
+impl Drop for Node {
+    /// Its pid is another's soon.
+    fn drop(&mut self) {
+        remove(&self.pid);
+    }
 }
 
 impl Node {
@@ -277,10 +376,24 @@ impl Cluster {
         .await
     }
 
-    /// Waits for the signal to end. A slave that leaves by itself (it was drained) is said and left.
-    async fn watch(&mut self, signals: &mut Signals, printer: &mut Printer) -> Result<Exit, Failure> {
+    /// Waits for the signal to end. A slave that leaves by itself (it was drained) is said and left. A master that ends is
+    /// started again, where it was: slaves and frameworks wait for it, and it forgets nothing.
+    async fn watch(
+        &mut self,
+        place: &Place,
+        signals: &mut Signals,
+        printer: &mut Printer,
+    ) -> Result<Exit, Failure> {
+        let mut failures = 0;
+        let mut restart = None;
         loop {
             tokio::select! {
+                () = tokio::time::sleep_until(restart.unwrap_or_else(Instant::now)), if restart.is_some() => {
+                    restart = None;
+                    let node = place.start_again(Role::Master, Role::Master.as_str())?;
+                    or_warn(printer.one(&News::Restarted { node: node.name.clone() }));
+                    self.nodes.push(node);
+                }
                 signal = signals.next() => match signal {
                     Signal::Interrupt | Signal::Terminate => return Ok(Exit::Success),
                     Signal::DrainNow => {}
@@ -288,7 +401,11 @@ impl Cluster {
                 (at, how) = self.next_end() => {
                     let node = self.nodes.remove(at);
                     if node.role == Role::Master {
-                        return Err(node.ended(how));
+                        failures = if node.began.elapsed() < SETTLED { failures + 1 } else { 0 };
+                        if failures > RESTARTS_MAX {
+                            return Err(node.ended(how));
+                        }
+                        restart = Some(Instant::now() + RESTART_PAUSE);
                     }
                     or_warn(printer.one(&News::Ended { node: node.name.clone(), how: how.to_string() }));
                 }
@@ -310,7 +427,7 @@ impl Cluster {
 
 /// Starts every node, and waits until the master has all slaves.
 pub(crate) async fn start(place: &Place, slaves: u16, cluster: &mut Cluster) -> Result<(), Failure> {
-    let by = tokio::time::Instant::now() + READY_TIMEOUT;
+    let by = Instant::now() + READY_TIMEOUT;
     cluster.nodes.push(place.start(Role::Master, Role::Master.as_str())?);
     let settings = Loaded::from_file(&place.settings)?;
     let mut client = Client::new(&settings.operator(&Default::default(), Default::default())?)?;
@@ -340,7 +457,7 @@ async fn registered(client: &mut Client, slaves: u16) -> Result<(), Failure> {
 async fn in_time<T, E: Into<Failure>>(
     cluster: &mut Cluster,
     place: &Place,
-    by: tokio::time::Instant,
+    by: Instant,
     late: &str,
     awaited: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Failure> {
@@ -369,7 +486,11 @@ fn certificate(pki: &Path, role: Role, name: &str) -> PathBuf {
     pki.join(format!("{role}-{name}.pem"))
 }
 
-/// A port of the loopback that nothing has now.
-fn free_address() -> std::io::Result<SocketAddr> {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+/// Removes a file that is of no use any more, if it can be.
+fn remove(file: &Path) {
+    if let Err(error) = fs::remove_file(file)
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(file = %file.display(), %error, "it could not be removed");
+    }
 }

@@ -105,6 +105,7 @@ fn registration(n: u32, frameworks: u32, tasks: u32) -> (Input, Input) {
         name: Name::new("work").expect("a name"),
         resources: Resources::new(1000, 1 << 30),
         kill_grace: Millis(5000),
+        fenced: false,
         state: TaskState::Running,
         reason: Reason::Normal,
         number: 1,

@@ -205,6 +205,8 @@ pub enum Reason {
     CannotFence,
     /// Its slave is connected, and does not answer: nothing is launched there until it does (R6).
     SlaveSilent,
+    /// Its slave did not answer, and an operator said that it is dead: nobody saw the task end (R7a).
+    SlaveDeclaredDead,
 }
 
 impl Reason {
@@ -224,6 +226,7 @@ impl Reason {
             Self::SlaveUnregistered
             | Self::SlaveUnreachable
             | Self::SlaveRemoved
+            | Self::SlaveDeclaredDead
             | Self::SlaveForgot
             | Self::SlaveRestarted
             | Self::HostRebooted
@@ -278,6 +281,7 @@ impl fmt::Display for Reason {
             Self::Fenced => f.write_str("Fenced"),
             Self::CannotFence => f.write_str("CannotFence"),
             Self::SlaveSilent => f.write_str("SlaveSilent"),
+            Self::SlaveDeclaredDead => f.write_str("SlaveDeclaredDead"),
         }
     }
 }
@@ -363,6 +367,8 @@ pub struct TaskReport {
     pub resources: Resources,
     /// How long it may take to end once asked.
     pub kill_grace: Millis,
+    /// Whether it is fenced, so that it is not Lost while a lease of it may run (R9).
+    pub fenced: bool,
     /// Its state.
     pub state: TaskState,
     /// Why.

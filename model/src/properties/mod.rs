@@ -25,6 +25,7 @@ mod l6_offers_resume;
 mod l7_views_agree;
 mod r06_partitions;
 mod r06_silent_gets_no_work;
+mod r07a_forgotten_when_silent;
 mod r08_lost_ends;
 mod r09_fenced;
 mod r12_acknowledged_when_heard;
@@ -207,6 +208,7 @@ const NAMED: &[Property] = &[
     s16_task_id_unique::PROPERTY,
     r06_partitions::PROPERTY,
     r06_silent_gets_no_work::PROPERTY,
+    r07a_forgotten_when_silent::PROPERTY,
     r08_lost_ends::PROPERTY,
     r09_fenced::PROPERTY,
     r12_acknowledged_when_heard::PROPERTY,
@@ -303,6 +305,9 @@ const NAMED: &[Property] = &[
     sometimes::refusals::NOT_CONNECTED,
     sometimes::refusals::STORAGE,
     sometimes::refusals::OVERLOADED,
+    sometimes::refusals::SLAVE_ANSWERS,
+    sometimes::refusals::LEASES_RUN,
+    sometimes::refusals::SLAVE_CHANGING,
     sometimes::refusals::SLAVE_DEACTIVATED,
     sometimes::refusals::SLAVE_LEAVING,
     sometimes::refusals::SLAVE_DISCONNECTED,
@@ -333,6 +338,8 @@ const NAMED: &[Property] = &[
     sometimes::faults::RESET,
     sometimes::faults::SILENT,
     sometimes::faults::ANSWERS,
+    sometimes::faults::FORGOTTEN,
+    sometimes::faults::LOST_DECLARED_DEAD,
     sometimes::faults::HALTED,
     sometimes::faults::RESUMED,
     sometimes::faults::UNSEEN,

@@ -104,7 +104,8 @@ fn told_framework(seen: &Seen<'_>, message: &MasterToFramework) -> Result<(), St
 
 fn told_end(seen: &Seen<'_>, update: &Update, slave: SlaveId) -> Result<(), String> {
     let ghost = &seen.after.ghost;
-    let of_removal = matches!(update.reason, Reason::SlaveUnregistered | Reason::SlaveRemoved);
+    let removals = [Reason::SlaveUnregistered, Reason::SlaveRemoved, Reason::SlaveDeclaredDead];
+    let of_removal = removals.contains(&update.reason);
     let unreachable = update.reason == Reason::SlaveUnreachable;
     let durable = (!unreachable || ghost.given_up.contains_key(&slave))
         && (!of_removal || ghost.removed.contains_key(&slave));

@@ -84,13 +84,15 @@ fn is_true(seen: &Seen<'_>, update: &Update) -> Result<(), String> {
     }
 }
 
-/// Whether what a task's slave said of it as it left outlives every leader. What was given up before may be Lost.
+/// Whether what a task's slave said of it as it left outlives every leader. What was given up before, or forgotten, may be
+/// Lost.
 fn is_kept(seen: &Seen<'_>, task: TaskId) -> bool {
     let ghost = &seen.after.ghost;
     let launched = ghost.launched.get(&task);
-    launched
-        .is_some_and(|(slave, _)| ghost.removed.contains_key(slave) && !ghost.given_up.contains_key(slave))
-        && !seen.scope.budget.has(world::Event::FullDisk)
+    launched.is_some_and(|(slave, _)| {
+        let unheard = ghost.given_up.contains_key(slave) || ghost.forgotten.contains_key(slave);
+        ghost.removed.contains_key(slave) && !unheard
+    }) && !seen.scope.budget.has(world::Event::FullDisk)
 }
 
 fn is_true_end(state: TaskState) -> bool {

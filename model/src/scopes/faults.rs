@@ -5,8 +5,9 @@ use neap_protocol::master;
 use neap_protocol::message::{Command, InverseAsk, SlaveRef, Then};
 use neap_protocol::resources::Resources;
 use neap_protocol::slave::{self, Recover};
+use neap_protocol::text::Text;
 
-use super::{activate, deactivate, drain, inverse, name, slave_a, small};
+use super::{activate, deactivate, drain, forget, inverse, name, slave_a, small};
 use crate::scope::Scope;
 use crate::world::{Budget, Event};
 
@@ -32,12 +33,50 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "forget",
+            about: "an operator says that a slave is dead, which is cut off, crashes, or lives",
+            commands: vec![forget()],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::SlaveCrash, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "forget-stalled",
+            about: "an operator says that a slave is dead, which is stopped and goes on",
+            master: master::Config { ping_timeouts_max: 2, ..small().master },
+            commands: vec![forget()],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Stall, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "forget-draining",
+            about: "a slave that drains is cut off, and an operator says that it is dead",
+            long: true,
+            commands: vec![drain(Then::Stay), forget()],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "forget-new-leader",
+            about: "a slave is cut off, the leader crashes, and an operator says that the slave is dead",
+            long: true,
+            commands: vec![forget()],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1), (Event::MasterCrash, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "torn-down",
+            about: "an operator tears a framework down while sessions die",
+            commands: vec![Command::Teardown { framework: FrameworkId(1), reason: Text::EMPTY }],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1)]),
+            ..small()
+        },
+        Scope {
             name: "breaker",
             about: "two of two slaves are silent, which is more than may be given up",
             slaves: 2,
             frameworks: 0,
             master: master::Config { removal_share: 250, ..small().master },
-            commands: vec![Command::ResumeRemovals],
+            commands: vec![Command::ResumeRemovals { reason: Text::EMPTY }],
             budget: Budget::of(&[(Event::SlaveCrash, 2)]),
             ..small()
         },
@@ -179,10 +218,6 @@ fn against_a_drain() -> Vec<Command> {
 fn of_what_is_gone() -> Vec<Command> {
     vec![
         Command::DrainNow { slave: slave_a() },
-        Command::Deactivate {
-            slave: SlaveRef::Id(SlaveId(1)),
-            hold: name("ann"),
-            reason: neap_protocol::text::Text::EMPTY,
-        },
+        Command::Deactivate { slave: SlaveRef::Id(SlaveId(1)), hold: name("ann"), reason: Text::EMPTY },
     ]
 }

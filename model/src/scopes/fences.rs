@@ -4,7 +4,7 @@ use neap_protocol::framework::NewTask;
 use neap_protocol::time::Millis;
 
 use super::partitions::aware;
-use super::{TASK, small, task};
+use super::{TASK, forget, small, task};
 use crate::scope::Scope;
 use crate::world::{Budget, Event};
 
@@ -20,6 +20,22 @@ pub(super) fn all() -> Vec<Scope> {
             name: "fence-crash",
             about: "the slave of a fenced task crashes",
             budget: Budget::of(&[(Event::Launch, 1), (Event::SlaveCrash, 1)]),
+            ..fenced()
+        },
+        Scope {
+            name: "fence-forget",
+            about: "a fenced task's slave is cut off, and an operator says that it is dead",
+            commands: vec![forget()],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1)]),
+            ..fenced()
+        },
+        Scope {
+            name: "fence-forget-crash",
+            about: "a fenced task's slave crashes, and an operator says that it is dead, to a new leader, too",
+            long: true,
+            framework: aware().framework,
+            commands: vec![forget()],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::SlaveCrash, 1), (Event::MasterCrash, 1)]),
             ..fenced()
         },
         Scope {

@@ -141,6 +141,10 @@ fn inverse(ask: InverseAsk) -> Command {
     Command::InverseOffer { framework, slave: slave_a(), ask, deadline: DEADLINE, reason: Text::EMPTY }
 }
 
+fn forget() -> Command {
+    Command::ForgetSlave { slave: slave_a(), reason: Text::EMPTY }
+}
+
 fn drain(then: Then) -> Command {
     Command::Drain { slave: slave_a(), deadline: DEADLINE, reason: Text::EMPTY, then, if_plan: None }
 }

@@ -3,7 +3,7 @@
 use neap_protocol::framework;
 use neap_protocol::message::InverseAsk;
 
-use super::{inverse, small};
+use super::{forget, inverse, small};
 use crate::scope::Scope;
 use crate::world::{Budget, Event};
 
@@ -26,6 +26,13 @@ pub(super) fn all() -> Vec<Scope> {
             about: "what is asked back is out of reach at the deadline, and is revoked when it is back",
             commands: vec![inverse(InverseAsk::Everything)],
             answers: false,
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1)]),
+            ..aware()
+        },
+        Scope {
+            name: "partition-forget",
+            about: "an operator says that a slave is dead whose task may be out of reach",
+            commands: vec![forget()],
             budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1)]),
             ..aware()
         },

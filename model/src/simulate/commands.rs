@@ -48,10 +48,12 @@ enum Kind {
     DrainNow,
     Kill,
     ResumeRemovals,
+    ForgetSlave,
+    Teardown,
 }
 
 /// Every kind, and how likely it is usually.
-const KINDS: [(Kind, usize); 13] = [
+const KINDS: [(Kind, usize); 15] = [
     (Kind::Show, 2),
     (Kind::Watch, 1),
     (Kind::Deactivate, 4),
@@ -65,6 +67,8 @@ const KINDS: [(Kind, usize); 13] = [
     (Kind::DrainNow, 2),
     (Kind::Kill, 3),
     (Kind::ResumeRemovals, 1),
+    (Kind::ForgetSlave, 3),
+    (Kind::Teardown, 1),
 ];
 
 fn command(random: &mut Random, size: Size, kind: Kind) -> Command {
@@ -92,7 +96,9 @@ fn command(random: &mut Random, size: Size, kind: Kind) -> Command {
         Kind::ExtendDrain => Command::ExtendDrain(DrainId(small(random, 8)), deadline),
         Kind::DrainNow => Command::DrainNow { slave: slave(random, size) },
         Kind::Kill => Command::Kill(task(random, size)),
-        Kind::ResumeRemovals => Command::ResumeRemovals,
+        Kind::ResumeRemovals => Command::ResumeRemovals { reason },
+        Kind::ForgetSlave => Command::ForgetSlave { slave: slave(random, size), reason },
+        Kind::Teardown => Command::Teardown { framework: framework(random, size), reason },
     }
 }
 

@@ -27,6 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use neap_protocol::master::Master;
 use neap_protocol::message::Command;
+use neap_protocol::text::Text;
 
 use crate::properties::{self, Kind, Mask, Seen};
 use crate::scope::Scope;
@@ -192,7 +193,7 @@ impl Walk {
             return None;
         }
         self.scope.commands.truncate(usize::from(self.world.commands));
-        self.scope.commands.extend((0..RESUMES_MAX).map(|_| Command::ResumeRemovals));
+        self.scope.commands.extend((0..RESUMES_MAX).map(|_| Command::ResumeRemovals { reason: Text::EMPTY }));
         Some(calm_max / RESUMES_MAX)
     }
 

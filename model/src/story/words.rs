@@ -318,7 +318,9 @@ pub fn command(command: &Command) -> String {
         Command::ExtendDrain(id, to) => format!("move the deadline of {id} to {to} from now"),
         Command::DrainNow { slave } => format!("drain {slave} now"),
         Command::Kill(task) => format!("kill {task}"),
-        Command::ResumeRemovals => "resume removals".into(),
+        Command::ResumeRemovals { .. } => "resume removals".into(),
+        Command::ForgetSlave { slave, .. } => format!("forget {slave}, which is dead"),
+        Command::Teardown { framework, .. } => format!("tear down {framework}"),
     }
 }
 

@@ -535,8 +535,15 @@ impl<'a> Step<'a> {
         {
             *digest = plan.digest;
         }
+        let mut forgets = None;
+        if let Command::ForgetSlave { slave, .. } = &asked {
+            forgets = self.world.store.registry.resolve(slave).ok();
+        }
         let message = OperatorToMaster { request: 1, command: asked };
         self.master(number, master::Input::Operator { session, at: Moment(0), message });
+        if let Some(slave) = forgets {
+            self.world.ghost.edit().forgotten.insert(slave, ());
+        }
     }
 
     // Slaves and executors.

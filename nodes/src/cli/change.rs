@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::error::ErrorKind;
-use clap::{ArgMatches, Args, FromArgMatches, ValueEnum};
+use clap::{ArgMatches, Args, FromArgMatches, Subcommand, ValueEnum};
 use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId};
 use neap_protocol::message::{ReceiptId, SlaveRef, Then};
 use neap_protocol::text::{Name, NameError, TEXT_LEN_MAX, Text};
@@ -59,6 +59,79 @@ pub(super) const ACTIVATE_EXAMPLES: &str = examples! {
     "Put slave-1 back after your hold or drain; it is offered when no hold is left", "neap activate slave-1";
     "Lift a hold by its name", "neap activate slave-1 --hold raid-rebuild";
     "Lift every hold, whoever placed it", "neap activate slave-1 --all";
+};
+
+/// `neap slave forget`.
+#[derive(Debug, Args)]
+pub struct Forget {
+    /// The slave's name or id: one that does not answer. Its tasks are Lost at once, and its name is free
+    #[arg(value_parser = slave)]
+    pub slave: SlaveRef,
+    /// Why, for its frameworks and for the record
+    #[arg(long, value_name = "T", value_parser = text)]
+    pub reason: Text,
+    /// How to reach the leader.
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+pub(super) const FORGET_EXAMPLES: &str = examples! {
+    "Should it live all the same, it ends all that it runs before it registers, as a new slave",
+    "neap slave forget slave-3 --reason 'burnt down'";
+};
+
+/// `neap removals`.
+#[derive(Debug, Args)]
+pub struct Removals {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RemovalsCommand,
+}
+
+/// What is done about removals of silent slaves.
+#[derive(Debug, Subcommand)]
+pub enum RemovalsCommand {
+    /// Give up the silent slaves, although that is more of the cluster than may go by itself
+    #[command(after_help = RESUME_EXAMPLES)]
+    Resume(Resume),
+}
+
+/// `neap removals resume`.
+#[derive(Debug, Args)]
+pub struct Resume {
+    /// Why, for the record
+    #[arg(long, value_name = "T", value_parser = text)]
+    pub reason: Text,
+    /// How to reach the leader.
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+pub(super) const RESUME_EXAMPLES: &str = examples! {
+    "`neap status` says that removals are halted, and the machines are really gone",
+    "neap removals resume --reason 'rack 4 has no power'";
+};
+
+/// `neap teardown`.
+#[derive(Debug, Args)]
+pub struct Teardown {
+    /// The framework's name or id
+    pub framework: FrameworkRef,
+    /// Why, for the framework and for the record
+    #[arg(long, value_name = "T", value_parser = text, required_unless_present = "dry_run")]
+    pub reason: Option<Text>,
+    /// Say what would be killed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to reach the leader.
+    #[command(flatten)]
+    pub connect: Connect,
+}
+
+pub(super) const TEARDOWN_EXAMPLES: &str = examples! {
+    "See what would be killed", "neap teardown web --dry-run";
+    "Kill every task and executor of it, and remove it for good",
+    "neap teardown web --reason 'nobody owns it'";
 };
 
 /// `neap inverse-offer`.

@@ -24,6 +24,9 @@ use crate::operator::{self, Task};
 use crate::output::{Color, Failure, Format, Printer};
 use crate::slave;
 
+use change::RemovalsCommand;
+use nodes::{Slave, SlaveCommand};
+
 /// The examples of a command: pairs of what it is for, and the line. Every line is parsed by a test.
 macro_rules! examples {
     ($($what:literal, $line:literal;)*) => {
@@ -83,8 +86,8 @@ pub enum Command {
     #[command(after_help = nodes::MASTER_EXAMPLES)]
     Master(nodes::Master),
     /// Run one slave
-    #[command(after_help = nodes::SLAVE_EXAMPLES)]
-    Slave(nodes::Slave),
+    #[command(after_help = nodes::SLAVE_EXAMPLES, disable_help_subcommand = true)]
+    Slave(Slave),
     /// Run the default executor; slaves start it
     #[command(hide = true, after_help = nodes::EXECUTOR_EXAMPLES)]
     Executor(nodes::Executor),
@@ -100,6 +103,9 @@ pub enum Command {
     /// Kill a task
     #[command(after_help = work::KILL_EXAMPLES)]
     Kill(work::Kill),
+    /// Remove a framework, and kill its tasks everywhere
+    #[command(after_help = change::TEARDOWN_EXAMPLES)]
+    Teardown(change::Teardown),
     /// Show the leader, and every slave with its holds and drain
     #[command(after_help = show::STATUS_EXAMPLES)]
     Status(show::Show),
@@ -133,6 +139,10 @@ pub enum Command {
     /// Empty a slave by a deadline
     #[command(after_help = change::DRAIN_EXAMPLES, override_usage = change::DRAIN_USAGE)]
     Drain(change::Drain),
+    /// Lift a halt of removals, when too much of the cluster is silent
+    #[command(after_help = change::RESUME_EXAMPLES, arg_required_else_help = true)]
+    #[command(disable_help_subcommand = true)]
+    Removals(change::Removals),
     /// Make a CA, and certificates for nodes
     #[command(after_help = pki::EXAMPLES, arg_required_else_help = true, disable_help_subcommand = true)]
     Pki(pki::Pki),
@@ -225,6 +235,9 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
             tracing::debug!(?settings, "settings in force");
             crate::master::main(&settings, &mut context.printer())
         }
+        Command::Slave(Slave { command: Some(SlaveCommand::Forget(args)), .. }) => {
+            operator::main(Task::Forget(*args), context)
+        }
         Command::Slave(args) => {
             let settings = loaded.slave(&args.cluster, args.settings)?;
             tracing::debug!(?settings, "settings in force");
@@ -248,6 +261,10 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
         Command::Drain(args) => operator::main(Task::Drain(args), context),
         Command::Logs(args) => operator::main(Task::Logs(args), context),
         Command::Kill(args) => operator::main(Task::Kill(args), context),
+        Command::Teardown(args) => operator::main(Task::Teardown(args), context),
+        Command::Removals(args) => match args.command {
+            RemovalsCommand::Resume(args) => operator::main(Task::ResumeRemovals(args), context),
+        },
         Command::Up(args) => crate::up::main(&args, &mut context.printer()),
         Command::Demo(args) => crate::demo::main(&args, &mut context.printer()),
         Command::Index(args) => crate::demo::index(&args),
@@ -262,7 +279,7 @@ fn dispatch(command: Command, context: &Context) -> Result<Exit, Failure> {
 impl Command {
     /// Whether it runs until it is told to end, and logs what it does.
     fn is_daemon(&self) -> bool {
-        matches!(self, Self::Master(_) | Self::Slave(_) | Self::Executor(_))
+        matches!(self, Self::Master(_) | Self::Slave(Slave { command: None, .. }) | Self::Executor(_))
     }
 
     /// Whether the config file matters to it: not to those that make one, or that get theirs from a slave.
@@ -338,9 +355,9 @@ fn usage_failure(error: &clap::Error) -> Failure {
 /// The commands in the groups that a person looks for them in.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Start a cluster", &["up", "demo", "master", "slave", "pki"]),
-    ("Run work on it", &["run", "logs", "kill"]),
+    ("Run work on it", &["run", "logs", "kill", "teardown"]),
     ("Look at it", &["status", "slaves", "tasks", "frameworks", "offers", "inverse-offers", "events"]),
-    ("Take machines out, put them back", &["drain", "deactivate", "activate", "inverse-offer"]),
+    ("Take machines out, put them back", &["drain", "deactivate", "activate", "inverse-offer", "removals"]),
     ("Look after a master's disk", &["registry"]),
 ];
 

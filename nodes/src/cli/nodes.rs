@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use clap::{Args, Subcommand};
 
+use super::change::{self, Forget};
 use crate::config::{ClusterConfig, MasterConfig, SlaveConfig};
 
 /// `neap up`.
@@ -63,7 +64,11 @@ pub(super) const MASTER_EXAMPLES: &str = examples! {
 
 /// `neap slave`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Slave {
+    /// What to do with a slave of the cluster, instead of being one.
+    #[command(subcommand)]
+    pub command: Option<SlaveCommand>,
     /// `[slave]`, from flags and environment.
     #[command(flatten)]
     pub settings: SlaveConfig,
@@ -72,9 +77,18 @@ pub struct Slave {
     pub cluster: ClusterConfig,
 }
 
+/// What operators do to a slave that is no more.
+#[derive(Debug, Subcommand)]
+pub enum SlaveCommand {
+    /// Remove a slave that is dead from the cluster, for good
+    #[command(after_help = change::FORGET_EXAMPLES)]
+    Forget(Box<Forget>),
+}
+
 pub(super) const SLAVE_EXAMPLES: &str = examples! {
     "With the settings of a file; SIGUSR1 drains it now", "neap slave --config /etc/neap/neap.toml";
     "Offer half a cpu and 512 MiB, whatever the file says", "neap slave --cpus 0.5 --mem 512M";
+    "Say that a machine is gone for good", "neap slave forget slave-3 --reason 'burnt down'";
 };
 
 /// `neap executor`, which slaves start and people do not.

@@ -187,7 +187,9 @@ fn asked(command: &Command) -> Option<Asked> {
         }
         Command::DrainNow { slave } => asked("drain --now", slave, none.0, none.1),
         Command::Kill(task) => asked("kill", task, none.0, none.1),
-        Command::ResumeRemovals => asked("resume removals", &"", none.0, none.1),
+        Command::ResumeRemovals { reason } => asked("removals resume", &"", none.0, reason),
+        Command::ForgetSlave { slave, reason } => asked("slave forget", slave, none.0, reason),
+        Command::Teardown { framework, reason } => asked("teardown", framework, none.0, reason),
     }
 }
 

@@ -592,6 +592,9 @@ fn log(event: &Event) {
         Event::SlaveSilent { slave, name } => {
             tracing::warn!(%slave, %name, "slave silent: it has not answered a ping in time, and is offered again when it does");
         }
+        Event::SlaveForgotten { slave, name, by, reason } => {
+            tracing::warn!(%slave, %name, %by, %reason, "slave removed: an operator said that it is dead");
+        }
         Event::SlaveAnswers { slave, name } => tracing::info!(%slave, %name, "slave answers again"),
     }
 }

@@ -180,6 +180,10 @@ fn told(event: &Event) -> (&'static str, About, String) {
             let text = format!("{name} ({slave}) is silent: it gets no work until it answers");
             ("slave-silent", slave_about(slave), text)
         }
+        Event::SlaveForgotten { slave, name, by, reason } => {
+            let text = format!("{by} said that {name} ({slave}) is dead{}: it is removed", because(reason));
+            ("slave-forgotten", slave_about(slave), text)
+        }
         Event::SlaveAnswers { slave, name } => {
             ("slave-answers", slave_about(slave), format!("{name} ({slave}) answers again"))
         }

@@ -16,7 +16,7 @@ use neap_protocol::text::Name;
 use serde::Serialize;
 
 use crate::cli::Context;
-use crate::cli::change::{Activate, Deactivate, Drain, FrameworkRef, InverseOffer};
+use crate::cli::change::{Activate, Deactivate, Drain, Forget, FrameworkRef, InverseOffer, Resume, Teardown};
 use crate::cli::show::{Events, Show, Tasks};
 use crate::cli::work::{Kill, Logs};
 use crate::config::Connection;
@@ -47,6 +47,9 @@ pub enum Task {
     Drain(Drain),
     Kill(Kill),
     Logs(Logs),
+    Forget(Forget),
+    ResumeRemovals(Resume),
+    Teardown(Teardown),
 }
 
 /// Carries an operator's command out.
@@ -83,6 +86,9 @@ fn connection(task: &Task, context: &Context) -> Result<Connection, Failure> {
         Task::Drain(args) => &args.connect,
         Task::Kill(args) => &args.connect,
         Task::Logs(args) => &args.connect,
+        Task::Forget(args) => &args.connect,
+        Task::ResumeRemovals(args) => &args.connect,
+        Task::Teardown(args) => &args.connect,
     };
     Ok(context.loaded.operator(&connect.cluster, connect.operator.clone())?)
 }
@@ -143,6 +149,9 @@ impl Operator {
             Task::Drain(args) => return self.drain(args.action).await,
             Task::Logs(args) => return self.logs(args.task, args.follow).await,
             Task::Kill(args) => self.kill(args.task).await?,
+            Task::Forget(args) => self.forget(args).await?,
+            Task::ResumeRemovals(args) => self.resume_removals(args).await?,
+            Task::Teardown(args) => self.teardown(args).await?,
         }
         Ok(Exit::Success)
     }
@@ -277,6 +286,59 @@ impl Operator {
             })?;
         }
         Ok(())
+    }
+
+    /// Removes a slave that is dead. A name that is not known is not taken for another's.
+    async fn forget(&mut self, args: Forget) -> Result<(), Failure> {
+        let shown = self.client.ask(Command::Show(Query::Slave(args.slave.clone()))).await?;
+        let Answer::Slaves(page) = shown else { return Err(unexpected()) };
+        let before = page.items.into_iter().next().ok_or_else(unexpected)?;
+        let (id, name) = (before.id, &before.name);
+        let command = Command::ForgetSlave { slave: SlaveRef::Id(id), reason: args.reason };
+        let Answer::Done { changed } = self.client.ask(command).await? else { return Err(unexpected()) };
+        let text = format!(
+            "{name} ({id}) is removed, and what it ran is Lost ({} known); should it live, it ends all of that before it \
+             registers, as a new slave",
+            counted(before.tasks, "task")
+        );
+        self.printer.one(&Outcome { changed, text })?;
+        Ok(self.printer.note(format!("`neap drain --receipt {id}` shows what became of each task"))?)
+    }
+
+    async fn resume_removals(&mut self, args: Resume) -> Result<(), Failure> {
+        let changed = self.done(Command::ResumeRemovals { reason: args.reason }).await?;
+        let text = match changed {
+            true => "removals go on: slaves that have been silent for too long are given up",
+            false => "removals were not halted",
+        };
+        Ok(self.printer.one(&Outcome { changed, text: text.to_owned() })?)
+    }
+
+    async fn teardown(&mut self, args: Teardown) -> Result<(), Failure> {
+        // One that is called almost so is not offered instead: what is torn down is gone.
+        if let FrameworkRef::Name(name) = &args.framework
+            && self.frameworks().await?.iter().all(|known| known.name != *name)
+        {
+            let failure = Failure::new(Exit::Refused, format!("no framework is called {name}"));
+            return Err(failure.help("list frameworks with `neap frameworks`"));
+        }
+        let framework = self.framework(&args.framework).await?;
+        let tasks: Vec<TaskView> =
+            self.tasks().await?.into_iter().filter(|task| task.id.framework == framework).collect();
+        let slaves: std::collections::BTreeSet<&Name> = tasks.iter().map(|task| &task.slave_name).collect();
+        let slaves: Vec<String> = slaves.into_iter().map(ToString::to_string).collect();
+        let count = counted(tasks.len() as u64, "task");
+        let there = if slaves.is_empty() { String::new() } else { format!(" on {}", slaves.join(", ")) };
+        let Some(reason) = args.reason.filter(|_| !args.dry_run) else {
+            let text = format!("{framework} would be removed, and {count} killed{there}");
+            return Ok(self.printer.one(&Outcome { changed: false, text })?);
+        };
+        let changed = self.done(Command::Teardown { framework, reason }).await?;
+        let text = match changed {
+            true => format!("{framework} is removed, and {count} killed{there}"),
+            false => format!("{framework} has gone by itself meanwhile"),
+        };
+        Ok(self.printer.one(&Outcome { changed, text })?)
     }
 
     /// The holds that an operator means who names none: the one with the operator's name, and that of the operator's
@@ -462,7 +524,11 @@ impl std::fmt::Display for Glance {
             counted(self.drains, "drain")
         )?;
         match self.removals_halted {
-            true => write!(f, "\nremovals are halted: too much of the cluster is silent"),
+            true => write!(
+                f,
+                "\nremovals are halted: too much of the cluster is silent; `neap removals resume --reason WHY` has them go \
+                 on, `neap slave forget NAME --reason WHY` removes a slave that is dead"
+            ),
             false => Ok(()),
         }
     }

@@ -242,7 +242,7 @@ impl Operator {
             if is_progress(&event, id, &BTreeSet::new()) {
                 self.printer.one(&Line::of(&event))?;
             }
-            if matches!(*event, Event::SlaveUnregistered { slave, .. } if slave == id) {
+            if removes(&event, id) {
                 self.printer.note(format!("`neap drain --receipt {id}` shows what was done to each task"))?;
                 return Ok(Exit::Success);
             }
@@ -427,7 +427,7 @@ impl Operator {
             {
                 return self.printed_end(drain, slave, end, then);
             }
-            if matches!(*event, Event::SlaveUnregistered { slave: gone, .. } if gone == id) {
+            if removes(&event, id) {
                 return self.printed_end(drain, slave, DrainEnd::SlaveGone, then);
             }
             progress.told &= !may_change_waits(&event);
@@ -625,6 +625,7 @@ fn is_progress(event: &Event, slave: SlaveId, frameworks: &BTreeSet<FrameworkId>
         | Event::SlaveUnreachable { slave: of, .. }
         | Event::SlaveSilent { slave: of, .. }
         | Event::SlaveAnswers { slave: of, .. }
+        | Event::SlaveForgotten { slave: of, .. }
         | Event::SlaveLeaving { slave: of, .. }
         | Event::SlaveUnregistered { slave: of, .. }
         | Event::DrainEnded { slave: of, .. } => *of == slave,
@@ -644,6 +645,11 @@ fn is_progress(event: &Event, slave: SlaveId, frameworks: &BTreeSet<FrameworkId>
         | Event::RemovalsHalted { .. }
         | Event::RemovalsResumed => false,
     }
+}
+
+/// Whether a slave is gone for good with an event.
+fn removes(event: &Event, id: SlaveId) -> bool {
+    matches!(event, Event::SlaveUnregistered { slave, .. } | Event::SlaveForgotten { slave, .. } if *slave == id)
 }
 
 /// Whether who holds a drain up may be another, or for another cause, after an event.
@@ -909,6 +915,10 @@ fn receipt_line(line: &ReceiptLine) -> (&'static str, Option<String>, String) {
         }
         ReceiptLine::InverseOfferClosed { outcome } => ("closed", None, format!("over: {}", how(*outcome))),
         ReceiptLine::Unregistered => ("unregistered", None, "the slave is removed".to_owned()),
+        ReceiptLine::DeclaredDead { slave, name, by, reason } => {
+            let text = format!("{by} said that {name} ({slave}) is dead{}: nobody saw it", because(reason));
+            ("declared-dead", None, text)
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     /// SIGSTOP to a slave, until it is known to be silent, and SIGCONT: it keeps its session, if that is before it is
     /// given up.
     StallSlave(usize),
+    /// SIGSTOP to a slave, until an operator may say that it is dead, and SIGCONT: it comes back as a new one (R7a).
+    Forget(usize),
     /// SIGUSR1 to a slave, which is started as a new one.
     LeaveSlave(usize),
     /// SIGUSR1 to a slave, and kill -9 so long after; it is started again.
@@ -94,7 +96,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..38) {
+        match random.within(0..40) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -136,6 +138,7 @@ impl Fault {
             31 => Self::AskBack(slave),
             32..34 => Self::StallSlave(slave),
             34..36 => Self::CancelDrain(slave, random.span(0..1500)),
+            36..38 => Self::Forget(slave),
             _ => Self::FillMaster(slave, random.span(100..3000)),
         }
     }
@@ -171,6 +174,7 @@ impl Fault {
             | Self::TerminateSlave(slave, _)
             | Self::StopSlave(slave)
             | Self::StallSlave(slave)
+            | Self::Forget(slave)
             | Self::LeaveSlave(slave)
             | Self::KillLeaving(slave, _)
             | Self::KillTemplate(slave)
@@ -198,6 +202,7 @@ impl Fault {
             Self::TerminateSlave(..) => "SIGTERM to a slave",
             Self::StopSlave(_) => "SIGSTOP to a slave",
             Self::StallSlave(_) => "SIGSTOP to a slave for a while",
+            Self::Forget(_) => "a stopped slave declared dead",
             Self::LeaveSlave(_) => "SIGUSR1 to a slave",
             Self::KillLeaving(..) => "SIGUSR1 to a slave, and kill -9",
             Self::KillTemplate(_) => "kill -9 of an executors' template",
@@ -251,7 +256,9 @@ impl Fault {
                 process.signal(Signal::TERM);
                 process.ends_with(0)?;
             }
-            Self::StopSlave(slave) | Self::StallSlave(slave) => cluster.stop_slave(*slave),
+            Self::StopSlave(slave) | Self::StallSlave(slave) | Self::Forget(slave) => {
+                cluster.stop_slave(*slave);
+            }
             Self::LeaveSlave(slave) => cluster.slave(*slave).signal(Signal::USR1),
             Self::KillLeaving(slave, span) => {
                 cluster.slave(*slave).signal(Signal::USR1);
@@ -326,6 +333,20 @@ impl Fault {
                 let given_up = unreachable(cluster, *slave);
                 cluster.slave(*slave).signal(Signal::CONT);
                 given_up
+            }
+            Self::Forget(slave) => {
+                let words = format!("slave forget {} --reason chaos", cluster.slaves[*slave].name);
+                let forgotten = until("a slave that is forgotten", || match cluster.view(*slave)?.status {
+                    // Nobody knows what runs on one that a new leader awaits, and that can take long.
+                    SlaveStatus::Awaited => Ok(()),
+                    SlaveStatus::Active
+                    | SlaveStatus::Silent
+                    | SlaveStatus::Disconnected
+                    | SlaveStatus::Unreachable
+                    | SlaveStatus::Leaving => cluster.command(&words),
+                });
+                cluster.slave(*slave).signal(Signal::CONT);
+                forgotten
             }
             Self::StallSlave(slave) => {
                 let known = until("a slave that is not used", || match cluster.view(*slave)?.status {
@@ -414,6 +435,7 @@ impl fmt::Display for Fault {
             }
             Self::StopSlave(slave)
             | Self::StallSlave(slave)
+            | Self::Forget(slave)
             | Self::LeaveSlave(slave)
             | Self::KillTemplate(slave)
             | Self::KillExecutor(slave)

@@ -43,7 +43,7 @@ impl Told {
 
     /// Whether it is an end that nobody has seen.
     pub(crate) fn is_lost_unseen(&self) -> bool {
-        self.is_end() && self.reason == "SlaveUnreachable"
+        self.is_end() && ["SlaveUnreachable", "SlaveDeclaredDead"].contains(&self.reason.as_str())
     }
 }
 
@@ -123,7 +123,12 @@ pub(crate) fn judge(runs: &[Run], told: &[Told], ran: &BTreeMap<String, Ran>) ->
         frameworks.insert(framework(task), *run);
         // One that was killed may not have got around to acknowledging what it was told: it hears it again, to the same
         // end.
-        let same = |end: &Told| !update.is_end() || (&end.state, &end.reason) == (state, reason);
+        // A new leader knows only that its slave is removed, and not why.
+        let removed = |reason: &str| ["SlaveDeclaredDead", "SlaveRemoved"].contains(&reason);
+        let same = |end: &Told| {
+            let alike = end.reason == *reason || removed(&end.reason) && removed(reason);
+            !update.is_end() || end.state == *state && alike
+        };
         let again = |end: &Told| runs[*run].killed && same(end);
         if let Some(end) = ends.get(task.as_str()).filter(|end| !again(end)) {
             wrong.push(format!("S9: {name} was told {state} of {task}, which was {}", end.state));

@@ -6,7 +6,7 @@ use neap_protocol::message::SlaveStatus;
 use rustix::process::Signal;
 
 use crate::cluster::{Cluster, SLAVES};
-use crate::fault::unreachable;
+use crate::fault::{Fault, unreachable};
 use crate::ledger;
 use crate::link::Weather;
 use crate::load::{FENCED, Load};
@@ -156,6 +156,57 @@ fn a_slave_that_was_stopped_is_given_up_and_comes_back() {
         |cluster, slave| cluster.stop_slave(slave),
         |cluster, slave| cluster.slave(slave).signal(Signal::CONT),
     );
+}
+
+/// R6: a slave that is stopped for a while keeps its session and its tasks, and is given nothing until it answers: the replay
+/// looks at every offer and launch.
+#[test]
+fn a_slave_that_is_stopped_for_a_while_keeps_what_it_has() {
+    let mut random = Random::new(12);
+    let done = on_cluster(&mut random, &["R6 ", "S8 ", "same effects"], |cluster, _| {
+        let mut load = Load::start(cluster, Random::new(13))?;
+        let slave = (0..SLAVES).find(|slave| !cluster.living(*slave).is_empty()).expect("a slave with tasks");
+        let before = tasks(cluster, slave);
+        cluster.stop_slave(slave);
+        let known = until("a slave that is silent", || match cluster.view(slave)?.status {
+            SlaveStatus::Silent => Ok(()),
+            other => Err(format!("it is {other}")),
+        });
+        // Something to be launched, elsewhere.
+        let fed = known.and_then(|()| load.feed(cluster));
+        cluster.slave(slave).signal(Signal::CONT);
+        fed?;
+        cluster.whole()?;
+        let left = tasks(cluster, slave);
+        assert!(before.is_subset(&left), "a slave that was silent for a while has lost {before:?}: {left:?}");
+        Ok(load)
+    });
+    done.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+/// R7a, R3: what an operator has declared dead, and lives, has ended all that it ran before it is a slave again, another one.
+#[test]
+fn a_slave_that_was_declared_dead_comes_back_as_another() {
+    let mut random = Random::new(14);
+    let done = on_cluster(&mut random, &LOOKED_AT, |cluster, _| {
+        let mut load = Load::start(cluster, Random::new(15))?;
+        let slave = (0..SLAVES).find(|slave| !cluster.living(*slave).is_empty()).expect("a slave with tasks");
+        let id = cluster.view(slave)?.id;
+        let before = tasks(cluster, slave);
+        let fault = Fault::Forget(slave);
+        fault.begin(cluster, &mut load, &mut Random::new(16))?;
+        fault.end(cluster, &mut load)?;
+        cluster.whole()?;
+        assert_ne!(cluster.view(slave)?.id, id, "a slave that was removed is admitted again");
+        let left = tasks(cluster, slave);
+        assert!(left.is_disjoint(&before), "a new slave runs what the one before it ran: {left:?}");
+        until("news of what is lost", || match before.iter().all(|task| load.book.has_end(task)) {
+            true => Ok(()),
+            false => Err("no end was told".into()),
+        })?;
+        Ok(load)
+    });
+    done.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 /// It hears every ping, and nobody hears it.

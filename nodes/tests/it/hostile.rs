@@ -135,6 +135,7 @@ async fn what_is_anothers_is_not_had() {
         name: Name::new("task").unwrap(),
         resources: Resources::new(1, 1),
         kill_grace: Millis::ZERO,
+        fenced: false,
         state: TaskState::Running,
         reason: Reason::Normal,
         number: 7,

@@ -152,6 +152,7 @@ async fn a_run_asks_a_new_leader_what_has_become_of_its_tasks() {
         name: kept.name,
         resources: kept.resources,
         kill_grace: kept.kill_grace,
+        fenced: false,
         state: TaskState::Running,
         reason: Reason::Normal,
         number: 1,

@@ -1,7 +1,9 @@
 //! `neap up`: a whole cluster of real processes, and nothing left of it.
 
 use std::io::{BufRead, BufReader, Lines};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Stdio};
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -113,14 +115,120 @@ fn the_registry_of_a_cluster_is_found_by_its_settings() {
     find("registry check", "is sound");
 }
 
+/// What of a cluster's directory nobody changes while the cluster runs, and when each was last written.
+fn kept(place: &Place) -> Vec<(PathBuf, SystemTime, Vec<u8>)> {
+    let directory = place.path().join(".neap");
+    let files =
+        ["neap.toml", "lock", "master/pid", "slave-1/pid", "pki/ca.pem"].map(|file| directory.join(file));
+    let read = |file: PathBuf| {
+        let written = std::fs::metadata(&file).unwrap().modified().unwrap();
+        let text = std::fs::read(&file).unwrap();
+        (file, written, text)
+    };
+    files.into_iter().map(read).collect()
+}
+
+fn listens_on(place: &Place) -> String {
+    let settings = std::fs::read_to_string(place.path().join(".neap/neap.toml")).unwrap();
+    settings.lines().find(|line| line.starts_with("listen")).unwrap().to_owned()
+}
+
+fn pid(place: &Place, node: &str) -> Option<Pid> {
+    let text = std::fs::read_to_string(place.path().join(format!(".neap/{node}/pid"))).ok()?;
+    Pid::from_raw(text.trim().parse().unwrap())
+}
+
 #[test]
 fn a_directory_has_one_cluster_at_a_time() {
     let place = Place::new();
     let mut cluster = Cluster::start(&place, "up --slaves 1");
     let ready = cluster.hear();
     assert!(ready.starts_with("ready"), "{ready}");
+    let before = kept(&place);
     let second = place.neap("up --slaves 1");
     assert_eq!(second.code, Some(1));
     assert!(second.stderr.contains("another `neap up` runs"), "{}", second.stderr);
+    assert!(kept(&place) == before, "a file of a cluster was touched that another runs");
+    assert_eq!(cluster.end(), Some(0));
+}
+
+/// Who waits for a cluster that was ended finds it where it was; meanwhile no file names a process that is another's by then.
+#[test]
+fn a_cluster_comes_back_at_the_port_that_it_had() {
+    let place = Place::new();
+    let mut cluster = Cluster::start(&place, "up --slaves 1");
+    let ready = cluster.hear();
+    assert!(ready.starts_with("ready"), "{ready}");
+    let address = listens_on(&place);
+    assert!(pid(&place, "master").is_some() && pid(&place, "slave-1").is_some());
+    assert_eq!(cluster.end(), Some(0));
+    assert_eq!((pid(&place, "master"), pid(&place, "slave-1")), (None, None));
+    let mut cluster = Cluster::start(&place, "up --slaves 1");
+    let ready = cluster.hear();
+    assert!(ready.starts_with("ready"), "{ready}");
+    assert_eq!(listens_on(&place), address);
+    assert_eq!(cluster.end(), Some(0));
+}
+
+/// Nodes that a killed `neap up` has left; they are ended with this value.
+struct Left(Vec<Pid>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            let _ended = kill_process(*pid, Signal::KILL);
+        }
+    }
+}
+
+/// Its nodes live on, and have the registry and the port: a second one would only take their settings from them.
+#[test]
+fn what_a_killed_up_has_left_keeps_its_directory() {
+    let place = Place::new();
+    let mut cluster = Cluster::start(&place, "up --slaves 1");
+    let ready = cluster.hear();
+    assert!(ready.starts_with("ready"), "{ready}");
+    let left = Left(["master", "slave-1"].map(|node| pid(&place, node).unwrap()).to_vec());
+    signal(&cluster.child, Signal::KILL);
+    cluster.child.wait().unwrap();
+    let before = kept(&place);
+    let second = place.neap("up --slaves 1");
+    assert_eq!(second.code, Some(1), "{}", second.stderr);
+    assert!(second.stderr.contains("nodes of an earlier `neap up` run"), "{}", second.stderr);
+    let master = left.0[0].as_raw_nonzero().to_string();
+    assert!(second.stderr.contains(&master), "{master} is not named: {}", second.stderr);
+    assert!(kept(&place) == before, "a file of living nodes was touched");
+    let status = place.neap("status");
+    assert_eq!(status.code, Some(0), "{}", status.stderr);
+
+    let marker = place.path().join(".neap/neap.toml");
+    drop(left);
+    while !marked(marker.to_str().unwrap()).is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut cluster = Cluster::start(&place, "up --slaves 1");
+    let ready = cluster.hear();
+    assert!(ready.starts_with("ready"), "{ready}");
+    assert_eq!(cluster.end(), Some(0));
+}
+
+/// Its slaves and whoever else waits find it where it was.
+#[test]
+fn a_master_that_dies_is_started_again() {
+    let place = Place::new();
+    let mut cluster = Cluster::start(&place, "up --slaves 1");
+    let ready = cluster.hear();
+    assert!(ready.starts_with("ready"), "{ready}");
+    let (address, before) = (listens_on(&place), pid(&place, "master").unwrap());
+    kill_process(before, Signal::KILL).unwrap();
+    let ended = cluster.hear();
+    assert!(ended.starts_with("master ended: signal: 9"), "{ended}");
+    assert_eq!(cluster.hear(), "master is started again");
+    assert_eq!(listens_on(&place), address);
+    assert!(pid(&place, "master").is_some_and(|now| now != before));
+    let batch = place.neap("run --name batch --instances 2 -- true");
+    assert_eq!(batch.code, Some(0), "{}{}", batch.stdout, batch.stderr);
+    let status = place.neap("status");
+    assert!(status.stdout.contains("in epoch 2"), "{}{}", status.stdout, status.stderr);
     assert_eq!(cluster.end(), Some(0));
 }

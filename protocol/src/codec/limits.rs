@@ -150,7 +150,9 @@ impl Bounded for OperatorToMaster {
             | OperatorCommand::ExtendDrain(..)
             | OperatorCommand::DrainNow { .. }
             | OperatorCommand::Kill(_)
-            | OperatorCommand::ResumeRemovals => Ok(()),
+            | OperatorCommand::ResumeRemovals { .. }
+            | OperatorCommand::ForgetSlave { .. }
+            | OperatorCommand::Teardown { .. } => Ok(()),
         }
     }
 }
@@ -232,7 +234,8 @@ impl Bounded for Event {
             | Self::RemovalsHalted { .. }
             | Self::RemovalsResumed
             | Self::SlaveSilent { .. }
-            | Self::SlaveAnswers { .. } => Ok(()),
+            | Self::SlaveAnswers { .. }
+            | Self::SlaveForgotten { .. } => Ok(()),
         }
     }
 }
@@ -255,7 +258,8 @@ impl Bounded for ReceiptLine {
             | Self::Extended { .. }
             | Self::DrainEnded { .. }
             | Self::InverseOfferClosed { .. }
-            | Self::Unregistered => Ok(()),
+            | Self::Unregistered
+            | Self::DeclaredDead { .. } => Ok(()),
         }
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::ids::{FrameworkId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Set};
-use crate::message::{Event, FrameworkToMaster, MasterToFramework, MasterToSlave, Want};
+use crate::message::{Answer, Event, FrameworkToMaster, MasterToFramework, MasterToSlave, Refusal, Want};
 use crate::registry::{Applied, FrameworkRecord, Operation};
 use crate::resources::{Resources, Sum};
 use crate::task::{COMMAND_SIZE_MAX, Reason, Run, TASK_DATA_MAX, TaskSpec, TaskState, Update};
@@ -14,7 +14,7 @@ use crate::time::{Millis, When};
 use crate::transport::{CloseCode, Role};
 
 use super::leader::{Cx, Leader, Offer, Owner, Then};
-use super::tasks::{Kill, Obituary, Task, ended, unreachable};
+use super::tasks::{Kill, Obituary, Task, because, ended, unreachable};
 use super::{Effect, Timer};
 
 /// What a leader knows of a framework beside its record in the registry.
@@ -188,7 +188,7 @@ impl Leader {
         &mut self,
         cx: &mut Cx<'_>,
         subscription: Subscription,
-        applied: Result<Applied, crate::message::Refusal>,
+        applied: Result<Applied, Refusal>,
     ) {
         match (applied, subscription.id) {
             (Ok(Applied::Framework(id)), _) => {
@@ -319,6 +319,30 @@ impl Leader {
         }
     }
 
+    /// What an operator who tears a framework down asks to be written (R14).
+    pub(super) fn to_tear_down(&self, framework: FrameworkId) -> Result<Operation, Refusal> {
+        match self.registry.frameworks().contains_key(&framework) {
+            true => Ok(Operation::RemoveFramework { framework }),
+            false => Err(Refusal::UnknownFramework(framework)),
+        }
+    }
+
+    /// It is durable. One that went by itself meanwhile is gone all the same.
+    pub(super) fn torn_down(
+        &mut self,
+        cx: &mut Cx<'_>,
+        operation: Operation,
+        (by, reason): (&Name, &Text),
+        applied: Result<Applied, Refusal>,
+    ) -> Result<Answer, Refusal> {
+        let changed = applied.is_ok();
+        if let Operation::RemoveFramework { framework } = operation {
+            let why = alloc::format!("{by} has torn it down{}: begin as a new framework", because(reason));
+            self.framework_removed(cx, framework, Text::new(&why), applied);
+        }
+        Ok(Answer::Done { changed })
+    }
+
     pub(super) fn removal_failed(&mut self, framework: FrameworkId) {
         if let Some(state) = self.frameworks.get_mut(&framework) {
             state.removal = Removal::Failed;
@@ -330,11 +354,11 @@ impl Leader {
         &mut self,
         cx: &mut Cx<'_>,
         framework: FrameworkId,
-        applied: Result<Applied, crate::message::Refusal>,
+        why: Text,
+        applied: Result<Applied, Refusal>,
     ) {
         if let Some(session) = self.frameworks.get(&framework).and_then(|state| state.session) {
-            let text = Text::new("it is torn down: subscribe without an id to begin anew");
-            cx.tell_framework(session, MasterToFramework::Refused(text));
+            cx.tell_framework(session, MasterToFramework::Refused(why));
             self.expel(cx, session, CloseCode::Done, "torn down");
         }
         let Some(state) = self.frameworks.remove(&framework) else {
@@ -578,7 +602,13 @@ impl Leader {
     }
 
     /// Tells a framework what has become of a task (R15); of one that may still come back, nothing yet.
-    fn reconcile_task(&mut self, cx: &mut Cx<'_>, framework: FrameworkId, task: TaskId, slave: SlaveId) {
+    pub(super) fn reconcile_task(
+        &mut self,
+        cx: &mut Cx<'_>,
+        framework: FrameworkId,
+        task: TaskId,
+        slave: SlaveId,
+    ) {
         let Some(state) = self.frameworks.get(&framework).filter(|_| task.framework == framework) else {
             return;
         };

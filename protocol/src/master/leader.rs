@@ -15,7 +15,7 @@ use crate::text::{Name, Text};
 use crate::transport::{CloseCode, Peer, Role};
 
 use super::frameworks::{Framework, Subscription};
-use super::slaves::{Registration, Removals, Slave, Unregistration};
+use super::slaves::{Forgetting, Registration, Removals, Slave, Unregistration};
 use super::tasks::Obituary;
 use super::{Config, CountedTask, Effect, Input, Timer, close};
 
@@ -94,6 +94,15 @@ pub(super) enum Then {
     Unregister(Unregistration),
     /// A framework that subscribes.
     Subscribe(Subscription),
+    /// An operator who says that a slave is dead.
+    Forget(Forgetting),
+    /// An operator who tears a framework down.
+    Teardown {
+        session: SessionId,
+        request: u32,
+        by: Name,
+        reason: Text,
+    },
 }
 
 /// What every handler has at hand besides the state.
@@ -318,9 +327,17 @@ impl Leader {
             (_, Then::Register(registration)) => self.admitted(cx, registration, applied),
             (_, Then::Unregister(unregistration)) => self.unregistered(cx, unregistration, applied),
             (_, Then::Subscribe(subscription)) => self.subscribed(cx, subscription, applied),
+            (_, Then::Forget(forgetting)) => self.forgotten(cx, forgetting, applied),
+            (operation, Then::Teardown { session, request, by, reason }) => {
+                let answer = self.torn_down(cx, operation, (&by, &reason), applied);
+                cx.answer(session, request, answer);
+            }
             (Operation::MarkUnreachable { slave }, _) => self.unreachable(cx, slave, applied),
             (Operation::ReadmitSlave { slave, .. }, _) => self.readmitted(cx, slave),
-            (Operation::RemoveFramework { framework }, _) => self.framework_removed(cx, framework, applied),
+            (Operation::RemoveFramework { framework }, _) => {
+                let why = Text::new("it is torn down: subscribe without an id to begin anew");
+                self.framework_removed(cx, framework, why, applied);
+            }
             (operation, Then::Answer { session, request, by }) => {
                 let answer = self.operated(cx, operation, Some(&by), applied);
                 cx.answer(session, request, answer);
@@ -364,9 +381,10 @@ impl Leader {
             self.asked(cx, &operation);
             match then {
                 Then::Nothing => self.retry_later(cx, operation),
-                Then::Answer { session, request, .. } => {
+                Then::Answer { session, request, .. } | Then::Teardown { session, request, .. } => {
                     cx.answer(session, request, Err(Refusal::Storage(cause.clone())));
                 }
+                Then::Forget(forgetting) => self.forgetting_failed(cx, &forgetting, cause),
                 Then::Register(registration) => self.admission_failed(cx, registration),
                 Then::Unregister(unregistration) => self.unregistration_failed(cx, unregistration),
                 Then::Subscribe(subscription) => {

@@ -16,6 +16,7 @@ use crate::time::{Millis, Moment};
 use crate::transport::{CloseCode, Role};
 
 use super::leader::{Cx, Leader, Owner, Then};
+use super::slaves::Forgetting;
 use super::tasks::Kill;
 use super::{Effect, Remembered};
 
@@ -131,7 +132,24 @@ impl Leader {
             }
             Command::DrainNow { slave } => self.drain_now(cx, &slave),
             Command::Kill(task) => self.kill_commanded(cx, task),
-            Command::ResumeRemovals => {
+            Command::ForgetSlave { slave, reason } => {
+                let slave = self.registry.resolve(&slave)?;
+                self.may_forget(cx, slave)?;
+                if self.overloaded(cx) {
+                    return Err(Refusal::Overloaded);
+                }
+                self.forget_slave(cx, Forgetting { slave, session, request, by: by.clone(), reason });
+                Ok(Reply::Later)
+            }
+            Command::Teardown { framework, reason } => {
+                let operation = self.to_tear_down(framework)?;
+                if self.overloaded(cx) {
+                    return Err(Refusal::Overloaded);
+                }
+                self.store(cx, operation, Then::Teardown { session, request, by: by.clone(), reason });
+                Ok(Reply::Later)
+            }
+            Command::ResumeRemovals { .. } => {
                 let changed = core::mem::take(&mut self.removals.halted);
                 self.give_up(cx);
                 Ok(Reply::Answer(Answer::Done { changed }))
@@ -461,7 +479,7 @@ impl Leader {
 enum Reply {
     Answer(Answer),
     Store(Operation),
-    /// The driver answers.
+    /// The driver answers, or it is answered when what it asked for is durable.
     Later,
 }
 

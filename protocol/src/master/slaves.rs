@@ -6,21 +6,23 @@
 
 use alloc::vec::Vec;
 
-use crate::ids::{Epoch, FrameworkId, SessionId, SlaveId, TaskId};
+use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Set};
 use crate::message::{
-    Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus, SlaveToMaster,
-    Then as After,
+    Answer, Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus,
+    SlaveToMaster, Then as After,
 };
-use crate::registry::{Applied, EndRecord, InverseStage, Operation, SlaveRecord, is_true_end};
+use crate::registry::{
+    Applied, DrainRecord, EndRecord, InverseOfferRecord, InverseStage, Operation, SlaveRecord, is_true_end,
+};
 use crate::resources::{Resources, Sum};
-use crate::task::{FENCE_AFTER_MIN, Reason, Run, TaskReport, TaskSpec, TaskState};
+use crate::task::{FENCE_AFTER_MIN, Reason, Run, TaskReport, TaskSpec, TaskState, Update};
 use crate::text::{Name, Text};
 use crate::time::{Millis, When};
 use crate::transport::{CloseCode, Role};
 
 use super::leader::{Cx, Leader, Owner, Then};
-use super::tasks::{Kill, Obituary, Task, ended};
+use super::tasks::{Kill, Obituary, Task, because, ended};
 use super::{Effect, Timer};
 
 /// What a leader knows of a slave beside its record in the registry.
@@ -39,6 +41,8 @@ pub(super) struct Slave {
     /// Whether the time of a ping passed without an answer, and none has come since: it is connected, and nothing is
     /// offered of it (R6, R16).
     pub(super) silent: bool,
+    /// Whether its time is over, so that no lease of a task there runs any more (R6, R9).
+    over: bool,
     /// What tasks hold that are not over, zombies included.
     pub(super) used: Sum,
     /// What is lent.
@@ -81,6 +85,16 @@ pub(super) struct Unregistration {
     finals: Vec<Final>,
 }
 
+/// A slave of which an operator says that it is dead, and who waits for that.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Forgetting {
+    pub(super) slave: SlaveId,
+    pub(super) session: SessionId,
+    pub(super) request: u32,
+    pub(super) by: Name,
+    pub(super) reason: Text,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Waiting {
     Register(Registration),
@@ -90,6 +104,14 @@ enum Waiting {
         address: Text,
         resources: Resources,
     },
+}
+
+/// What a removal took out of the registry.
+struct Removed {
+    record: SlaveRecord,
+    drain: Option<(DrainId, DrainRecord)>,
+    closed: Vec<(InverseOfferId, InverseOfferRecord)>,
+    ends: Vec<TaskId>,
 }
 
 /// How many slaves are given up, and whether that is halted (R7).
@@ -157,10 +179,9 @@ impl Leader {
             return;
         };
         self.slaves.insert(slave, Slave { lost: record.unreachable, ..Slave::default() });
-        if !record.unreachable {
-            let when = When::After(cx.config.reregister_timeout);
-            cx.push(Effect::SetTimer { timer: Timer::Reregister(slave), when });
-        }
+        // One that is unreachable was perhaps coming back: what it may have told the leader before is not known.
+        let when = When::After(cx.config.reregister_timeout);
+        cx.push(Effect::SetTimer { timer: Timer::Reregister(slave), when });
     }
 
     fn register(&mut self, cx: &mut Cx<'_>, epoch: Epoch, registration: Registration) {
@@ -336,6 +357,7 @@ impl Leader {
         };
         if !there {
             // It has gone while it was written down, and was not heard: it comes back, or its health check ends it.
+            state.over = false;
             if state.session.is_none() {
                 cx.cancel(Timer::Reregister(slave));
                 self.ping(cx, slave, 0);
@@ -344,7 +366,7 @@ impl Leader {
         }
         let before = state.session.replace(session);
         state.leaving = leaving;
-        state.silent = false;
+        (state.silent, state.over) = (false, false);
         self.sessions.to_mut().insert(session, Owner::Slave(slave));
         if let Some(before) = before.filter(|before| *before != session) {
             self.replace(cx, before);
@@ -527,7 +549,7 @@ impl Leader {
         let Some(state) = self.slaves.get_mut(&slave) else {
             return;
         };
-        state.missed = 0;
+        (state.missed, state.over) = (0, false);
         if core::mem::take(&mut state.silent) {
             if let Some(name) = self.slave_name(slave).cloned() {
                 self.publish(cx, Event::SlaveAnswers { slave, name });
@@ -599,11 +621,37 @@ impl Leader {
 
     /// A slave's time is over (R6); whether it is given up depends on how many others are (R7).
     pub(super) fn overdue(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
-        if self.registry.slaves().get(&slave).is_none_or(|record| record.unreachable) {
-            return;
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.over = true;
+        }
+        match self.registry.slaves().get(&slave).map(|record| record.unreachable) {
+            None => return,
+            Some(true) => return self.away_again(cx, slave),
+            Some(false) => {}
         }
         self.removals.overdue.insert(slave, ());
         self.resume_if_few(cx);
+    }
+
+    /// A slave that was given up was back, and is silent again before it was used: what it has told of is out of reach again
+    /// (R6, R8). What was Lost there is so already.
+    fn away_again(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
+        let Some(state) = self.slaves.get_mut(&slave) else {
+            return;
+        };
+        state.silent = false;
+        if let Some(session) = state.session.take() {
+            self.sessions.to_mut().remove(&session);
+            let detail = "it did not answer the health check; register again";
+            cx.push(super::close(session, CloseCode::Shutdown, detail));
+        }
+        let Some(state) = self.slaves.get(&slave) else {
+            return;
+        };
+        let live = state.tasks.iter().filter(|(_, task)| !task.state.is_terminal()).map(|(id, _)| *id);
+        for id in live.collect::<Vec<TaskId>>() {
+            self.lose_sight(cx, slave, id);
+        }
     }
 
     /// Gives up the slaves whose time is over, unless they are more than the set share of the cluster.
@@ -662,13 +710,13 @@ impl Leader {
             }
             cx.cancel(Timer::Ping(slave));
             if let Some(state) = self.slaves.get_mut(&slave) {
-                (state.lost, state.silent) = (true, false);
+                (state.lost, state.silent, state.over) = (true, false, true);
             }
             if let Some(name) = self.slave_name(slave).cloned() {
                 self.publish(cx, Event::SlaveUnreachable { slave, name });
             }
             if let Some(record) = self.registry.slaves().get(&slave).cloned() {
-                self.bury_all(cx, slave, &record, Reason::SlaveUnreachable, None);
+                self.bury_all(cx, slave, &record, (Reason::SlaveUnreachable, None), None);
             }
             self.answer_questions(cx, slave);
             self.void_revocations(cx, slave);
@@ -682,7 +730,7 @@ impl Leader {
         cx: &mut Cx<'_>,
         slave: SlaveId,
         record: &SlaveRecord,
-        reason: Reason,
+        (reason, message): (Reason, Option<&Text>),
         receipt: Option<ReceiptId>,
     ) {
         let Some(state) = self.slaves.get(&slave) else {
@@ -700,7 +748,10 @@ impl Leader {
             }
             let update = match state.is_terminal() {
                 true => ended(id, number, state, known),
-                false => ended(id, u32::MAX, TaskState::Lost, reason),
+                false => {
+                    let lost = ended(id, u32::MAX, TaskState::Lost, reason);
+                    Update { message: message.cloned().unwrap_or_else(|| lost.message.clone()), ..lost }
+                }
             };
             self.bury(cx, slave, record, update, None, receipt);
         }
@@ -716,7 +767,7 @@ impl Leader {
             return;
         };
         // What may come back is revoked then (R19).
-        let revoking = |id: &crate::ids::InverseOfferId| {
+        let revoking = |id: &InverseOfferId| {
             self.registry.inverse_offers().get(id).is_some_and(|io| {
                 io.stage == InverseStage::Revoking && !self.is_partition_aware(io.framework)
             })
@@ -793,35 +844,147 @@ impl Leader {
     ) {
         let Unregistration { slave, session, finals } = unregistration;
         if let Ok(Applied::Removed { record, drain, closed, ends }) = applied {
-            self.rescind_slave(cx, slave, None);
+            let (name, by, reason) = (record.name.clone(), record.name.clone(), Text::EMPTY);
+            let opened = ReceiptLine::Opened { slave, name, by, reason, deadline: None };
+            self.open_removal(cx, slave, opened);
             self.bury_removed(cx, slave, &record, finals);
-            // What was acknowledged while this was written is not told again.
-            for task in ends {
-                let framework = self.frameworks.get(&task.framework);
-                if framework.is_none_or(|framework| !framework.obituaries.contains_key(&task)) {
-                    self.store(cx, Operation::ForgetEnd { task }, Then::Nothing);
-                }
-            }
-            for (id, record) in closed {
-                self.inverse_over(cx, id, &record, crate::message::InverseOutcome::Void);
-            }
-            if let Some((id, drain)) = drain {
-                self.drain_left(cx, id, &drain, &record);
-            }
-            cx.cancel(Timer::Ping(slave));
-            let waiting = self.slaves.remove(&slave).and_then(|state| state.waiting);
-            self.removals.overdue.remove(&slave);
-            self.publish(cx, Event::SlaveUnregistered { slave, name: record.name });
+            let name = record.name.clone();
+            let state = self.removed(cx, slave, Removed { record, drain, closed, ends });
+            self.publish(cx, Event::SlaveUnregistered { slave, name });
             self.gone(cx, session);
-            match waiting {
-                // It was started again before it heard: it is to register as new (R3, R27).
-                Some(Waiting::Register(registration)) => self.register(cx, self.epoch, registration),
-                Some(Waiting::Unregister(again)) => self.gone(cx, again.session),
-                Some(Waiting::Return { .. }) | None => {}
-            }
+            self.after_removal(cx, state);
             return;
         }
         self.gone(cx, session);
+    }
+
+    /// The receipt of a removal begins.
+    fn open_removal(&mut self, cx: &mut Cx<'_>, slave: SlaveId, opened: ReceiptLine) {
+        self.rescind_slave(cx, slave, None);
+        cx.push(Effect::Record { receipt: ReceiptId::Unregistration(slave), line: opened });
+    }
+
+    /// A removal is durable, and what ran there is buried: what else was about the slave is over.
+    fn removed(&mut self, cx: &mut Cx<'_>, slave: SlaveId, removed: Removed) -> Slave {
+        cx.push(Effect::Record {
+            receipt: ReceiptId::Unregistration(slave),
+            line: ReceiptLine::Unregistered,
+        });
+        // What was acknowledged while this was written is not told again.
+        for task in removed.ends {
+            let framework = self.frameworks.get(&task.framework);
+            if framework.is_none_or(|framework| !framework.obituaries.contains_key(&task)) {
+                self.store(cx, Operation::ForgetEnd { task }, Then::Nothing);
+            }
+        }
+        for (id, record) in removed.closed {
+            self.inverse_over(cx, id, &record, crate::message::InverseOutcome::Void);
+        }
+        if let Some((id, drain)) = removed.drain {
+            self.drain_left(cx, id, &drain, &removed.record);
+        }
+        cx.cancel(Timer::Ping(slave));
+        let state = self.slaves.remove(&slave).unwrap_or_default();
+        if self.removals.overdue.remove(&slave).is_some() {
+            self.resume_if_few(cx);
+        }
+        state
+    }
+
+    /// What waited for the removal of a slave.
+    fn after_removal(&mut self, cx: &mut Cx<'_>, state: Slave) {
+        match state.waiting {
+            // It was started again before it heard: it is to register as new (R3, R27).
+            Some(Waiting::Register(registration)) => self.register(cx, self.epoch, registration),
+            Some(Waiting::Unregister(again)) => self.gone(cx, again.session),
+            Some(Waiting::Return { .. }) | None => {}
+        }
+    }
+
+    /// Whether an operator's word that a slave is dead can be taken (R7a): not of one that answers, and not while leases of
+    /// fenced tasks may run there (R9).
+    pub(super) fn may_forget(&self, cx: &Cx<'_>, slave: SlaveId) -> Result<(), Refusal> {
+        let record = self.registry.slaves().get(&slave).ok_or(Refusal::RemovedSlave(slave))?;
+        let state = self.slaves.get(&slave).ok_or(Refusal::RemovedSlave(slave))?;
+        if state.writing {
+            return Err(Refusal::SlaveChanging(slave));
+        }
+        if state.session.is_some() && !state.silent {
+            return Err(Refusal::SlaveAnswers { slave, address: record.address.clone() });
+        }
+        let lives = |task: &Task| task.fenced && !task.state.is_terminal();
+        // What runs on one that this leader has not heard is not known.
+        let may_hold_leases = !state.seen || state.tasks.values().any(lives);
+        match may_hold_leases && !state.over {
+            true => Err(Refusal::LeasesRun { left: Self::time_left(cx, state) }),
+            false => Ok(()),
+        }
+    }
+
+    /// How long it takes at most until a slave's time is over (R6).
+    fn time_left(cx: &Cx<'_>, state: &Slave) -> Millis {
+        let counted = u32::from(cx.config.ping_timeouts_max.saturating_sub(state.missed)).saturating_add(1);
+        match state.missed {
+            0 if !state.seen => cx.config.reregister_timeout,
+            _ => cx.config.ping_timeout.times(counted),
+        }
+    }
+
+    /// Writes that a slave is gone for good, as an operator says.
+    pub(super) fn forget_slave(&mut self, cx: &mut Cx<'_>, forgetting: Forgetting) {
+        let slave = forgetting.slave;
+        if let Some(state) = self.slaves.get_mut(&slave) {
+            state.writing = true;
+        }
+        let ends = self.true_ends(slave, &[]);
+        self.store(cx, Operation::RemoveSlave { slave, ends }, Then::Forget(forgetting));
+    }
+
+    /// It could not be written.
+    pub(super) fn forgetting_failed(&mut self, cx: &mut Cx<'_>, forgetting: &Forgetting, cause: &Text) {
+        let Forgetting { slave, session, request, .. } = *forgetting;
+        cx.answer(session, request, Err(Refusal::Storage(cause.clone())));
+        self.lifecycle_over(cx, slave);
+    }
+
+    /// It is durable. Of what ran there nobody knows, and nobody will: it is Lost, to frameworks that are aware of partitions,
+    /// too. Should the slave live, it ends all of that before it registers, as new (R3).
+    pub(super) fn forgotten(
+        &mut self,
+        cx: &mut Cx<'_>,
+        forgetting: Forgetting,
+        applied: Result<Applied, Refusal>,
+    ) {
+        let Forgetting { slave, session, request, by, reason } = forgetting;
+        let (record, drain, closed, ends) = match applied {
+            Ok(Applied::Removed { record, drain, closed, ends }) => (record, drain, closed, ends),
+            Ok(_) => return cx.answer(session, request, Err(Refusal::RemovedSlave(slave))),
+            Err(refusal) => return cx.answer(session, request, Err(refusal)),
+        };
+        let name = record.name.clone();
+        let opened =
+            ReceiptLine::DeclaredDead { slave, name: name.clone(), by: by.clone(), reason: reason.clone() };
+        self.open_removal(cx, slave, opened);
+        let message = alloc::format!("{by} said that its slave, {name}, is dead{}", because(&reason));
+        let message = Text::new(&message);
+        let receipt = Some(ReceiptId::Unregistration(slave));
+        self.bury_all(cx, slave, &record, (Reason::SlaveDeclaredDead, Some(&message)), receipt);
+        let mut state = self.removed(cx, slave, Removed { record, drain, closed, ends });
+        cx.cancel(Timer::Reregister(slave));
+        self.publish(cx, Event::SlaveForgotten { slave, name, by, reason });
+        if let Some(session) = state.session.take() {
+            self.sessions.to_mut().remove(&session);
+            let detail = "an operator said that it is dead; register again, as new";
+            cx.push(super::close(session, CloseCode::Shutdown, detail));
+        }
+        for (framework, numbers) in &core::mem::take(&mut state.questions) {
+            for number in numbers.keys() {
+                let task = TaskId { framework: *framework, number: *number };
+                self.reconcile_task(cx, *framework, task, slave);
+            }
+        }
+        self.after_removal(cx, state);
+        cx.answer(session, request, Ok(Answer::Done { changed: true }));
     }
 
     /// Tells a slave that it is removed. What it may still say is of no slave any more; it closes the session itself.
@@ -833,22 +996,13 @@ impl Leader {
     /// True ends are delivered as such; the rest is Lost (R25).
     fn bury_removed(&mut self, cx: &mut Cx<'_>, slave: SlaveId, record: &SlaveRecord, finals: Vec<Final>) {
         let receipt = ReceiptId::Unregistration(slave);
-        let opened = ReceiptLine::Opened {
-            slave,
-            name: record.name.clone(),
-            by: record.name.clone(),
-            reason: Text::EMPTY,
-            deadline: None,
-        };
-        cx.push(Effect::Record { receipt, line: opened });
         for Final { update, ending } in finals {
             let known = self.slaves.get(&slave).and_then(|state| state.tasks.get(&update.task));
             if update.state.is_terminal() && known.is_some_and(|task| !task.state.is_terminal()) {
                 self.bury(cx, slave, record, update, ending, Some(receipt));
             }
         }
-        self.bury_all(cx, slave, record, Reason::SlaveUnregistered, Some(receipt));
-        cx.push(Effect::Record { receipt, line: ReceiptLine::Unregistered });
+        self.bury_all(cx, slave, record, (Reason::SlaveUnregistered, None), Some(receipt));
     }
 
     /// The removal could not be written: the slave asks again, or goes after its own time-out (R26).

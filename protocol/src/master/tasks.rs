@@ -23,6 +23,8 @@ pub(super) struct Task {
     pub(super) name: Name,
     pub(super) resources: Resources,
     pub(super) kill_grace: Millis,
+    /// Whether it holds a lease (R9).
+    pub(super) fenced: bool,
     pub(super) state: TaskState,
     pub(super) reason: Reason,
     /// The number of its latest update; 0 before the first.
@@ -55,6 +57,7 @@ impl Task {
             name: spec.name.clone(),
             resources: spec.resources.clone(),
             kill_grace: spec.kill_grace,
+            fenced: spec.fence_after.is_some(),
             state: TaskState::Staging,
             reason: Reason::Normal,
             number: 0,
@@ -82,6 +85,7 @@ impl Task {
             name: report.name.clone(),
             resources: report.resources.clone(),
             kill_grace: report.kill_grace,
+            fenced: report.fenced,
             state: report.state,
             reason: report.reason,
             number: report.number,
@@ -513,6 +517,11 @@ pub(super) fn unreachable(task: TaskId) -> Update {
     let message = Text::new("its slave does not answer; both may come back");
     let (state, reason) = (TaskState::Unreachable, Reason::SlaveUnreachable);
     Update { task, number: 0, state, reason, message }
+}
+
+/// An operator's reason in a sentence, if one was given.
+pub(super) fn because(reason: &Text) -> alloc::string::String {
+    if reason.is_empty() { alloc::string::String::new() } else { alloc::format!(" ({reason})") }
 }
 
 /// The news that a task is over, when it is the master that says so.

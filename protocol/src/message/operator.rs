@@ -116,7 +116,24 @@ pub enum Command {
     /// End a task, with its grace.
     Kill(TaskId),
     /// Go on removing silent slaves although more than the set share of the cluster is silent (R7).
-    ResumeRemovals,
+    ResumeRemovals {
+        /// Why.
+        reason: Text,
+    },
+    /// Remove a slave that does not answer, for good: an operator's word that it is dead (R7a).
+    ForgetSlave {
+        /// Which.
+        slave: SlaveRef,
+        /// Why.
+        reason: Text,
+    },
+    /// Remove a framework, for good: its tasks and executors are killed everywhere (R14).
+    Teardown {
+        /// Which.
+        framework: FrameworkId,
+        /// Why.
+        reason: Text,
+    },
 }
 
 /// What an operator may look at. Listings come in pages: `after` is the last id of the page before.
@@ -653,6 +670,17 @@ pub enum ReceiptLine {
     },
     /// The slave is removed.
     Unregistered,
+    /// It begins: a slave is removed because an operator says that it is dead, and nobody saw its tasks end (R7a).
+    DeclaredDead {
+        /// Which slave.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+        /// Who says so.
+        by: Name,
+        /// Why.
+        reason: Text,
+    },
 }
 
 impl ReceiptLine {
@@ -666,7 +694,7 @@ impl ReceiptLine {
         let room = room.saturating_sub(Self::SIZE);
         let mut line = self.clone();
         match &mut line {
-            Self::Opened { reason, .. } => *reason = reason.within(room),
+            Self::Opened { reason, .. } | Self::DeclaredDead { reason, .. } => *reason = reason.within(room),
             Self::Answered { answer: InverseAnswer::Decline { reason }, .. } => *reason = reason.within(room),
             Self::Answered { answer: InverseAnswer::Accept { rather }, .. } => rather.truncate(room / 10),
             Self::Ended { ending, .. } => {
@@ -865,6 +893,17 @@ pub enum Event {
         /// Its name.
         name: Name,
     },
+    /// A slave that did not answer was removed, as an operator said that it is dead.
+    SlaveForgotten {
+        /// Which.
+        slave: SlaveId,
+        /// Its name.
+        name: Name,
+        /// Who said so.
+        by: Name,
+        /// Why.
+        reason: Text,
+    },
 }
 
 /// Why a request was refused. Nothing was changed.
@@ -914,6 +953,20 @@ pub enum Refusal {
     Storage(Text),
     /// Too much is waiting already.
     Overloaded,
+    /// The slave answers, so that it is not forgotten (R7a).
+    SlaveAnswers {
+        /// Which.
+        slave: SlaveId,
+        /// Where it lives.
+        address: Text,
+    },
+    /// Of fenced tasks on the slave leases may run yet, so that they must not be called Lost (R9).
+    LeasesRun {
+        /// For so long at most.
+        left: Millis,
+    },
+    /// A change of the slave's lifecycle is being written (R4).
+    SlaveChanging(SlaveId),
 }
 
 impl fmt::Display for Refusal {
@@ -940,6 +993,17 @@ impl fmt::Display for Refusal {
             Self::UnknownReceipt(id) => write!(f, "there is no receipt {id}"),
             Self::Storage(cause) => write!(f, "the registry could not be written: {cause}"),
             Self::Overloaded => write!(f, "the master has too many requests waiting"),
+            Self::SlaveAnswers { slave, address } => {
+                write!(f, "slave {slave} is not dead: it answers")?;
+                if address.is_empty() { Ok(()) } else { write!(f, ", at {address}") }
+            }
+            Self::LeasesRun { left } => write!(
+                f,
+                "what is fenced there may live until its leases are over, and is not Lost before: in {left} at most"
+            ),
+            Self::SlaveChanging(slave) => {
+                write!(f, "that slave {slave} comes, leaves or is given up is being written")
+            }
         }
     }
 }
@@ -972,7 +1036,11 @@ impl Refusal {
                 "receipts are named like the drain (D1), inverse offer (I1) or slave (S1)"
             }
             Self::Storage(_) => "make room on the master's disk, then ask again",
-            Self::Overloaded => "ask again in a moment",
+            Self::Overloaded | Self::SlaveChanging(_) => "ask again in a moment",
+            Self::SlaveAnswers { .. } => "`neap drain` takes a slave that lives away",
+            Self::LeasesRun { .. } => {
+                "ask again when that time is over: the slave may have been heard a moment ago"
+            }
         }
     }
 }

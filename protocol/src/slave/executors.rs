@@ -579,6 +579,7 @@ fn believable(reason: Reason) -> Reason {
         Reason::SlaveRemoved | Reason::SlaveForgot | Reason::SlaveRestarted => Reason::Unknown,
         Reason::SlaveDeactivated | Reason::SlaveLeaving | Reason::SlaveDisconnected => Reason::Unknown,
         Reason::OfferGone | Reason::BeyondOffer | Reason::IdUsed => Reason::Unknown,
-        Reason::HostRebooted | Reason::CannotFence | Reason::SlaveSilent => Reason::Unknown,
+        Reason::HostRebooted | Reason::CannotFence => Reason::Unknown,
+        Reason::SlaveSilent | Reason::SlaveDeclaredDead => Reason::Unknown,
     }
 }

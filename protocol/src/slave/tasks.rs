@@ -32,6 +32,7 @@ impl Slave {
             name: spec.name,
             resources: spec.resources,
             kill_grace: spec.kill_grace,
+            fenced: spec.fence_after.is_some(),
             state: TaskState::Staging,
             reason: Reason::Normal,
             number: 0,

@@ -200,6 +200,7 @@ fn report(number: u32, state: TaskState, reason: Reason, latest: u32) -> TaskRep
         name: Name::new("web").unwrap(),
         resources: Resources::new(1000, 1 << 20),
         kill_grace: Millis::from_secs(5),
+        fenced: false,
         state,
         reason,
         number: latest,

@@ -128,6 +128,7 @@ fn slaves(all: &mut Vec<Example>) {
         name: name(),
         resources: resources(),
         kill_grace: Millis(3000),
+        fenced: true,
         state: TaskState::Running,
         reason: Reason::Normal,
         number: 2,
@@ -302,7 +303,9 @@ fn operator(all: &mut Vec<Example>) {
         ExtendDrain => Command::ExtendDrain(DrainId(6), Millis(60_000)),
         DrainNow => Command::DrainNow { slave: slave() },
         Kill => Command::Kill(TASK),
-        ResumeRemovals => Command::ResumeRemovals,
+        ResumeRemovals => Command::ResumeRemovals { reason: text() },
+        ForgetSlave => Command::ForgetSlave { slave: slave(), reason: text() },
+        Teardown => Command::Teardown { framework: FrameworkId(1), reason: text() },
     });
     queries(all);
 }
@@ -534,6 +537,12 @@ fn receipts(all: &mut Vec<Example>) {
         DrainEnded => ReceiptLine::DrainEnded { end: DrainEnd::Drained, unacknowledged: 0 },
         InverseOfferClosed => ReceiptLine::InverseOfferClosed { outcome: InverseOutcome::Revoked },
         Unregistered => ReceiptLine::Unregistered,
+        DeclaredDead => ReceiptLine::DeclaredDead {
+            slave: SLAVE,
+            name: name(),
+            by: name(),
+            reason: text(),
+        },
     });
 }
 
@@ -575,6 +584,12 @@ fn happenings(all: &mut Vec<Example>) {
         RemovalsResumed => Event::RemovalsResumed,
         SlaveSilent => Event::SlaveSilent { slave: SLAVE, name: name() },
         SlaveAnswers => Event::SlaveAnswers { slave: SLAVE, name: name() },
+        SlaveForgotten => Event::SlaveForgotten {
+            slave: SLAVE,
+            name: name(),
+            by: name(),
+            reason: text(),
+        },
     });
 }
 
@@ -599,6 +614,9 @@ fn refusals(all: &mut Vec<Example>) {
         UnknownReceipt => Refusal::UnknownReceipt(ReceiptId::Unregistration(SLAVE)),
         Storage => Refusal::Storage(text()),
         Overloaded => Refusal::Overloaded,
+        SlaveAnswers => Refusal::SlaveAnswers { slave: SLAVE, address: text() },
+        LeasesRun => Refusal::LeasesRun { left: Millis(45_000) },
+        SlaveChanging => Refusal::SlaveChanging(SLAVE),
     });
 }
 
@@ -659,6 +677,7 @@ fn reasons(all: &mut Vec<Example>) {
         Fenced => Reason::Fenced,
         CannotFence => Reason::CannotFence,
         SlaveSilent => Reason::SlaveSilent,
+        SlaveDeclaredDead => Reason::SlaveDeclaredDead,
     });
 }
 

@@ -252,7 +252,7 @@ impl World {
                     tasks: words.plain[3..]
                         .iter()
                         .filter(|w| **w != "leaving")
-                        .map(|w| report(w, words.key("each").unwrap_or(1)))
+                        .map(|w| report(w, words.key("each").unwrap_or(1), words.span("fence")))
                         .collect(),
                     leaving: words.plain.contains(&"leaving"),
                 }
@@ -372,7 +372,9 @@ impl World {
             }
             "plans" => Command::PlanDrain { slave: slave(3), deadline, then },
             "kills" => Command::Kill(words.word(3)),
-            "resumes-removals" => Command::ResumeRemovals,
+            "resumes-removals" => Command::ResumeRemovals { reason },
+            "forgets" => Command::ForgetSlave { slave: slave(3), reason },
+            "tears-down" => Command::Teardown { framework: words.word(3), reason },
             "shows" => Command::Show(match words.plain[3] {
                 "status" => Query::Status,
                 "slave" => Query::Slave(slave(4)),
@@ -477,7 +479,8 @@ fn shown(effect: &Effect, sessions: &BTreeMap<String, SessionId>) -> Option<Stri
             event @ (Event::RemovalsHalted { .. }
             | Event::RemovalsResumed
             | Event::SlaveSilent { .. }
-            | Event::SlaveAnswers { .. }),
+            | Event::SlaveAnswers { .. }
+            | Event::SlaveForgotten { .. }),
         ) => format!("event {event:?}"),
         Effect::Publish(_) => return None,
     };
@@ -525,13 +528,14 @@ fn update(word: &str) -> Update {
     Update { task, number, state, reason, message: Text::EMPTY }
 }
 
-fn report(word: &str, cpus: u64) -> TaskReport {
+fn report(word: &str, cpus: u64, fence_after: Option<Millis>) -> TaskReport {
     let Update { task, number, state, reason, .. } = update(word);
     TaskReport {
         id: task,
         name: Name::new("work").unwrap(),
         resources: Resources::new(cpus * 1000, 1 << 30),
         kill_grace: Millis::from_secs(3),
+        fenced: fence_after.is_some(),
         state,
         reason,
         number,

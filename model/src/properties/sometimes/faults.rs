@@ -2,7 +2,7 @@
 
 use neap_protocol::framework;
 use neap_protocol::master::Timer;
-use neap_protocol::message::{Answer, DrainEnd, Event, MasterToFramework, MasterToSlave};
+use neap_protocol::message::{Answer, Command, DrainEnd, Event, MasterToFramework, MasterToSlave};
 use neap_protocol::registry::Operation;
 use neap_protocol::slave;
 use neap_protocol::task::{Reason, TaskState};
@@ -99,6 +99,14 @@ pub(in crate::properties) const ANSWERS: Property =
     sometimes("a slave that was silent answers, and is used again", "R6", |seen| {
         master_says(seen, |event| matches!(event, Event::SlaveAnswers { .. }))
     });
+pub(in crate::properties) const FORGOTTEN: Property =
+    sometimes("a slave is forgotten, as an operator says that it is dead", "R7a", |seen| {
+        master_says(seen, |event| matches!(event, Event::SlaveForgotten { .. }))
+    });
+pub(in crate::properties) const LOST_DECLARED_DEAD: Property =
+    sometimes("a task is Lost as an operator says that its slave is dead", "R7a", |seen| {
+        told(seen, TaskState::Lost, |reason| reason == Reason::SlaveDeclaredDead)
+    });
 pub(in crate::properties) const HALTED: Property = sometimes("removals are halted", "R7", |seen| {
     master_says(seen, |event| matches!(event, Event::RemovalsHalted { .. }))
 });
@@ -106,7 +114,7 @@ pub(in crate::properties) const RESUMED: Property =
     sometimes("an operator has removals go on", "R7", |seen| {
         let resumes = seen.answered().any(|(command, answer)| {
             let command = seen.scope.commands.get(usize::from(command));
-            let resume = command == Some(&neap_protocol::message::Command::ResumeRemovals);
+            let resume = matches!(command, Some(Command::ResumeRemovals { .. }));
             resume && *answer == Ok(Answer::Done { changed: true })
         });
         resumes && matches!(seen.action, Action::Command(_))

@@ -33,6 +33,9 @@ refusals! {
     NOT_CONNECTED: "refused: NotConnected", "R24", Refusal::NotConnected(_),
     STORAGE: "refused: Storage", "R16", Refusal::Storage(_),
     OVERLOADED: "refused: Overloaded", "R16", Refusal::Overloaded,
+    SLAVE_ANSWERS: "refused: SlaveAnswers", "R7a", Refusal::SlaveAnswers { .. },
+    LEASES_RUN: "refused: LeasesRun", "R7a R9", Refusal::LeasesRun { .. },
+    SLAVE_CHANGING: "refused: SlaveChanging", "R4", Refusal::SlaveChanging(_),
 }
 
 macro_rules! drops {

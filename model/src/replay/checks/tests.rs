@@ -630,6 +630,7 @@ fn s14_a_revocation_of_more_than_was_asked_for() {
         name: name("t"),
         resources: Resources::new(1000, 1),
         kill_grace: Millis(1),
+        fenced: false,
         state: TaskState::Running,
         reason: Reason::Normal,
         number: 1,

@@ -144,6 +144,12 @@ fn receipts() -> Vec<(ReceiptId, ReceiptLine)> {
         ReceiptLine::Acknowledged { task },
         ReceiptLine::Extended { deadline: Moment(10) },
         ReceiptLine::Unregistered,
+        ReceiptLine::DeclaredDead {
+            slave: SlaveId(1),
+            name: name("slave-1"),
+            by: name("ada"),
+            reason: Text::new("burnt down"),
+        },
     ];
     let signals = vec![SignalSent { at: Moment(11), signal: 9, processes: 2 }];
     let (leader, unseen) = (Text::new("killed by signal 9"), Text::EMPTY);
@@ -170,7 +176,8 @@ fn receipts() -> Vec<(ReceiptId, ReceiptLine)> {
             Extended,
             DrainEnded,
             InverseOfferClosed,
-            Unregistered
+            Unregistered,
+            DeclaredDead
         },
         &lines
     );

@@ -22,6 +22,7 @@ fn added(number: u32, shared: bool) -> CheckpointChange {
         name: Name::new("web").unwrap(),
         resources: Resources { ports, disk: 1 << 30, ..Resources::new(1500, 1 << 20) },
         kill_grace: Millis(5000),
+        fenced: false,
         state: TaskState::Staging,
         reason: Reason::Normal,
         number: 0,
