@@ -240,6 +240,7 @@ impl<'c, 'b> Life<'c, 'b> {
             | Effect::ToOperator { .. }
             | Effect::Record { .. }
             | Effect::AnswerReceipt { .. }
+            | Effect::RefuseUnknownSlave { .. }
             | Effect::AnswerHistory { .. } => {}
         }
     }

@@ -17,19 +17,22 @@ pub enum Exit {
     Unreachable,
     /// A limit of time passed before the end was seen; what was asked goes on.
     TimedOut,
+    /// A slave has ended everything and left, and no leader has acknowledged it.
+    Unacknowledged,
     /// Ctrl-C: the command detached; what was asked goes on.
     Detached,
 }
 
 impl Exit {
     /// Every way to end.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Success,
         Self::Failed,
         Self::Usage,
         Self::Refused,
         Self::Unreachable,
         Self::TimedOut,
+        Self::Unacknowledged,
         Self::Detached,
     ];
 
@@ -42,6 +45,7 @@ impl Exit {
             Self::Refused => 3,
             Self::Unreachable => 4,
             Self::TimedOut => 5,
+            Self::Unacknowledged => neap_protocol::slave::EXIT_UNHEARD,
             // What a shell reports for a program that SIGINT ended.
             Self::Detached => 130,
         }
@@ -56,6 +60,7 @@ impl Exit {
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed-out",
+            Self::Unacknowledged => "unacknowledged",
             Self::Detached => "detached",
         }
     }
@@ -69,6 +74,9 @@ impl Exit {
             Self::Refused => "the cluster refused; nothing was changed",
             Self::Unreachable => "no leader was reached; what was asked may or may not have happened",
             Self::TimedOut => "the time limit passed; what was asked goes on",
+            Self::Unacknowledged => {
+                "the slave has left, and no leader has acknowledged it: see `neap slave --help`"
+            }
             Self::Detached => "Ctrl-C detached the command; what was asked goes on",
         }
     }

@@ -31,6 +31,13 @@ pub fn near<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<
     alike.into_iter().take(LISTED_MAX).map(|(_, name)| name).collect()
 }
 
+/// Whether two names differ in their numbers alone, or beside other things: they are then of one row, and each is meant
+/// as it is written.
+pub fn are_siblings(one: &str, other: &str) -> bool {
+    let digits = |name: &str| name.chars().filter(char::is_ascii_digit).collect::<String>();
+    digits(one) != digits(other)
+}
+
 /// `did you mean slave-1 or slave-2?`, or nothing where no name is near.
 pub fn did_you_mean<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let near = near(unknown, known);
@@ -79,6 +86,14 @@ mod tests {
     fn at_most_three_are_listed_each_once() {
         let many = ["slave-1", "slave-2", "slave-3", "slave-4", "slave-1"];
         assert_eq!(near("slave-9", many), ["slave-1", "slave-2", "slave-3"]);
+    }
+
+    #[test]
+    fn a_name_with_another_number_is_a_sibling() {
+        assert!(are_siblings("slave-1", "slave-3"));
+        assert!(are_siblings("slave", "slave-1"));
+        assert!(!are_siblings("slvae-1", "slave-1"), "a slip of the hand is none");
+        assert!(!are_siblings("db-mastr", "db-master"));
     }
 
     #[test]

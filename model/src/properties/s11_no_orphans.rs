@@ -2,7 +2,7 @@
 //! that has done what it was told, none of an earlier life when a host registers as new.
 
 use neap_protocol::message::SlaveToMaster;
-use neap_protocol::slave::EXIT_DONE;
+use neap_protocol::slave::{EXIT_DONE, EXIT_UNHEARD};
 
 use super::{Kind, Property, Seen};
 use crate::shared::Shared;
@@ -14,7 +14,7 @@ pub(super) const PROPERTY: Property =
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     let lives = |slave: u8| seen.after.trees.iter().find(|tree| tree.slave == slave && tree.is_alive());
     for happening in seen.happenings {
-        if let Happening::Exited { slave, code: EXIT_DONE } = happening
+        if let Happening::Exited { slave, code: EXIT_DONE | EXIT_UNHEARD } = happening
             && let Some(tree) = lives(*slave)
         {
             return Err(format!("slave {slave} exits, and {} lives", tree.id));

@@ -136,6 +136,7 @@ impl Talk for Master {
             }
             Effect::ToOperator { session, .. }
             | Effect::AnswerReceipt { session, .. }
+            | Effect::RefuseUnknownSlave { session, .. }
             | Effect::AnswerHistory { session, .. } => Some((*session, None)),
             Effect::Close { .. }
             | Effect::SetTimer { .. }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use neap_protocol::framework::{Memory, MemoryChange};
 use neap_protocol::ids::{DrainId, Epoch, ExecutorId, InverseOfferId, SessionId, TaskId};
 use neap_protocol::message::{
-    Answer, MasterToOperator, MasterToSlave, ReceiptId, ReceiptLine, Refusal, SlaveToMaster,
+    Answer, MasterToOperator, MasterToSlave, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveToMaster,
 };
 use neap_protocol::outbox::Outbox;
 use neap_protocol::registry::{InverseStage, Operation};
@@ -215,6 +215,11 @@ impl Step<'_> {
             // What only people read happens, and leaves nothing behind.
             master::Effect::Record { receipt, line } => {
                 self.happenings.push(Happening::Recorded { receipt, line });
+            }
+            // Nobody here reads receipts: one that has left and one that never was are the same to who asked.
+            master::Effect::RefuseUnknownSlave { session, request, name } => {
+                let answer = Err(Refusal::UnknownSlave(SlaveRef::Name(name)));
+                self.answer(number, session, MasterToOperator::Answer { request, answer });
             }
             master::Effect::AnswerReceipt { .. } | master::Effect::AnswerHistory { .. } => {}
         }

@@ -24,6 +24,7 @@ use neap_protocol::ids::{Epoch, SessionId};
 use neap_protocol::master::{Config, Effect, Input, Master, Remembered, Timer};
 use neap_protocol::message::{
     Answer, Event, MasterToFramework, MasterToOperator, MasterToSlave, Page, ReceiptLine, Refusal, Refused,
+    SlaveRef,
 };
 use neap_protocol::outbox::Outbox;
 use neap_protocol::time::Millis;
@@ -366,6 +367,14 @@ impl Dispatcher {
                 };
                 self.answer(session, MasterToOperator::Answer { request, answer });
             }
+            Reply::Left { session, request, name, left } => {
+                let refusal = match left {
+                    Ok(Some((slave, at))) => Refusal::SlaveLeft { name, slave, at },
+                    Ok(None) => Refusal::UnknownSlave(SlaveRef::Name(name)),
+                    Err(cause) => Refusal::Storage(cause),
+                };
+                self.answer(session, MasterToOperator::Answer { request, answer: Err(refusal) });
+            }
         }
         while let Some(input) = self.inputs.pop_front() {
             self.take(input);
@@ -420,6 +429,7 @@ impl Dispatcher {
             | Effect::Store { .. }
             | Effect::Record { .. }
             | Effect::AnswerReceipt { .. }
+            | Effect::RefuseUnknownSlave { .. }
             | Effect::AnswerHistory { .. }
             | Effect::Publish(_) => return,
         };
@@ -453,6 +463,9 @@ impl Dispatcher {
             }
             Effect::AnswerReceipt { session, request, receipt } => {
                 self.ask(Work::Receipt { session, request, receipt });
+            }
+            Effect::RefuseUnknownSlave { session, request, name } => {
+                self.ask(Work::Left { session, request, name });
             }
             Effect::AnswerHistory { session, request, of } => {
                 let page_max = self.config.page_max;
@@ -586,9 +599,13 @@ fn log(event: &Event) {
             tracing::info!(%drain, %slave, %name, %end, "drain ended");
         }
         Event::RemovalsHalted { silent, of } => {
-            tracing::error!(silent, of, "removals halted: too much of the cluster is silent");
+            tracing::error!(
+                silent,
+                of,
+                "too much of the cluster fell silent: no further slave is marked unreachable"
+            );
         }
-        Event::RemovalsResumed => tracing::warn!("removals resumed"),
+        Event::RemovalsResumed => tracing::warn!("slaves that stay silent are marked unreachable again"),
         Event::SlaveSilent { slave, name } => {
             tracing::warn!(%slave, %name, "slave silent: it has not answered a ping in time, and is offered again when it does");
         }

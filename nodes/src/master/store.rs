@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
 
-use neap_protocol::ids::{Epoch, Seq, SessionId};
+use neap_protocol::ids::{Epoch, Seq, SessionId, SlaveId};
 use neap_protocol::message::{ReceiptId, ReceiptLine};
 use neap_protocol::registry::{Operation, Registry};
-use neap_protocol::text::Text;
+use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Moment;
 use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, ReadOnlyDatabase, ReadTransaction, ReadableDatabase, StorageBackend};
@@ -59,6 +59,8 @@ pub(super) enum Work {
     Recover,
     /// Read a receipt.
     Receipt { session: SessionId, request: u32, receipt: ReceiptId },
+    /// Say which slave of this name has left last.
+    Left { session: SessionId, request: u32, name: Name },
     /// The leader has heard that a write failed: what follows was asked for since.
     Resume,
     /// Write a copy of everything into a file, which is empty, and say when it is there.
@@ -72,7 +74,11 @@ pub(super) enum Reply {
     Failed { epoch: Epoch, seq: Seq, cause: Text },
     Recovered(Box<Registry>),
     Receipt { session: SessionId, request: u32, receipt: ReceiptId, lines: Result<Lines, Text> },
+    Left { session: SessionId, request: u32, name: Name, left: Result<Departure, Text> },
 }
+
+/// A slave that has left, and when.
+pub(super) type Departure = Option<(SlaveId, Moment)>;
 
 /// A receipt's lines and when each was written.
 pub(super) type Lines = Vec<(Moment, ReceiptLine)>;
@@ -199,6 +205,12 @@ impl Store {
                     let lines = self.database().and_then(|database| tables::lines_of(database, receipt));
                     let lines = lines.map_err(|fault| Text::from(fault.0));
                     reply(Reply::Receipt { session, request, receipt, lines });
+                }
+                Work::Left { session, request, name } => {
+                    self.write(&mut writes, reply);
+                    let left = self.database().and_then(|database| tables::left(database, &name));
+                    let left = left.map_err(|fault| Text::from(fault.0));
+                    reply(Reply::Left { session, request, name, left });
                 }
                 Work::Copy { file, done } => {
                     self.write(&mut writes, reply);

@@ -50,6 +50,10 @@ fn answers(store: &mut Store, batch: Vec<Work>) -> Vec<String> {
                 let numbers: Vec<u64> = lines.unwrap().iter().map(|(at, _)| at.0).collect();
                 format!("receipt {numbers:?}")
             }
+            Reply::Left { name, left, .. } => match left.unwrap() {
+                Some((slave, at)) => format!("{name} was {slave} until {}", at.0),
+                None => format!("no {name} has left"),
+            },
         });
     });
     told
@@ -73,6 +77,40 @@ fn a_batch_is_one_write_and_is_there_when_it_is_opened_again() {
     let mut store = Store::open(directory.path()).unwrap();
     assert_eq!((store.epoch(), &store.registry), (E1, &before));
     assert_eq!(answers(&mut store, vec![Work::Recover, receipt()]), ["recovered 2", "receipt [1, 2]"]);
+}
+
+/// Who has left is found by name, the last of that name, also by the next master; who has not left is not.
+#[test]
+fn a_slave_that_has_left_is_found_by_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(directory.path()).unwrap();
+    let record = |slave, at, line| {
+        let receipt = ReceiptId::Unregistration(SlaveId(slave));
+        Work::Record { receipt, at: Moment(at), line }
+    };
+    let opened = |slave, name: &str| {
+        let name = Name::new(name).unwrap();
+        let by = name.clone();
+        ReceiptLine::Opened { slave: SlaveId(slave), name, by, reason: Text::EMPTY, deadline: None }
+    };
+    let task = neap_protocol::ids::TaskId { framework: neap_protocol::ids::FrameworkId(1), number: 1 };
+    let mut batch = vec![append(E1, 1, Operation::Lead { epoch: E1 }), line(1)];
+    for (slave, name, at) in [(1, "slave-3", 10), (2, "slave-1", 20), (4, "slave-3", 30)] {
+        batch.push(record(slave, at, opened(slave, name)));
+        batch.push(record(slave, at + 1, ReceiptLine::Unregistered));
+        batch.push(record(slave, at + 5, ReceiptLine::Acknowledged { task }));
+    }
+    // This one began to leave, and is not removed.
+    batch.push(record(7, 40, opened(7, "slave-3")));
+    batch.push(record(8, 50, opened(8, "slave-8")));
+    answers(&mut store, batch);
+    let left = |name: &str| Work::Left { session: SessionId(1), request: 1, name: Name::new(name).unwrap() };
+    let asked = || ["slave-3", "slave-1", "slave-8", "slave-2"].map(left).into();
+    let told =
+        ["slave-3 was S4 until 31", "slave-1 was S2 until 21", "no slave-8 has left", "no slave-2 has left"];
+    assert_eq!(answers(&mut store, asked()), told);
+    drop(store);
+    assert_eq!(answers(&mut Store::open(directory.path()).unwrap(), asked()), told);
 }
 
 /// R30: who was followed by another leader writes nothing more.

@@ -170,12 +170,16 @@ fn told(event: &Event) -> (&'static str, About, String) {
             ("drain-ended", about, format!("{drain} of {name}: {end}"))
         }
         Event::RemovalsHalted { silent, of } => {
-            let text = format!("{silent} of {of} slaves are silent: none is removed until that is over");
+            let text = format!(
+                "{silent} of {of} slaves fell silent: no further one is marked unreachable until that is over"
+            );
             ("removals-halted", About::default(), text)
         }
-        Event::RemovalsResumed => {
-            ("removals-resumed", About::default(), "silent slaves are removed again".to_owned())
-        }
+        Event::RemovalsResumed => (
+            "removals-resumed",
+            About::default(),
+            "slaves that stay silent are marked unreachable again".to_owned(),
+        ),
         Event::SlaveSilent { slave, name } => {
             let text = format!("{name} ({slave}) is silent: it gets no work until it answers");
             ("slave-silent", slave_about(slave), text)

@@ -69,7 +69,9 @@ impl Operator {
                     return Ok(Source { task: view, slave });
                 }
                 Ok(_) => return Err(unexpected()),
-                Err(Problem::Refused(Refusal::RemovedSlave(_) | Refusal::UnknownSlave(_))) => {}
+                Err(Problem::Refused(
+                    Refusal::RemovedSlave(_) | Refusal::UnknownSlave(_) | Refusal::SlaveLeft { .. },
+                )) => {}
                 Err(problem) => return Err(problem.into()),
             }
         }
@@ -100,7 +102,11 @@ impl Operator {
             let failure = Failure::new(Exit::Failed, message);
             match slave.status {
                 // It may have died a moment ago: the master learns of that by the silence.
-                SlaveStatus::Active | SlaveStatus::Leaving => failure
+                SlaveStatus::Active
+                | SlaveStatus::Held
+                | SlaveStatus::Draining
+                | SlaveStatus::Drained
+                | SlaveStatus::Leaving => failure
                     .help("to the master it is there: if it has just died, start it again, and ask again")
                     .help(
                         "if it has not, look for a firewall on the way there, or set listen in its [slave] to an \

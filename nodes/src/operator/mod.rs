@@ -9,10 +9,11 @@ mod logs;
 mod takeout;
 mod views;
 
-use neap_protocol::ids::TaskId;
+use neap_protocol::ids::{SlaveId, TaskId};
 use neap_protocol::message::{Answer, Command, Page, Query, Refusal, SlaveRef, SlaveView, TaskView};
 use neap_protocol::registry::drain_hold;
 use neap_protocol::text::Name;
+use neap_protocol::time::Moment;
 use serde::Serialize;
 
 use crate::cli::Context;
@@ -22,7 +23,7 @@ use crate::cli::work::{Kill, Logs};
 use crate::config::Connection;
 use crate::exit::Exit;
 use crate::near;
-use crate::output::{Failure, Format, Printer, Row, counted};
+use crate::output::{Failure, Format, Printer, Row, clock, counted};
 use crate::shutdown::{Signal, Signals};
 
 pub use client::{Client, Problem};
@@ -171,8 +172,10 @@ impl Operator {
             leader: self.client.leader().map(|address| address.to_string()),
             epoch: status.epoch.0,
             connected: status.connected,
-            deactivated: status.deactivated,
+            away: status.away,
             unreachable: status.unreachable,
+            silent: status.silent,
+            deactivated: status.deactivated,
             frameworks: status.frameworks,
             tasks: status.tasks,
             offers: status.offers,
@@ -389,14 +392,18 @@ impl Operator {
         }
     }
 
-    /// A problem in words; an unknown slave's with those that were probably meant.
+    /// A problem in words; an unknown slave's with those that were probably meant, or with what became of it.
     async fn explained(&mut self, problem: Problem) -> Failure {
-        let Problem::Refused(Refusal::UnknownSlave(SlaveRef::Name(name))) = problem else {
-            return problem.into();
+        let name = match problem {
+            Problem::Refused(Refusal::SlaveLeft { name, slave, at }) => return left(&name, slave, at),
+            Problem::Refused(Refusal::UnknownSlave(SlaveRef::Name(name))) => name,
+            problem @ (Problem::Refused(_) | Problem::Unreached(_)) => return problem.into(),
         };
         match self.slaves().await {
             Ok(slaves) => {
+                // Who takes one machine for another ends its work: of slave-1 and slave-3 neither is meant by the other.
                 let known = slaves.iter().map(|slave| slave.name.as_str());
+                let known = known.filter(|known| !near::are_siblings(known, name.as_str()));
                 near::unknown("slave", name.as_str(), known, "neap slaves")
             }
             Err(failure) => failure,
@@ -440,6 +447,14 @@ impl Operator {
         let rows: Vec<R> = views.into_iter().map(R::from).collect();
         Ok(self.printer.rows(&rows, none)?)
     }
+}
+
+/// The refusal of what is asked of a slave that is not any more.
+fn left(name: &Name, slave: SlaveId, at: Moment) -> Failure {
+    let message = format!("{name} has left for good: it was {slave}, until {}", clock(at));
+    Failure::new(Exit::Refused, message)
+        .help(format!("`neap drain --receipt {slave}` shows what was done to each task"))
+        .help("the host registers under a new id when its slave is started again; `neap slaves` lists those there are")
 }
 
 /// A listing of the leader's, page by page.
@@ -492,8 +507,10 @@ struct Glance {
     leader: Option<String>,
     epoch: u64,
     connected: u32,
-    deactivated: u32,
+    away: u32,
     unreachable: u32,
+    silent: u32,
+    deactivated: u32,
     frameworks: u32,
     tasks: u32,
     offers: u32,
@@ -507,13 +524,18 @@ impl std::fmt::Display for Glance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let leader = self.leader.as_deref().unwrap_or("-");
         writeln!(f, "{leader} leads, in epoch {}", self.epoch)?;
+        // The first ones add up to all; the others are some of them.
+        let some = |count: u32, how: &str| (count > 0).then(|| format!("{count} {how}"));
+        let all = [some(self.away, "away"), some(self.unreachable, "unreachable")];
+        let part = [some(self.silent, "silent"), some(self.deactivated, "deactivated")];
+        let all: String = all.into_iter().flatten().map(|some| format!(", {some}")).collect();
+        let part: Vec<String> = part.into_iter().flatten().collect();
+        let part = if part.is_empty() { String::new() } else { format!("; {}", part.join(", ")) };
         writeln!(
             f,
-            "{}: {} connected, {} deactivated, {} unreachable",
+            "{}: {} connected{all}{part}",
             counted(self.slaves.len() as u64, "slave"),
-            self.connected,
-            self.deactivated,
-            self.unreachable
+            self.connected
         )?;
         write!(
             f,
@@ -526,8 +548,8 @@ impl std::fmt::Display for Glance {
         match self.removals_halted {
             true => write!(
                 f,
-                "\nremovals are halted: too much of the cluster is silent; `neap removals resume --reason WHY` has them go \
-                 on, `neap slave forget NAME --reason WHY` removes a slave that is dead"
+                "\nremovals are halted: too much of the cluster fell silent, and no further slave is marked unreachable; `neap removals resume --reason \
+                 WHY` has that go on, `neap slave forget NAME --reason WHY` removes a slave that is dead"
             ),
             false => Ok(()),
         }

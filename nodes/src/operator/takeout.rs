@@ -11,7 +11,7 @@ use std::time::Duration;
 use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId};
 use neap_protocol::message::{
     Answer, Command, DrainEnd, DrainPlan, DrainView, Event, InverseAnswer, InverseAsk, InverseOfferView,
-    InverseOutcome, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus, Then,
+    InverseOutcome, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, Then, Uncounted,
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::task::TaskState;
@@ -27,7 +27,7 @@ use crate::units::Period;
 
 use super::client::Problem;
 use super::events::{Line, because, how};
-use super::views::{asked, left, left_ms, wait};
+use super::views::{asked, left, left_ms, uncounted, waits};
 use super::{Operator, Outcome, unexpected};
 
 impl Operator {
@@ -167,7 +167,9 @@ impl Operator {
         let before = match self.client.ask(Command::Show(Query::Slave(slave.clone()))).await {
             Ok(Answer::Slaves(page)) => page.items.into_iter().next().and_then(|view| view.drain),
             Ok(_) => return Err(unexpected()),
-            Err(Problem::Refused(Refusal::RemovedSlave(id))) if then == Then::Unregister => {
+            Err(Problem::Refused(Refusal::RemovedSlave(id) | Refusal::SlaveLeft { slave: id, .. }))
+                if then == Then::Unregister =>
+            {
                 return self.left_already(id);
             }
             Err(problem) => return Err(self.explained(problem).await),
@@ -225,7 +227,9 @@ impl Operator {
         let id = match self.client.ask(Command::Show(Query::Slave(slave.clone()))).await {
             Ok(Answer::Slaves(page)) => page.items.first().ok_or_else(unexpected)?.id,
             Ok(_) => return Err(unexpected()),
-            Err(Problem::Refused(Refusal::RemovedSlave(id))) => return self.left_already(id),
+            Err(Problem::Refused(Refusal::RemovedSlave(id) | Refusal::SlaveLeft { slave: id, .. })) => {
+                return self.left_already(id);
+            }
             Err(problem) => return Err(self.explained(problem).await),
         };
         let changed = self.done(Command::DrainNow { slave: SlaveRef::Id(id) }).await?;
@@ -442,10 +446,11 @@ impl Operator {
         for offer in offers.iter().filter(|_| begun) {
             self.printer.one(&Line::of(&Event::InverseOffered(offer.clone())))?;
         }
+        let waiting = view.waiting_for.iter().map(|wait| wait.framework);
         Ok(Progress {
             told: false,
             waits: Vec::new(),
-            frameworks: view.waiting_for.iter().map(|wait| wait.framework).collect(),
+            frameworks: offers.iter().map(|offer| offer.framework).chain(waiting).collect(),
             offers: offers.iter().map(|offer| offer.id).collect(),
             deadline: view.deadline,
         })
@@ -465,7 +470,7 @@ impl Operator {
     fn show_waits(&mut self, view: &DrainView, progress: &mut Progress) -> Result<(), Failure> {
         progress.told = true;
         progress.frameworks.extend(view.waiting_for.iter().map(|wait| wait.framework));
-        let waits: Vec<String> = view.waiting_for.iter().map(wait).collect();
+        let waits = waits(view);
         if waits != progress.waits {
             if !waits.is_empty() {
                 let time = match view.revoking || left_ms(view.deadline) == 0 {
@@ -525,7 +530,8 @@ impl Operator {
             drain_end_ms: plan.drain_end.0,
             digest: PlanDigest(plan.digest).to_string(),
             tasks: plan.tasks.iter().map(PlanRow::of).collect(),
-            seen: plan.status == SlaveStatus::Active,
+            seen: plan.status.answers(),
+            uncounted: plan.uncounted,
         };
         self.printer.one(&head)?;
         if self.printer.format() == Format::Text {
@@ -736,15 +742,22 @@ struct Plan {
     tasks: Vec<PlanRow>,
     #[serde(skip)]
     seen: bool,
+    #[serde(skip)]
+    uncounted: Uncounted,
 }
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { slave, slave_name, status, .. } = self;
         let count = counted(self.tasks.len() as u64, "task");
-        match self.tasks.len() {
-            0 => writeln!(f, "{slave_name} ({slave}) is {status}; nothing runs there")?,
+        let beside = uncounted(self.uncounted);
+        match (self.tasks.len(), &beside) {
+            (0, None) => writeln!(f, "{slave_name} ({slave}) is {status}; nothing runs there")?,
+            (0, Some(beside)) => writeln!(f, "{slave_name} ({slave}) is {status}; {beside}")?,
             _ => writeln!(f, "{slave_name} ({slave}) is {status}; a drain would end {count} there")?,
+        }
+        if let (1.., Some(beside)) = (self.tasks.len(), &beside) {
+            writeln!(f, "beside those: {beside}")?;
         }
         if !self.seen {
             writeln!(f, "nothing can be ended or seen there before it is back")?;

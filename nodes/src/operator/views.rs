@@ -2,7 +2,7 @@
 
 use neap_protocol::message::{
     DrainView, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, OfferView, PendingView,
-    SlaveStatus, SlaveView, TaskView,
+    SlaveStatus, SlaveView, SlaveWait, TaskView, Uncounted,
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::task::TaskState;
@@ -47,6 +47,8 @@ pub(super) struct SlaveRow {
     name: String,
     status: String,
     tasks: u32,
+    /// What may run there beside them: `nothing`, `ending`, `lost` or `unknown`.
+    uncounted: &'static str,
     total: Amount,
     used: Amount,
     offered: Amount,
@@ -84,13 +86,19 @@ impl From<SlaveView> for SlaveRow {
             name: view.name.to_string(),
             status: view.status.to_string(),
             tasks: view.tasks,
+            uncounted: match view.uncounted {
+                Uncounted::Nothing => "nothing",
+                Uncounted::Ending(_) => "ending",
+                Uncounted::Lost => "lost",
+                Uncounted::Unknown => "unknown",
+            },
             total: (&view.total).into(),
             used: (&view.used).into(),
             offered: (&view.offered).into(),
             holds: holds.collect(),
             drain: drain.map(|drain| drain.id.to_string()),
             drain_left_ms: open.map(|drain| left_ms(drain.deadline)),
-            drain_waits_for: open.map_or_else(Vec::new, |drain| drain.waiting_for.iter().map(wait).collect()),
+            drain_waits_for: open.map_or_else(Vec::new, waits),
             address: view.address.to_string(),
             view,
         }
@@ -110,20 +118,19 @@ impl Row for SlaveRow {
     ];
 
     fn cells(&self) -> Vec<Cell> {
-        let tone = match self.view.status {
-            SlaveStatus::Active => Tone::Good,
-            SlaveStatus::Awaited | SlaveStatus::Disconnected | SlaveStatus::Silent | SlaveStatus::Leaving => {
-                Tone::Warn
-            }
-            SlaveStatus::Unreachable => Tone::Bad,
-        };
         let holds: Vec<&str> = self.holds.iter().map(|hold| hold.name.as_str()).collect();
         let about = |bytes| ByteSize::saturating_from(bytes).about();
         vec![
             (&self.id).into(),
             (&self.name).into(),
-            Cell::toned(&self.status, tone),
-            self.tasks.into(),
+            Cell::toned(&self.status, tone(self.view.status)),
+            match self.view.uncounted {
+                Uncounted::Nothing => self.tasks.into(),
+                // More may run there than is counted.
+                Uncounted::Ending(_) | Uncounted::Lost | Uncounted::Unknown => {
+                    Cell::toned(format!("{}+?", self.tasks), Tone::Warn)
+                }
+            },
             format!("{} of {}", self.used.cpus, self.total.cpus).into(),
             format!("{} of {}", about(self.used.mem_bytes), about(self.total.mem_bytes)).into(),
             match holds.is_empty() {
@@ -212,7 +219,7 @@ impl Row for DrainRow {
             true => Cell::toned("revoking", Tone::Bad),
             false => left(self.drain.deadline).into(),
         };
-        let waits: Vec<String> = self.drain.waiting_for.iter().map(wait).collect();
+        let waits = waits(&self.drain);
         vec![
             (&self.id).into(),
             (&self.slave).into(),
@@ -518,8 +525,59 @@ impl Row for InverseOfferRow {
     }
 }
 
-/// Who holds a drain up, and why, in words.
-pub(super) fn wait(wait: &neap_protocol::message::DrainWait) -> String {
+/// How a slave's status stands out: only one that work is sent to is well.
+pub(super) fn tone(status: SlaveStatus) -> Tone {
+    match status {
+        SlaveStatus::Active => Tone::Good,
+        SlaveStatus::Drained => Tone::Plain,
+        SlaveStatus::Held
+        | SlaveStatus::Draining
+        | SlaveStatus::Silent
+        | SlaveStatus::Awaited
+        | SlaveStatus::Disconnected
+        | SlaveStatus::Leaving => Tone::Warn,
+        SlaveStatus::Unreachable => Tone::Bad,
+    }
+}
+
+/// What holds a drain up, and why, in words: the slave first, where it is the slave.
+pub(super) fn waits(drain: &DrainView) -> Vec<String> {
+    let slave = drain.slave_wait.map(|wait| slave_wait(drain, wait));
+    slave.into_iter().chain(drain.waiting_for.iter().map(wait)).collect()
+}
+
+/// Why a drain waits for its slave.
+fn slave_wait(drain: &DrainView, wait: SlaveWait) -> String {
+    let SlaveWait { status, out_of_reach, ending } = wait;
+    let mut why = Vec::new();
+    if !status.answers() {
+        why.push(status.to_string());
+    }
+    if out_of_reach > 0 {
+        why.push(format!("{} out of reach", counted(out_of_reach, "task")));
+    }
+    if ending > 0 {
+        why.push(format!("{} to end", counted(ending, "task")));
+    }
+    format!("{} ({}): {}", drain.slave_name, drain.slave, why.join(", "))
+}
+
+/// What may run on a slave beside what is listed, as a sentence; nothing where that is all.
+pub(super) fn uncounted(uncounted: Uncounted) -> Option<String> {
+    match uncounted {
+        Uncounted::Nothing => None,
+        Uncounted::Ending(tasks) => {
+            Some(format!("{} that must not live there any more, and end first", counted(tasks, "task")))
+        }
+        Uncounted::Lost => Some(
+            "what was told Lost when it was given up may still run there, and ends when it is back".into(),
+        ),
+        Uncounted::Unknown => Some("it has yet to tell this leader what runs there".into()),
+    }
+}
+
+/// Which framework holds a drain up, and why, in words.
+fn wait(wait: &neap_protocol::message::DrainWait) -> String {
     let counts = match (wait.running, wait.unacknowledged) {
         (running, 0) => format!("{running} running"),
         (0, unacknowledged) => format!("{unacknowledged} ended and not acknowledged"),

@@ -13,7 +13,9 @@ use std::path::Path;
 use neap_process_tree::{Means, OpenError, Options, Survivors, Tree, Trees};
 use neap_protocol::ids::{BootId, ExecutorId, Seq};
 use neap_protocol::resources::{self, Resources};
-use neap_protocol::slave::{Config, EXIT_DONE, Event as Told, Input, Recover, Slave as Machine};
+use neap_protocol::slave::{
+    Config, EXIT_DONE, EXIT_UNHEARD, Event as Told, Input, Recover, Slave as Machine,
+};
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
 use neap_protocol::transport::{CloseCode, Role};
@@ -122,6 +124,10 @@ async fn farewell(dispatcher: &mut Dispatcher, code: Option<u8>) -> Exit {
         Some(EXIT_DONE) => {
             dispatcher.end(CloseCode::Done, "the slave has left").await;
             Exit::Success
+        }
+        Some(EXIT_UNHEARD) => {
+            dispatcher.end(CloseCode::Done, "the slave has left").await;
+            Exit::Unacknowledged
         }
         Some(_refused) => {
             dispatcher.end(CloseCode::Done, "the slave was refused").await;
@@ -376,10 +382,10 @@ fn tell(event: &Told) {
     match event {
         Told::Recovered { executors, ended, lost } => {
             tracing::info!(
-                executors,
+                taken_up = executors,
                 ended,
-                lost,
-                "takes up executors that it had left, ends others; tasks are lost"
+                tasks_lost = lost,
+                "recovered: executors that it had left were taken up or ended, and tasks of theirs may be lost"
             );
         }
         Told::Registered { id, epoch } => tracing::info!(%id, %epoch, "registered"),
@@ -409,7 +415,9 @@ fn tell(event: &Told) {
         Told::Unregistered => tracing::info!("unregistered"),
         Told::NeverAdmitted => tracing::info!("no master had admitted it: exits, and there is none to tell"),
         Told::NobodyAnswered => {
-            tracing::warn!("no leader answered in time: exits, and the health check will find it gone");
+            tracing::warn!(
+                "no leader has acknowledged that it leaves: exits with 6, and the health check will find it gone"
+            );
         }
     }
 }

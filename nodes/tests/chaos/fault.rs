@@ -340,6 +340,9 @@ impl Fault {
                     // Nobody knows what runs on one that a new leader awaits, and that can take long.
                     SlaveStatus::Awaited => Ok(()),
                     SlaveStatus::Active
+                    | SlaveStatus::Held
+                    | SlaveStatus::Draining
+                    | SlaveStatus::Drained
                     | SlaveStatus::Silent
                     | SlaveStatus::Disconnected
                     | SlaveStatus::Unreachable
@@ -350,7 +353,10 @@ impl Fault {
             }
             Self::StallSlave(slave) => {
                 let known = until("a slave that is not used", || match cluster.view(*slave)?.status {
-                    SlaveStatus::Active => Err("it is active".to_owned()),
+                    other @ (SlaveStatus::Active
+                    | SlaveStatus::Held
+                    | SlaveStatus::Draining
+                    | SlaveStatus::Drained) => Err(format!("it is {other}")),
                     SlaveStatus::Silent
                     | SlaveStatus::Disconnected
                     | SlaveStatus::Unreachable
@@ -478,10 +484,18 @@ pub(crate) fn unreachable(cluster: &mut Cluster, slave: usize) -> Result<(), Str
     until("a slave that is unreachable", || match cluster.view(slave)?.status {
         SlaveStatus::Unreachable | SlaveStatus::Awaited => Ok(()),
         other @ (SlaveStatus::Active
-        | SlaveStatus::Disconnected
+        | SlaveStatus::Held
+        | SlaveStatus::Draining
+        | SlaveStatus::Drained
         | SlaveStatus::Silent
+        | SlaveStatus::Disconnected
         | SlaveStatus::Leaving) => Err(format!("it is {other}")),
     })
+}
+
+/// Whether a slave is here, and not on its way out.
+fn stays(status: SlaveStatus) -> bool {
+    status.answers() && status != SlaveStatus::Leaving
 }
 
 /// A slave that was killed while it left goes on leaving, and is then started as a new one; unless it had not yet
@@ -491,7 +505,7 @@ fn leaves_or_stays(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
         if cluster.slaves[slave].process.as_mut().expect("a slave").has_ended() {
             return Ok(true);
         }
-        match cluster.has_registered(slave) && cluster.view(slave)?.status == SlaveStatus::Active {
+        match cluster.has_registered(slave) && stays(cluster.view(slave)?.status) {
             true => Ok(false),
             false => Err("it does neither".into()),
         }
@@ -508,7 +522,8 @@ fn left(cluster: &mut Cluster, slave: usize) -> Result<(), String> {
     let living = cluster.living(slave);
     cluster.slaves[slave].process = None;
     match (code, living.is_empty()) {
-        (Some(0), true) => Ok(()),
+        // Where no leader lives to acknowledge it, it says so by another code.
+        (Some(0 | 6), true) => Ok(()),
         _ => Err(format!("a slave left with {code:?}, and there lives {living:?}")),
     }
 }

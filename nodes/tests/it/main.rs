@@ -35,3 +35,4 @@ mod silent;
 mod slave;
 mod takeout;
 mod up;
+mod words;

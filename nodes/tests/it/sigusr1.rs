@@ -68,11 +68,11 @@ fn nobody_answers(silence: impl FnOnce(Master) -> Option<Master>) {
     let _stopped = silence(master);
     scene.slave.signal(Signal::USR1);
     let dead = scene.watch().last_end(PATIENCE).unwrap();
-    assert_eq!(scene.slave.exit_code(PATIENCE), Some(0), "{}", scene.slave.log());
+    assert_eq!(scene.slave.exit_code(PATIENCE), Some(6), "{}", scene.slave.log());
     let (waited, log) = (dead.elapsed(), scene.slave.log());
     assert!(waited < UNREGISTER_TIMEOUT + BOUND, "it took {waited:?} to exit: {log}");
     assert!(waited >= UNREGISTER_TIMEOUT, "it waited for {waited:?} only: {log}");
-    assert!(log.contains("no leader answered in time"), "{log}");
+    assert!(log.contains("no leader has acknowledged that it leaves"), "{log}");
     assert_eq!(hostiles.living(), NONE);
     let told = scene.framework.until(1, Duration::ZERO, Said::end);
     assert!(told.is_err(), "somebody has told the framework: {told:?}");

@@ -129,7 +129,7 @@ async fn a_dead_slave_is_forgotten_and_a_living_one_is_not() {
     let forget = master.line("slave forget slave-1 --reason 'burnt down'");
     let lives = place.neap(&forget);
     assert_eq!(lives.code, Some(3), "{}{}", lives.stdout, lives.stderr);
-    assert!(lives.stderr.contains("it answers, at 127.0.0.1:1") && lives.stderr.contains("neap drain"));
+    assert!(lives.stderr.contains("its last ping, from 127.0.0.1:1") && lives.stderr.contains("neap drain"));
     let unknown = place.neap(&master.line("slave forget slave-9 --reason 'burnt down'"));
     assert_eq!(unknown.code, Some(3), "{}", unknown.stderr);
     assert!(!unknown.stderr.contains("slave-1"), "a sibling is suggested: {}", unknown.stderr);

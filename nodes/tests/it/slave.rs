@@ -376,9 +376,9 @@ async fn drain_now_ends_without_an_answer() {
     link.say(MasterToSlave::Launch(slave.task(1, "sleep 1000"))).await;
     link.until(task(1), TaskState::Running).await;
     slave.signal(Signal::USR1);
-    assert_eq!(slave.exit_code().await, Some(0));
+    assert_eq!(slave.exit_code().await, Some(6));
     assert_eq!(slave.survivors(), NONE);
-    assert!(master.log().contains("no leader answered in time"), "{}", master.log());
+    assert!(master.log().contains("no leader has acknowledged that it leaves"), "{}", master.log());
 }
 
 /// Whom no master has admitted has nobody to leave.

@@ -10,7 +10,7 @@ use crate::ids::{DrainId, FrameworkId, InverseOfferId, SessionId, SlaveId, TaskI
 use crate::map::Set;
 use crate::message::{
     DrainEnd, DrainView, DrainWait, Event, InverseAnswer, InverseAsk, InverseOfferView, InverseOutcome,
-    MasterToFramework, MasterToSlave, ReceiptId, ReceiptLine, Then as After,
+    MasterToFramework, MasterToSlave, ReceiptId, ReceiptLine, SlaveWait, Then as After,
 };
 use crate::registry::{DrainRecord, InverseOfferRecord, InverseStage, Operation, SlaveRecord};
 use crate::resources::Resources;
@@ -661,16 +661,36 @@ impl Leader {
             then: record.then,
             end: record.end,
             revoking: asked.iter().any(|io| io.stage == InverseStage::Revoking),
+            slave_wait: self.slave_wait(record.slave),
             waiting_for: self.drain_waits(record.slave, &asked),
         })
+    }
+
+    /// What of a drain is the slave's to do: to be back, and to end what it was told to end.
+    fn slave_wait(&self, slave: SlaveId) -> Option<SlaveWait> {
+        let state = self.slaves.get(&slave)?;
+        let status = self.slave_status(slave);
+        let live = || state.tasks.values().filter(|task| !task.state.is_terminal());
+        let told = live().filter(|task| task.kill.is_some()).count() + state.zombies.len();
+        let (out_of_reach, ending) = match state.is_in_reach() {
+            true => (0, told as u32),
+            false => (live().count() as u32, state.zombies.len() as u32),
+        };
+        let waits = !status.answers() || ending > 0;
+        waits.then_some(SlaveWait { status, out_of_reach, ending })
     }
 
     fn drain_waits(&self, slave: SlaveId, asked: &[&InverseOfferRecord]) -> Vec<DrainWait> {
         let Some(state) = self.slaves.get(&slave) else {
             return Vec::new();
         };
+        let in_reach = state.is_in_reach();
         let mut waits: Vec<DrainWait> = Vec::new();
         for (id, task) in &state.tasks {
+            // What cannot be reached, or is being ended, no framework can give up: the drain waits for the slave.
+            if !task.state.is_terminal() && (!in_reach || task.kill.is_some()) {
+                continue;
+            }
             let framework = id.framework;
             if waits.last().is_none_or(|wait| wait.framework != framework) {
                 let answer =

@@ -38,7 +38,7 @@ use crate::outbox::Outbox;
 use crate::registry::{Operation, Registry};
 use crate::resources::Resources;
 use crate::task::{Reason, TaskState};
-use crate::text::Text;
+use crate::text::{Name, Text};
 use crate::time::{Millis, Moment, When};
 use crate::transport::{CloseCode, CloseReason, Peer};
 
@@ -209,6 +209,16 @@ pub enum Effect {
         request: u32,
         /// Which receipt.
         receipt: ReceiptId,
+    },
+    /// Refuse an operator's request, because no slave has this name: with [`Refusal::SlaveLeft`] where the store's
+    /// receipts tell of one that has left, or else with [`Refusal::UnknownSlave`].
+    RefuseUnknownSlave {
+        /// On which session.
+        session: SessionId,
+        /// Which request.
+        request: u32,
+        /// The name.
+        name: Name,
     },
     /// Answer an operator's request from what is remembered of the events that were published.
     AnswerHistory {

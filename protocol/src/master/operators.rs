@@ -52,6 +52,9 @@ impl Leader {
                 }
                 self.store(cx, operation, Then::Answer { session, request, by });
             }
+            Err(Refusal::UnknownSlave(SlaveRef::Name(name))) => {
+                cx.push(Effect::RefuseUnknownSlave { session, request, name });
+            }
             Err(refusal) => cx.answer(session, request, Err(refusal)),
         }
     }
@@ -341,14 +344,27 @@ impl Leader {
 
     fn status(&self) -> Status {
         let records = self.registry.slaves();
-        let connected = self.slaves.values().filter(|state| state.session.is_some()).count();
+        let (mut connected, mut away, mut unreachable, mut silent) = (0, 0, 0, 0);
+        for slave in records.keys() {
+            match self.slave_status(*slave) {
+                SlaveStatus::Active
+                | SlaveStatus::Held
+                | SlaveStatus::Draining
+                | SlaveStatus::Drained
+                | SlaveStatus::Leaving => connected += 1,
+                SlaveStatus::Silent => (connected, silent) = (connected + 1, silent + 1),
+                SlaveStatus::Awaited | SlaveStatus::Disconnected => away += 1,
+                SlaveStatus::Unreachable => unreachable += 1,
+            }
+        }
         Status {
             epoch: self.epoch,
             slaves: records.len() as u32,
-            connected: connected as u32,
+            connected,
+            away,
+            unreachable,
+            silent,
             deactivated: records.values().filter(|record| !record.holds.is_empty()).count() as u32,
-            unreachable: records.values().filter(|record| record.unreachable).count() as u32,
-            silent: self.slaves.values().filter(|state| state.silent).count() as u32,
             frameworks: self.registry.frameworks().len() as u32,
             tasks: self.slaves.values().map(|state| state.tasks.len() as u32).sum(),
             offers: self.offers.len() as u32,
@@ -376,6 +392,7 @@ impl Leader {
             used: state.used.capped(),
             offered: state.offered.capped(),
             tasks: state.tasks.len() as u32,
+            uncounted: self.uncounted(id),
             holds: record.holds.iter().map(hold).collect(),
             drain,
         })
@@ -436,6 +453,7 @@ impl Leader {
             slave,
             slave_name: record.name.clone(),
             status: self.slave_status(slave),
+            uncounted: self.uncounted(slave),
             drain,
             tasks,
             tasks_end,
@@ -457,7 +475,8 @@ impl Leader {
             );
         }
         digest.add(match self.slave_status(slave) {
-            SlaveStatus::Active => 0,
+            // What is held is in reach.
+            SlaveStatus::Active | SlaveStatus::Held | SlaveStatus::Draining | SlaveStatus::Drained => 0,
             SlaveStatus::Awaited => 1,
             SlaveStatus::Disconnected => 2,
             SlaveStatus::Unreachable => 3,

@@ -9,11 +9,12 @@ use alloc::vec::Vec;
 use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Set};
 use crate::message::{
-    Answer, Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus,
-    SlaveToMaster, Then as After,
+    Answer, DrainEnd, Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus,
+    SlaveToMaster, Then as After, Uncounted,
 };
 use crate::registry::{
-    Applied, DrainRecord, EndRecord, InverseOfferRecord, InverseStage, Operation, SlaveRecord, is_true_end,
+    Applied, DrainRecord, EndRecord, InverseOfferRecord, InverseStage, Operation, SlaveRecord, drain_hold,
+    is_true_end,
 };
 use crate::resources::{Resources, Sum};
 use crate::task::{FENCE_AFTER_MIN, Reason, Run, TaskReport, TaskSpec, TaskState, Update};
@@ -125,6 +126,11 @@ pub(super) struct Removals {
 }
 
 impl Slave {
+    /// Whether what it is told reaches it, as far as is known.
+    pub(super) fn is_in_reach(&self) -> bool {
+        self.session.is_some() && !self.silent
+    }
+
     /// Keeps a question about a task until the slave has come, or is given up; false if its framework has too many.
     pub(super) fn ask(&mut self, task: TaskId, max: usize) -> bool {
         if !self.questions.contains_key(&task.framework) {
@@ -495,7 +501,7 @@ impl Leader {
         self.resume_inverse_offers(cx, slave);
         let drain = self.registry.slaves().get(&slave).and_then(|record| record.drain);
         if let Some(drain) = drain.and_then(|drain| self.registry.drains().get(&drain))
-            && drain.end == Some(crate::message::DrainEnd::Drained)
+            && drain.end == Some(DrainEnd::Drained)
             && drain.then == After::Unregister
         {
             cx.tell_slave(session, MasterToSlave::Leave);
@@ -629,8 +635,19 @@ impl Leader {
             Some(true) => return self.away_again(cx, slave),
             Some(false) => {}
         }
-        self.removals.overdue.insert(slave, ());
+        let told = self.removals.halted;
+        let more = self.removals.overdue.insert(slave, ()).is_none();
         self.resume_if_few(cx);
+        // How many are silent is said again when it is more: the first number would not stay true.
+        if told && more && self.removals.halted {
+            self.say_halted(cx);
+        }
+    }
+
+    fn say_halted(&mut self, cx: &mut Cx<'_>) {
+        let (silent, taken) = (self.removals.overdue.len() as u32, self.removals.taken);
+        let of = self.registry.slaves().len() as u32;
+        self.publish(cx, Event::RemovalsHalted { silent: silent.saturating_add(taken), of });
     }
 
     /// A slave that was given up was back, and is silent again before it was used: what it has told of is out of reach again
@@ -666,7 +683,7 @@ impl Leader {
             }
             self.give_up(cx);
         } else if !core::mem::replace(&mut self.removals.halted, true) {
-            self.publish(cx, Event::RemovalsHalted { silent: silent as u32, of: of as u32 });
+            self.say_halted(cx);
         }
     }
 
@@ -1025,14 +1042,39 @@ impl Leader {
 
     /// How a slave is.
     pub(super) fn slave_status(&self, slave: SlaveId) -> SlaveStatus {
-        let unreachable = self.registry.slaves().get(&slave).is_some_and(|record| record.unreachable);
+        let record = self.registry.slaves().get(&slave);
         match self.slaves.get(&slave) {
-            _ if unreachable => SlaveStatus::Unreachable,
-            Some(state) if state.session.is_some() && state.leaving => SlaveStatus::Leaving,
+            _ if record.is_some_and(|record| record.unreachable) => SlaveStatus::Unreachable,
             Some(state) if state.session.is_some() && state.silent => SlaveStatus::Silent,
-            Some(state) if state.session.is_some() => SlaveStatus::Active,
+            Some(state) if state.session.is_some() && state.leaving => SlaveStatus::Leaving,
+            Some(state) if state.session.is_some() => record.map_or(SlaveStatus::Active, |r| self.kept_by(r)),
             Some(state) if state.seen => SlaveStatus::Disconnected,
             Some(_) | None => SlaveStatus::Awaited,
+        }
+    }
+
+    /// What keeps a slave that is here from being offered, if anything does.
+    fn kept_by(&self, record: &SlaveRecord) -> SlaveStatus {
+        let drain = record.drain.and_then(|id| Some((id, self.registry.drains().get(&id)?)));
+        let holds = |id| drain_hold(id).is_some_and(|hold| record.holds.contains_key(&hold));
+        match drain {
+            Some((_, drain)) if drain.end.is_none() => SlaveStatus::Draining,
+            Some((id, drain)) if drain.end == Some(DrainEnd::Drained) && holds(id) => SlaveStatus::Drained,
+            Some(_) | None if record.holds.is_empty() => SlaveStatus::Active,
+            Some(_) | None => SlaveStatus::Held,
+        }
+    }
+
+    /// What may run on a slave beside the tasks that this leader counts there.
+    pub(super) fn uncounted(&self, slave: SlaveId) -> Uncounted {
+        let unreachable = self.registry.slaves().get(&slave).is_some_and(|record| record.unreachable);
+        match self.slaves.get(&slave) {
+            Some(state) if !state.zombies.is_empty() => Uncounted::Ending(state.zombies.len() as u32),
+            Some(state) if unreachable && state.session.is_some() => Uncounted::Nothing,
+            Some(_) | None if unreachable => Uncounted::Lost,
+            Some(state) if !state.seen => Uncounted::Unknown,
+            Some(_) => Uncounted::Nothing,
+            None => Uncounted::Unknown,
         }
     }
 

@@ -24,7 +24,7 @@ pub use logs::{LOG_CHUNK_MAX, LogEnd, LogRefusal, LogStream, OperatorToSlave, Sl
 pub use operator::{
     Answer, Command, DrainEnd, DrainPlan, DrainView, DrainWait, Event, FrameworkView, HoldView,
     InverseOfferView, MasterToOperator, OfferView, OperatorToMaster, Page, PastEvent, PendingView,
-    PlannedTask, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus, SlaveView, Status, TaskView,
-    Then,
+    PlannedTask, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus, SlaveView, SlaveWait, Status,
+    TaskView, Then, Uncounted,
 };
 pub use slave::{Final, MasterToSlave, Refused, SlaveToMaster};

@@ -276,16 +276,18 @@ pub struct Page<T> {
 pub struct Status {
     /// The leader's term.
     pub epoch: Epoch,
-    /// Slaves in the registry.
+    /// Slaves in the registry: each is connected, away or unreachable.
     pub slaves: u32,
-    /// Those of them with a session.
+    /// Those of them with a session that are not unreachable.
     pub connected: u32,
-    /// Those that are deactivated.
-    pub deactivated: u32,
-    /// Those that are unreachable.
+    /// Those with no session whose time is not over yet.
+    pub away: u32,
+    /// Those that are unreachable: also one that has come back, and is not used yet (R8).
     pub unreachable: u32,
     /// Those of the connected that have not answered their last ping in time: nothing is offered of them (R6).
     pub silent: u32,
+    /// Those that are deactivated.
+    pub deactivated: u32,
     /// Frameworks in the registry.
     pub frameworks: u32,
     /// Tasks that are not over and acknowledged.
@@ -317,17 +319,25 @@ pub struct SlaveView {
     pub offered: Resources,
     /// How many tasks are not over and acknowledged.
     pub tasks: u32,
+    /// What may run there beside them.
+    pub uncounted: Uncounted,
     /// What keeps it from being offered.
     pub holds: Vec<HoldView>,
     /// Its drain, in progress or done.
     pub drain: Option<DrainView>,
 }
 
-/// How a slave is.
+/// How a slave is, in the one word that says most: what is out of reach is told before what is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SlaveStatus {
-    /// It is here.
+    /// It is here, and nothing keeps it from being offered.
     Active,
+    /// It is here, and a hold keeps it from being offered (R16).
+    Held,
+    /// It is here, and a drain empties it (R21).
+    Draining,
+    /// It is here, a drain has emptied it, and the drain's hold is not lifted.
+    Drained,
     /// It has not come back since this leader was elected.
     Awaited,
     /// Its session is gone; the health check is counting.
@@ -340,10 +350,23 @@ pub enum SlaveStatus {
     Silent,
 }
 
+impl SlaveStatus {
+    /// Whether it is here and answers: only then can anything be ended or seen there.
+    pub fn answers(self) -> bool {
+        match self {
+            Self::Active | Self::Held | Self::Draining | Self::Drained | Self::Leaving => true,
+            Self::Silent | Self::Awaited | Self::Disconnected | Self::Unreachable => false,
+        }
+    }
+}
+
 impl fmt::Display for SlaveStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Active => "active",
+            Self::Held => "held",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
             Self::Awaited => "awaited",
             Self::Disconnected => "disconnected",
             Self::Unreachable => "unreachable",
@@ -351,6 +374,19 @@ impl fmt::Display for SlaveStatus {
             Self::Silent => "silent",
         })
     }
+}
+
+/// What may run on a slave beside the tasks that are counted there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Uncounted {
+    /// Nothing.
+    Nothing,
+    /// So many tasks that were told Lost, or are no framework's: the slave ends them (R8).
+    Ending(u32),
+    /// Tasks that were told Lost when the slave was given up: it ends them when it is back (R8).
+    Lost,
+    /// The leader has yet to hear from the slave what runs there (R28).
+    Unknown,
 }
 
 /// A hold (R16).
@@ -494,11 +530,24 @@ pub struct DrainView {
     pub end: Option<DrainEnd>,
     /// Whether the deadline has passed.
     pub revoking: bool,
+    /// The slave, where it is what holds the drain up.
+    pub slave_wait: Option<SlaveWait>,
     /// The frameworks that still hold it up.
     pub waiting_for: Vec<DrainWait>,
 }
 
-/// What one framework still has on a slave that drains.
+/// Why a drain waits for its slave, and not for a framework.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SlaveWait {
+    /// How it is: of one that does not answer, nothing can be ended or seen.
+    pub status: SlaveStatus,
+    /// Tasks there that are out of reach, whatever their frameworks have said.
+    pub out_of_reach: u32,
+    /// Tasks that it was told to end, and that have not ended yet.
+    pub ending: u32,
+}
+
+/// What one framework still has on a slave that drains, and could give up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DrainWait {
     /// Which framework.
@@ -507,7 +556,7 @@ pub struct DrainWait {
     pub name: Name,
     /// Whether it has a session; one that has none is not waited for once its tasks are over.
     pub connected: bool,
-    /// Tasks that still run.
+    /// Tasks that still run, and that nobody has asked the slave to end.
     pub running: u32,
     /// Tasks that are over and whose end it has not acknowledged.
     pub unacknowledged: u32,
@@ -546,8 +595,10 @@ pub struct DrainPlan {
     pub slave: SlaveId,
     /// That slave's name.
     pub slave_name: Name,
-    /// How the slave is now: one that is not active cannot be seen empty.
+    /// How the slave is now: one that does not answer cannot be seen empty.
     pub status: SlaveStatus,
+    /// What may run there beside the tasks of the plan.
+    pub uncounted: Uncounted,
     /// The drain that is already under way there, if one is.
     pub drain: Option<DrainId>,
     /// Every task that would be asked for, and revoked if its framework keeps it past the deadline.
@@ -870,14 +921,15 @@ pub enum Event {
         /// How.
         end: DrainEnd,
     },
-    /// More than the set share of the cluster is silent: no slave is removed until that is over (R7).
+    /// More than the set share of the cluster fell silent: no further slave is given up until that is over (R7). It is
+    /// told again for each that falls silent meanwhile.
     RemovalsHalted {
-        /// How many are silent.
+        /// How many fell silent, those included that were given up within this window.
         silent: u32,
         /// Of how many.
         of: u32,
     },
-    /// Slaves may be removed again.
+    /// Slaves that do not answer are given up again.
     RemovalsResumed,
     /// A slave that is connected has not answered a ping in its time: nothing is offered of it until it does.
     SlaveSilent {
@@ -916,6 +968,15 @@ pub enum Refusal {
     },
     /// No slave is called so.
     UnknownSlave(SlaveRef),
+    /// No slave is called so now: the last one of that name has left for good.
+    SlaveLeft {
+        /// Its name.
+        name: Name,
+        /// The id that it had, and that its receipt has.
+        slave: SlaveId,
+        /// When it was removed.
+        at: Moment,
+    },
     /// The slave was removed; its id never comes back (R27).
     RemovedSlave(SlaveId),
     /// There is no such framework.
@@ -974,6 +1035,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotLeading { .. } => write!(f, "this master does not lead"),
             Self::UnknownSlave(slave) => write!(f, "no slave {slave} is registered"),
+            Self::SlaveLeft { name, slave, .. } => write!(f, "slave {name} ({slave}) has left for good"),
             Self::RemovedSlave(id) => write!(f, "slave {id} has left for good"),
             Self::UnknownFramework(id) => write!(f, "no framework {id} is subscribed"),
             Self::UnknownTask(id) => write!(f, "no task {id} is running"),
@@ -994,8 +1056,8 @@ impl fmt::Display for Refusal {
             Self::Storage(cause) => write!(f, "the registry could not be written: {cause}"),
             Self::Overloaded => write!(f, "the master has too many requests waiting"),
             Self::SlaveAnswers { slave, address } => {
-                write!(f, "slave {slave} is not dead: it answers")?;
-                if address.is_empty() { Ok(()) } else { write!(f, ", at {address}") }
+                write!(f, "slave {slave} is not known to be dead: it has answered its last ping")?;
+                if address.is_empty() { Ok(()) } else { write!(f, ", from {address}") }
             }
             Self::LeasesRun { left } => write!(
                 f,
@@ -1014,7 +1076,9 @@ impl Refusal {
         match self {
             Self::NotLeading { .. } => "ask the leader; where none is known, wait until one is elected",
             Self::UnknownSlave(_) => "list slaves with `neap slaves`",
-            Self::RemovedSlave(_) => "the host registers under a new id when its slave is started again",
+            Self::SlaveLeft { .. } | Self::RemovedSlave(_) => {
+                "the host registers under a new id when its slave is started again"
+            }
             Self::UnknownFramework(_) => "list frameworks with `neap frameworks`",
             Self::UnknownTask(_) => "list tasks with `neap tasks`",
             Self::UnknownInverseOffer(_) => "list them with `neap inverse-offers`",
@@ -1037,7 +1101,10 @@ impl Refusal {
             }
             Self::Storage(_) => "make room on the master's disk, then ask again",
             Self::Overloaded | Self::SlaveChanging(_) => "ask again in a moment",
-            Self::SlaveAnswers { .. } => "`neap drain` takes a slave that lives away",
+            Self::SlaveAnswers { .. } => {
+                "`neap drain` takes a slave that lives away; of one that has just died, ask again when `neap slaves` calls it \
+                 silent or disconnected"
+            }
             Self::LeasesRun { .. } => {
                 "ask again when that time is over: the slave may have been heard a moment ago"
             }

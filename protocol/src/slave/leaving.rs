@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::state::{Executor, Leaving, Life, Link, Phase, Stage, Task};
-use super::{CheckpointChange, Config, EXIT_DONE, Effect, Event, Slave, Timer};
+use super::{CheckpointChange, Config, EXIT_DONE, EXIT_UNHEARD, Effect, Event, Slave, Timer};
 use crate::ids::{ExecutorId, TaskId};
 use crate::message::{Final, SlaveToMaster};
 use crate::outbox::Outbox;
@@ -174,7 +174,7 @@ impl Slave {
         match self.phase {
             Phase::Leaving(Leaving::Unregistering) => {
                 out.push(Effect::Publish(Event::NobodyAnswered));
-                self.clear(EXIT_DONE, CheckpointChange::Leaving(false), out);
+                self.clear(EXIT_UNHEARD, CheckpointChange::Leaving(false), out);
             }
             Phase::Leaving(Leaving::Ending { .. }) | Phase::Clearing { .. } => {}
             Phase::New | Phase::Serving | Phase::Resetting | Phase::Quitting { .. } | Phase::Exited => {}

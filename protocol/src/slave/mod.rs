@@ -56,6 +56,10 @@ pub const EXIT_DONE: u8 = 0;
 /// The exit code of a slave that no master would admit; [`Event::Refused`] says why.
 pub const EXIT_REFUSED: u8 = 3;
 
+/// The exit code of a slave that has ended everything and left, and that no leader has acknowledged (R24a, R26): to the
+/// masters it is still there until their health check gives it up.
+pub const EXIT_UNHEARD: u8 = 6;
+
 /// The most updates of one task that are kept unacknowledged, its terminal one not counted. A newer one takes the
 /// place of the newest.
 pub const UPDATES_MAX: usize = 16;
@@ -286,7 +290,7 @@ pub enum Effect {
     Publish(Event),
     /// Close every session in order, and exit.
     Exit {
-        /// [`EXIT_DONE`] or [`EXIT_REFUSED`].
+        /// [`EXIT_DONE`], [`EXIT_UNHEARD`] or [`EXIT_REFUSED`].
         code: u8,
     },
 }

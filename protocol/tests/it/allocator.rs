@@ -159,6 +159,7 @@ impl Cluster {
             | Effect::Publish(_)
             | Effect::Record { .. }
             | Effect::AnswerReceipt { .. }
+            | Effect::RefuseUnknownSlave { .. }
             | Effect::AnswerHistory { .. } => {}
         }
     }

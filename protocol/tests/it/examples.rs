@@ -360,6 +360,7 @@ fn drain_view() -> DrainView {
         then: Then::Stay,
         end: None,
         revoking: false,
+        slave_wait: Some(SlaveWait { status: SlaveStatus::Unreachable, out_of_reach: 2, ending: 1 }),
         waiting_for: vec![wait],
     }
 }
@@ -400,11 +401,12 @@ fn inverse_view() -> InverseOfferView {
 fn status() -> Status {
     Status {
         epoch: Epoch(4),
-        slaves: 3,
+        slaves: 4,
         connected: 2,
-        deactivated: 1,
+        away: 1,
         unreachable: 1,
         silent: 1,
+        deactivated: 1,
         frameworks: 1,
         tasks: 2,
         offers: 1,
@@ -423,6 +425,7 @@ fn slave_view(status: SlaveStatus) -> SlaveView {
         used: Resources::new(500, 1 << 20),
         offered: Resources::NONE,
         tasks: 2,
+        uncounted: Uncounted::Nothing,
         holds: vec![hold()],
         drain: Some(drain_view()),
     }
@@ -451,7 +454,7 @@ fn offer_view() -> OfferView {
     }
 }
 
-fn plan() -> DrainPlan {
+fn plan(uncounted: Uncounted) -> DrainPlan {
     let task = PlannedTask {
         id: TASK,
         name: name(),
@@ -464,6 +467,7 @@ fn plan() -> DrainPlan {
         slave: SLAVE,
         slave_name: name(),
         status: SlaveStatus::Active,
+        uncounted,
         drain: None,
         tasks: vec![task],
         tasks_end: Moment(1_800_000_601_000),
@@ -477,7 +481,7 @@ fn answers(all: &mut Vec<Example>) {
         Done => Answer::Done { changed: true },
         Draining => Answer::Draining { drain: DrainId(6), changed: false },
         InverseOffered => Answer::InverseOffered(InverseOfferId(3)),
-        Plan => Answer::Plan(plan()),
+        Plan => Answer::Plan(plan(Uncounted::Nothing)),
         Watching => Answer::Watching,
         Status => Answer::Status(status()),
         Slaves => Answer::Slaves(page(slave_view(SlaveStatus::Active))),
@@ -597,6 +601,7 @@ fn refusals(all: &mut Vec<Example>) {
     examples!(all, Refusal, |refusal| answer(Err(refusal)), {
         NotLeading => Refusal::NotLeading { leader: Text::EMPTY },
         UnknownSlave => Refusal::UnknownSlave(SlaveRef::Name(name())),
+        SlaveLeft => Refusal::SlaveLeft { name: name(), slave: SLAVE, at: Moment(1_800_000_000_000) },
         RemovedSlave => Refusal::RemovedSlave(SLAVE),
         UnknownFramework => Refusal::UnknownFramework(FrameworkId(1)),
         UnknownTask => Refusal::UnknownTask(TASK),
@@ -737,6 +742,7 @@ fn operator_parts(all: &mut Vec<Example>) {
     slave_refs(all);
     thens(all);
     statuses(all);
+    uncounted(all);
     receipt_ids(all);
     let carry = |end| answer(Err(Refusal::DrainEnded(DrainId(6), end)));
     examples!(all, DrainEnd, carry, {
@@ -766,11 +772,23 @@ fn statuses(all: &mut Vec<Example>) {
     let carry = |status| answer(Ok(Answer::Slaves(page(slave_view(status)))));
     examples!(all, SlaveStatus, carry, {
         Active => SlaveStatus::Active,
+        Held => SlaveStatus::Held,
+        Draining => SlaveStatus::Draining,
+        Drained => SlaveStatus::Drained,
         Awaited => SlaveStatus::Awaited,
         Disconnected => SlaveStatus::Disconnected,
         Unreachable => SlaveStatus::Unreachable,
         Leaving => SlaveStatus::Leaving,
         Silent => SlaveStatus::Silent,
+    });
+}
+
+fn uncounted(all: &mut Vec<Example>) {
+    examples!(all, Uncounted, |uncounted| answer(Ok(Answer::Plan(plan(uncounted)))), {
+        Nothing => Uncounted::Nothing,
+        Ending => Uncounted::Ending(2),
+        Lost => Uncounted::Lost,
+        Unknown => Uncounted::Unknown,
     });
 }
 

@@ -446,6 +446,7 @@ impl World {
             | Effect::ToOperator { .. }
             | Effect::Record { .. }
             | Effect::AnswerReceipt { .. }
+            | Effect::RefuseUnknownSlave { .. }
             | Effect::AnswerHistory { .. }
             | Effect::Publish(_) => {}
         }
@@ -474,6 +475,9 @@ fn shown(effect: &Effect, sessions: &BTreeMap<String, SessionId>) -> Option<Stri
         Effect::Store { seq, operation, .. } => format!("write {seq} {operation:?}"),
         Effect::Record { receipt, line } => format!("receipt {receipt}: {line:?}"),
         Effect::AnswerReceipt { receipt, .. } => format!("answer with receipt {receipt}"),
+        Effect::RefuseUnknownSlave { session, name: slave, .. } => {
+            format!("refuse {}: no slave is called {slave}, or it has left", name(session))
+        }
         Effect::AnswerHistory { .. } => "answer with what ended lately".into(),
         Effect::Publish(
             event @ (Event::RemovalsHalted { .. }

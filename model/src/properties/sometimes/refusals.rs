@@ -1,5 +1,5 @@
-//! What is asked in vain is refused. Three refusals need more than honest nodes and are shown elsewhere:
-//! `UnknownReceipt` is its store's, `NotYours` and `Invalid` are for slaves that lie.
+//! What is asked in vain is refused. Four refusals need more than honest nodes and are shown elsewhere:
+//! `UnknownReceipt` and `SlaveLeft` are its store's, `NotYours` and `Invalid` are for slaves that lie.
 
 use neap_protocol::framework::Event;
 use neap_protocol::message::{MasterToSlave, Refusal, Refused};

@@ -7,7 +7,7 @@ use neap_protocol::message::{
     Answer, Command, DrainEnd, InverseAnswer, InverseOutcome, MasterToFramework, SlaveToMaster,
 };
 use neap_protocol::registry::Operation;
-use neap_protocol::slave::{self, EXIT_DONE};
+use neap_protocol::slave::{self, EXIT_DONE, EXIT_UNHEARD};
 use neap_protocol::task::{Reason, TaskState};
 
 use super::{Property, heard, ordered, reported, sometimes, stored, told};
@@ -211,5 +211,7 @@ fn killed(seen: &Seen<'_>) -> bool {
 }
 
 fn exited(seen: &Seen<'_>) -> bool {
-    seen.happenings.iter().any(|happening| matches!(happening, Happening::Exited { code: EXIT_DONE, .. }))
+    seen.happenings
+        .iter()
+        .any(|happening| matches!(happening, Happening::Exited { code: EXIT_DONE | EXIT_UNHEARD, .. }))
 }

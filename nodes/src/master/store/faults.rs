@@ -271,7 +271,7 @@ fn answer(store: &mut Store, work: Vec<Work>) -> Option<bool> {
     store.work(work, &mut |reply| match reply {
         Reply::Stored { .. } => told = Some(true),
         Reply::Failed { .. } => told = Some(false),
-        Reply::Recovered(_) | Reply::Receipt { .. } => unreachable!("it was not asked"),
+        Reply::Recovered(_) | Reply::Receipt { .. } | Reply::Left { .. } => unreachable!("it was not asked"),
     });
     told
 }

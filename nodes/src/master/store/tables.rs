@@ -3,6 +3,7 @@
 use neap_protocol::ids::{DrainId, Epoch, InverseOfferId, Seq, SlaveId};
 use neap_protocol::message::{ReceiptId, ReceiptLine};
 use neap_protocol::registry::{Operation, Registry};
+use neap_protocol::text::Name;
 use neap_protocol::time::Moment;
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -18,6 +19,9 @@ pub(super) const FORMAT: u64 = 4;
 
 /// How many of operators' commands are kept: the newest.
 pub(super) const AUDIT_MAX: u64 = 100_000;
+
+/// How many slaves that have left are looked at for a name that none has now: the newest.
+const LEFT_MAX: u32 = 10_000;
 
 pub(super) const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -245,6 +249,39 @@ pub(super) fn lines_of(
     let table = database.begin_read()?.open_table(RECEIPTS)?;
     let lines = table.range((kind, id, 0)..=(kind, id, u64::MAX))?;
     lines.map(|entry| decode(entry?.1.value())).collect()
+}
+
+/// The slave that had this name and was removed last, and when: by its receipt (R23a). Newest first, and no further back
+/// than [`LEFT_MAX`]: who asks waits for the answer.
+pub(super) fn left(
+    database: &impl ReadableDatabase,
+    name: &Name,
+) -> Result<Option<(SlaveId, Moment)>, Fault> {
+    let table = database.begin_read()?.open_table(RECEIPTS)?;
+    let (kind, _) = receipt_key(ReceiptId::Unregistration(SlaveId(0)));
+    let mut before = (kind, u32::MAX, u64::MAX);
+    for _ in 0..LEFT_MAX {
+        let Some(last) = table.range((kind, 0, 0)..=before)?.next_back().transpose()? else {
+            return Ok(None);
+        };
+        let (_, id, _) = last.0.value();
+        let first = table.range((kind, id, 0)..=(kind, id, u64::MAX))?.next().transpose()?;
+        let opened = first.map(|entry| decode::<(Moment, ReceiptLine)>(entry.1.value())).transpose()?;
+        if let Some((_, ReceiptLine::Opened { name: of, .. })) = opened
+            && of == *name
+        {
+            let removed = lines_of(database, ReceiptId::Unregistration(SlaveId(id)))?;
+            let removed = removed.iter().find(|(_, line)| *line == ReceiptLine::Unregistered);
+            if let Some((at, _)) = removed {
+                return Ok(Some((SlaveId(id), *at)));
+            }
+        }
+        match id.checked_sub(1) {
+            Some(id) => before = (kind, id, u64::MAX),
+            None => return Ok(None),
+        }
+    }
+    Ok(None)
 }
 
 /// Why a leader that was followed by another is refused.

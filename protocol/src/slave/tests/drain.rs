@@ -200,7 +200,7 @@ fn r26_with_no_leader_it_exits_in_time_having_said_so() {
     assert_eq!(bench.gone(1), [publishes(Event::NothingLeft), unregister_timer()]);
     let unanswered = [publishes(Event::NobodyAnswered), cancels(Timer::Reconnect), stores_left(5)];
     assert_eq!(bench.go(Input::Timer(Timer::Unregister)), unanswered);
-    assert_eq!(bench.go(Input::Stored { seq: Seq(5) }), [Effect::Exit { code: EXIT_DONE }]);
+    assert_eq!(bench.go(Input::Stored { seq: Seq(5) }), [Effect::Exit { code: EXIT_UNHEARD }]);
 }
 
 #[test]
