@@ -19,6 +19,9 @@ pub struct Ghost {
     pub over: Map<TaskId, TaskState>,
     /// Those of them of which it was first said by a slave that left: that counts once it is removed.
     pub parting: Set<TaskId>,
+    /// Those of them of which it then said another end: it had crashed, and had forgotten what it was about to have
+    /// acknowledged. Either counts, whichever its master heard.
+    pub unsure: Set<TaskId>,
     /// Slaves that were removed, durably.
     pub removed: Set<SlaveId>,
     /// Slaves that were unreachable, durably, once.
@@ -34,6 +37,8 @@ pub struct Ghost {
     /// Tasks of which a slave has heard from their executor how they ended, until their scheduler is told, or nobody is
     /// left who could say it again.
     pub ended: Set<TaskId>,
+    /// Tasks whose process was sent a signal while it lived: how they end from then on was asked for (R12a).
+    pub asked: Set<TaskId>,
     /// Slaves, by number, that have waited for long enough for whoever unregisters them.
     pub gave_up: Set<u8>,
     /// Slaves that have not answered since the leader pinged them, and whether the time of a ping has passed since: whether

@@ -130,11 +130,6 @@ impl Sessions {
         self.all.get(&id).is_some_and(|open| open.live.is_some())
     }
 
-    /// Whether any is open, as far as the driver has been told.
-    pub fn is_any_open(&self) -> bool {
-        self.all.values().any(|open| open.live.is_some())
-    }
-
     /// Says a message to a session; to one that is gone, nothing. `false`: it cannot be said, and the session is ended
     /// at once; its end is still to come as [`News::Ended`].
     pub fn say<M: Wire>(&mut self, id: SessionId, message: &M) -> bool {

@@ -97,6 +97,12 @@ pub(crate) fn stat(pid: Pid) -> Option<Stat> {
     parse_stat(&text)
 }
 
+/// Whether this process has ended, every thread of it, and is only waiting to be reaped.
+pub(crate) fn has_ended(pid: Pid) -> bool {
+    let opened = pidfd_open(pid, PidfdFlags::empty()).ok();
+    opened.and_then(|pidfd| Process::unreaped(pid, pidfd)).is_some_and(|process| process.exited())
+}
+
 /// The identity of this start of the machine: a recorded pid means nothing in another.
 ///
 /// # Errors

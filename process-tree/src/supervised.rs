@@ -156,6 +156,12 @@ impl Supervised {
         descendants(self.supervisor.get_ref())
     }
 
+    /// The child of the supervisor that began first.
+    pub(crate) fn eldest(&self) -> Option<Key> {
+        let children = proc::listed_children(self.supervisor.get_ref().pid).into_iter();
+        children.filter_map(Process::open).map(|child| child.key()).min_by_key(|(_, start)| *start)
+    }
+
     /// Ends the whole namespace, which the kernel does at once and with no race.
     pub(crate) fn kill_namespace(&self, log: &mut Log) -> Result<(), Errno> {
         let members = self.members();

@@ -14,7 +14,7 @@ use crate::cgroup::Group;
 use crate::ending::{Ending, Exit, Log, Survivors, now_ms};
 use crate::lock;
 use crate::means::Means;
-use crate::proc::Process;
+use crate::proc::{self, Key, Process};
 use crate::supervised::{Launched, Supervised, send};
 use crate::sys::watch::watch;
 
@@ -111,11 +111,39 @@ impl Tree {
     /// The leader is first: where a child of its ends of the SIGTERM, the leader has one waiting for it by then. Who is
     /// sent it is noted for the [`Ending`], and who could not be.
     pub fn terminate(&self) {
+        self.terminate_all(None);
+    }
+
+    /// The same without the leader, for one that is about to see that what it waited for has ended.
+    pub fn terminate_but_leader(&self) {
+        self.terminate_all(self.leader());
+    }
+
+    /// Whether a child of the leader has ended, and the leader has not reaped it yet.
+    ///
+    /// The kernel keeps such a child until it is reaped, so that what ended before this was asked is seen.
+    pub fn leader_lost_a_child(&self) -> bool {
+        let Some((leader, start)) = self.leader() else { return false };
+        let lost = proc::listed_children(leader).into_iter().any(proc::has_ended);
+        // Its number was its own all along.
+        lost && proc::stat(leader).is_some_and(|stat| stat.start == start)
+    }
+
+    /// The leader's number and start time. Where an earlier incarnation started it, it is the eldest of those whom the
+    /// supervisor began: whoever the supervisor inherits began later.
+    fn leader(&self) -> Option<Key> {
+        self.inner.leader.or_else(|| match &self.inner.body {
+            Body::Grouped { .. } => None,
+            Body::Supervised(supervised) => supervised.eldest(),
+        })
+    }
+
+    fn terminate_all(&self, but: Option<Key>) {
         if self.inner.ended.get().is_some() {
             return;
         }
         let leader = self.inner.leader.map(|(pid, _)| pid);
-        let mut asked = HashSet::new();
+        let mut asked: HashSet<Key> = but.into_iter().collect();
         for _pass in 0..PASSES_MAX {
             let mut members = self.members();
             members.retain(|process| asked.insert((process.pid, process.stat.start)));

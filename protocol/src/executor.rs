@@ -7,9 +7,10 @@
 //!
 //! It is the executor that fences tasks (R9), for it outlives its slave: a fenced task starts with a lease, and ends with it.
 //!
-//! What it makes of a command's end: exit code 0 is Finished, whatever was asked. After it was asked to end,
-//! any other end is Killed (many programs answer SIGTERM with an exit code of their own, and R19 promises Killed);
-//! before, it is Failed. The slave gives a Killed its reason.
+//! What it makes of a command's end (R12a): after the task was asked to end, any end is Killed, and the exit code is told as
+//! a detail: many programs answer SIGTERM with an exit code of their own, 0 too, and leave their work undone. Before, code 0
+//! is Finished and any other end is Failed. So a driver tells an end that a process came to by itself before it hands
+//! over what may have the process signalled. The slave gives a Killed its reason.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -91,8 +92,9 @@ pub enum Input {
     /// A timer fired.
     Timer(Timer),
     /// SIGTERM. The slave sends it to every process of the tree, the tasks' own included, and ends by force what is
-    /// left after its grace; so nothing is signalled here. From here on no task starts, and one that ends other than with
-    /// code 0 was Killed. A driver takes it before the end of a process that came at the same time.
+    /// left after its grace; so nothing is signalled here. From here on no task starts, and one that ends was Killed. The
+    /// slave does not send it where the task's process has ended already: so a driver takes it before the end of a process
+    /// that came at the same time.
     Terminate,
 }
 
@@ -664,7 +666,7 @@ impl Said {
 impl Outcome {
     fn verdict(self, asked: bool) -> (TaskState, Reason, Text) {
         match (self, asked) {
-            (Self::Exited(Exit::Code(0)), _) => (TaskState::Finished, Reason::Exited(0), Text::EMPTY),
+            (Self::Exited(Exit::Code(0)), false) => (TaskState::Finished, Reason::Exited(0), Text::EMPTY),
             (Self::Exited(Exit::Code(code)), true) => {
                 let message = Text::from(alloc::format!("exited with {code} after it was asked to end"));
                 (TaskState::Killed, Reason::Exited(code), message)

@@ -94,11 +94,11 @@ pub enum TaskState {
     Killing,
     /// Its slave does not answer; it may come back (only for frameworks that say they are partition-aware).
     Unreachable,
-    /// It ended by itself, well.
+    /// It ended by itself, well, before anybody asked it to end.
     Finished,
-    /// It ended by itself, badly.
+    /// It ended by itself, badly, before anybody asked it to end.
     Failed,
-    /// It was ended on request.
+    /// It was ended on request, whatever exit code came of that.
     Killed,
     /// It is gone.
     Lost,
@@ -210,6 +210,21 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Whether a task is ended for it because somebody asked, and not of itself (R12a). Only a master or a slave says so.
+    pub fn is_asked(self) -> bool {
+        match self {
+            Self::KilledByFramework | Self::KilledByOperator | Self::Revoked(_) => true,
+            Self::FrameworkRemoved | Self::SlaveUnreachable | Self::SlaveRemoved => true,
+            Self::Normal | Self::Exited(_) | Self::Signalled(_) | Self::NotStarted => false,
+            Self::ExecutorEnded | Self::ExecutorNotStarted | Self::ExecutorSilent => false,
+            Self::SlaveUnregistered | Self::SlaveForgot | Self::SlaveRestarted => false,
+            Self::SlaveDeactivated | Self::SlaveLeaving | Self::SlaveDisconnected => false,
+            Self::OfferGone | Self::BeyondOffer | Self::IdUsed | Self::InvalidSpec | Self::Unknown => false,
+            Self::HostRebooted | Self::Fenced | Self::CannotFence => false,
+            Self::SlaveSilent | Self::SlaveDeclaredDead => false,
+        }
+    }
+
     /// What the framework's author or the operator can do about it; empty where there is nothing to do.
     pub fn advice(self) -> &'static str {
         match self {

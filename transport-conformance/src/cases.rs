@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 pub use crate::random::random_lives_keep_the_contract;
-use crate::{Harness, LetIn, STALL};
+use crate::{Harness, LetIn, OnTheMove, STALL};
 
 /// Less than any idle timeout or keep-alive would need to find out.
 const HEARD_WITHIN: Duration = Duration::from_secs(5);
@@ -410,6 +410,33 @@ async fn ask<S: Session>(session: S) {
     }
     send.finish().await.unwrap();
     assert_eq!(receive.receive().await, Err(Closed::Finished));
+}
+
+/// A router between both ends forgets how it translated an address: what the accepting end says reaches nobody until the
+/// other is heard again, and then arrives. Both go on as if nothing had been, each time.
+pub async fn a_session_goes_on_from_another_address<H: Harness>(harness: &H) {
+    let Some(OnTheMove { connected, accepted, mut move_on, healed_within }) = harness.on_the_move().await
+    else {
+        return;
+    };
+    let ((mut up, mut heard_below), (mut down, mut heard_above)) = (connected.split(), accepted.split());
+    for number in 0..6 {
+        // By turns: nobody says anything before the other could, or the end that has moved says something at once.
+        move_on();
+        if number % 2 == 1 {
+            up.send(&frame(number, 5_000)).await.unwrap();
+        }
+        down.send(&frame(number, 20_000)).await.unwrap();
+        let healed = timeout(healed_within, heard_below.receive()).await;
+        let Ok(received) = healed else {
+            panic!("nothing was heard within {healed_within:?} of move {number}")
+        };
+        assert!(received.unwrap() == frame(number, 20_000));
+        if number % 2 == 0 {
+            up.send(&frame(number, 5_000)).await.unwrap();
+        }
+        assert!(heard_above.receive().await.unwrap() == frame(number, 5_000));
+    }
 }
 
 /// Nobody is let in who should not be, each is told why, and those who were in before and come after do not notice.

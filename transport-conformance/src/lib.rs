@@ -49,6 +49,12 @@ pub trait Harness: Sized + Send + Sync + 'static {
     /// Writes `bytes` as they are. That the other end has closed is no error here.
     fn write_raw(raw: &mut Self::Raw, bytes: &[u8]) -> impl Future<Output = ()> + Send;
 
+    /// A new session over a network in which its connecting end can get another address; `None` where the transport has
+    /// no network.
+    fn on_the_move(&self) -> impl Future<Output = Option<OnTheMove<Self::Session>>> + Send {
+        async { None }
+    }
+
     /// The impostors that this transport can be tried by.
     fn impostors() -> &'static [Impostor];
 
@@ -57,6 +63,19 @@ pub trait Harness: Sized + Send + Sync + 'static {
     /// # Errors
     /// If the impostor was let in.
     fn attempt(&self, impostor: Impostor) -> impl Future<Output = Result<String, LetIn>> + Send;
+}
+
+/// A session whose connecting end is behind a router that translates addresses, and may forget how.
+pub struct OnTheMove<S> {
+    /// The end behind the router.
+    pub connected: S,
+    /// The other, which knows the router's address for the peer's.
+    pub accepted: S,
+    /// What the connecting end sends comes from elsewhere from now on, and what is sent to where it came from before
+    /// reaches nobody. Called within a tokio runtime.
+    pub move_on: Box<dyn FnMut() + Send>,
+    /// How long a session that says nothing may take to notice: two times in which it says that it is there.
+    pub healed_within: Duration,
 }
 
 /// An impostor has been given a session.
@@ -146,6 +165,7 @@ macro_rules! suite {
             a_cancelled_receive_loses_nothing,
             a_slow_reader_makes_the_sender_wait,
             a_stuck_session_disturbs_no_other,
+            a_session_goes_on_from_another_address,
             impostors_are_refused_and_disturb_nobody,
             random_lives_keep_the_contract,
         }

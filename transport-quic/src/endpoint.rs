@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 use neap_protocol::text::Name;
 use neap_protocol::transport::{CloseCode, CloseReason, Peer, Role};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{Connecting, ConnectionError, ReadExactError, TokioRuntime, TransportErrorCode};
+use quinn::{Connecting, ConnectionError, ReadExactError, TransportErrorCode};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 
 use crate::congestion::AllOpen;
 use crate::credentials::{Credentials, PeerVerifier, alert, certificate_refused, peer_of};
 use crate::listener::Listener;
+use crate::rounds::Rounds;
 use crate::session::{self, QuicSession};
 use crate::{Settings, WELCOME};
 
@@ -35,6 +36,7 @@ pub struct Endpoint {
     settings: Settings,
     end: Arc<OnceLock<CloseReason>>,
     windows: AllOpen,
+    rounds: Rounds,
 }
 
 /// Whom the connecting side expects to meet.
@@ -86,14 +88,17 @@ impl Endpoint {
         // The system grants what it likes; a smaller buffer costs retransmissions in a burst, no more.
         let _ = set_socket_recv_buffer_size(&socket, settings.socket_buffer);
         let _ = set_socket_send_buffer_size(&socket, settings.socket_buffer);
-        let inner = quinn::Endpoint::new(credentials.endpoint_config(), None, socket, Arc::new(TokioRuntime))
-            .map_err(failed)?;
+        let rounds = Rounds::default();
+        let runtime = Arc::new(rounds.clone());
+        let inner =
+            quinn::Endpoint::new(credentials.endpoint_config(), None, socket, runtime).map_err(failed)?;
         Ok(Self {
             inner,
             credentials: credentials.clone(),
             settings: settings.clone(),
             end: Arc::default(),
             windows: AllOpen::default(),
+            rounds,
         })
     }
 
@@ -113,7 +118,8 @@ impl Endpoint {
         let tls = self.credentials.server_config().expect("the provider speaks TLS 1.3");
         let tls = QuicServerConfig::try_from(tls).expect("the provider speaks QUIC");
         let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
-        config.transport_config(self.settings.accepting(&self.windows)).migration(false);
+        // A session follows its peer to another address: see the crate's page.
+        config.transport_config(self.settings.accepting(&self.windows)).migration(true);
         self.settings.bound_unmet(&mut config);
         self.inner.set_server_config(Some(config));
         Listener::new(self.inner.clone(), roles, &self.settings, Arc::clone(&self.end))
@@ -226,8 +232,18 @@ impl Endpoint {
         }
     }
 
-    /// Waits until every session has ended and its peer was told as well as the network lets it: before a program
-    /// exits.
+    /// Waits until what was said and closed here is with the system: what a short program does before it exits. No answer
+    /// is waited for, however far the peer is.
+    ///
+    /// A packet that closes a session is sent once. Where it is lost, the peer has the session until its
+    /// [`idle_timeout`](Settings::idle_timeout) is over: some 31 KiB, and one that does not read is told no more. To
+    /// be told that it was heard is [`part`](neap_protocol::transport::SendHalf::part)'s work.
+    pub async fn flush(&self) {
+        self.rounds.run().await;
+    }
+
+    /// Waits until every session has ended and its peer was told as well as the network lets it: before a node exits,
+    /// whose peers wait for it. For three times what an answer could take after the last was closed.
     pub async fn idle(&self) {
         self.inner.wait_idle().await;
     }

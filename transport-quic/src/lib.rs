@@ -17,6 +17,15 @@
 //! it has not looked at yet it keeps four times as many, and little of each. Whoever is refused is a [`Refusal`], also where there
 //! was no room.
 //!
+//! **Another address.** A router that translates addresses forgets how after a while, and what a peer says comes from
+//! another port then, or from another host's address. A session is its keys and not an address: it follows. Nothing but a
+//! packet with the session's keys that is newer than all before moves it, so that a copy of an old one moves nothing; until
+//! the new address has shown that it receives, it gets at most three times the bytes that came from it, and if it does not
+//! show that, the session goes back. What the accepting side said in between is sent again. The connecting side says that it is
+//! there each [`Settings::keep_alive`], so that a session is whole again within two of these. The accepting side's address
+//! does not change. The bounds on handshakes are by the address that a handshake comes from; a session that was let in
+//! counts nowhere.
+//!
 //! [`certificates`] makes the authority and the certificates that a cluster needs.
 #![forbid(unsafe_code)]
 
@@ -26,6 +35,7 @@ mod credentials;
 mod endpoint;
 mod frames;
 mod listener;
+mod rounds;
 mod session;
 mod settings;
 

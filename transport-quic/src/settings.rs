@@ -20,7 +20,7 @@ pub struct Settings {
     pub idle_timeout: Duration,
     /// The connecting side says that it is there when nothing else was said for so long. Less than half of
     /// `idle_timeout`, so that one lost packet is forgiven. So long it may take until it is known that the peer was
-    /// killed and started again.
+    /// killed and started again, or until a peer that is somewhere else suddenly is heard from there.
     pub keep_alive: Duration,
     /// The most bytes that one direction of a session holds unread, and the most that it holds unacknowledged.
     pub window: u32,

@@ -97,7 +97,7 @@ fn bless(target: &Target, reached: &Reached) {
 
 /// The golden frames, each as the message that it is: by what is printed of it.
 fn golden() -> Vec<(String, Vec<u8>)> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/golden/v1.txt");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../protocol/golden/v2.txt");
     let text = fs::read_to_string(file).expect("failed to read the golden vectors");
     let mut all = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {

@@ -29,6 +29,7 @@ mod r07a_forgotten_when_silent;
 mod r08_lost_ends;
 mod r09_fenced;
 mod r12_acknowledged_when_heard;
+mod r12a_asked_is_not_finished;
 mod r13_kills_end;
 mod r14_remembered_first;
 mod r14_teardowns_end;
@@ -212,6 +213,7 @@ const NAMED: &[Property] = &[
     r08_lost_ends::PROPERTY,
     r09_fenced::PROPERTY,
     r12_acknowledged_when_heard::PROPERTY,
+    r12a_asked_is_not_finished::PROPERTY,
     r13_kills_end::PROPERTY,
     r14_remembered_first::PROPERTY,
     r14_teardowns_end::PROPERTY,
@@ -334,6 +336,7 @@ const NAMED: &[Property] = &[
     sometimes::faults::ABANDONED,
     sometimes::faults::FENCED,
     sometimes::faults::UNLEASED,
+    sometimes::faults::OBEYED,
     sometimes::faults::LOST_REBOOTED,
     sometimes::faults::RESET,
     sometimes::faults::SILENT,

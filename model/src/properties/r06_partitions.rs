@@ -49,6 +49,9 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether its framework was told that it is over, or will be: one that is away, or whose session dies, hears of it later.
 fn told_over(seen: &Seen<'_>, task: TaskId) -> bool {
+    let mut masters = seen.before.masters.iter().filter_map(|node| node.machine.as_ref());
     seen.before.ghost.told.get(&task).is_some_and(|told| told.is_terminal())
+        || masters.any(|master| master.has_buried(task))
 }

@@ -67,8 +67,10 @@ fn is_true(seen: &Seen<'_>, update: &Update) -> Result<(), String> {
     let wrong = match update.state {
         TaskState::Finished | TaskState::Failed | TaskState::Killed => said != Some(update.state),
         TaskState::Lost if update.reason == Reason::SlaveUnregistered => {
-            // That it was never started is kept nowhere, and may be lost with a session.
+            // That it was never started is kept nowhere, and may be lost with a session. A slave that crashed as it left
+            // may have said first how a task ended, and then, as that was not on its disk, that it is Lost.
             said.is_some_and(|said| said != TaskState::Lost && said != TaskState::Dropped)
+                && !seen.after.ghost.unsure.contains_key(&update.task)
         }
         TaskState::Lost => is_kept(seen, update.task) && said.is_some_and(is_true_end),
         TaskState::Staging

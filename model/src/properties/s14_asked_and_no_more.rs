@@ -1,13 +1,15 @@
-//! S14: a revocation takes the fewest tasks that give back what was asked for: tried over all sets of tasks.
+//! S14: a revocation takes the fewest further tasks that give back what was asked for: tried over all sets of tasks. What is
+//! being killed gives back what it holds, and keeps its grace.
 
 use neap_protocol::ids::{InverseOfferId, TaskId};
 use neap_protocol::master::{CountedTask, Master};
-use neap_protocol::message::InverseAsk;
+use neap_protocol::message::{Event, InverseAsk, MasterToSlave};
 use neap_protocol::registry::InverseOfferRecord;
 use neap_protocol::resources::Resources;
 use neap_protocol::task::Reason;
 
 use super::{Kind, Property, Seen};
+use crate::world::{Action, Happening, Message};
 
 pub(super) const PROPERTY: Property =
     Property { name: "S14 asked-and-no-more", guards: "R19", kind: Kind::Step(wrong) };
@@ -23,6 +25,40 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
             for (id, record) in seen.after.store.registry.inverse_offers().iter() {
                 revoked(before, after, *id, record)?;
             }
+            if seen.after.store.registry.inverse_offers().iter().next().is_some() {
+                not_sooner(seen, before)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A revocation of a part neither takes nor hastens what is being killed.
+fn not_sooner(seen: &Seen<'_>, before: &Master) -> Result<(), String> {
+    let dying = |task: TaskId| before.tasks().any(|known| known.id == task && known.dying);
+    let mut part = false;
+    for happening in seen.happenings {
+        let Happening::MasterEvent { event: Event::Revoking { inverse_offer, tasks }, .. } = happening else {
+            continue;
+        };
+        let record = seen.after.store.registry.inverse_offers().get(inverse_offer);
+        if !record.is_some_and(|record| matches!(record.ask, InverseAsk::Amount(_))) {
+            continue;
+        }
+        part = true;
+        if let Some(task) = tasks.iter().find(|task| dying(**task)) {
+            return Err(format!("{inverse_offer} takes {task}, which is being killed"));
+        }
+    }
+    // At a registration what was asked before is asked again.
+    if !part || !matches!(seen.action, Action::MasterStored(_)) {
+        return Ok(());
+    }
+    for said in seen.masters_said() {
+        if let Message::MasterToSlave(MasterToSlave::Kill { task, .. }) = said.message
+            && dying(*task)
+        {
+            return Err(format!("{task} is being killed, and a revocation asks for its end again"));
         }
     }
     Ok(())
@@ -34,7 +70,7 @@ fn revoked(
     id: InverseOfferId,
     record: &InverseOfferRecord,
 ) -> Result<(), String> {
-    let was_dying = |task: TaskId| before.tasks().any(|known| known.id == task && known.kill.is_some());
+    let was_dying = |task: TaskId| before.tasks().any(|known| known.id == task && known.dying);
     no_more_than_needed(after, id, record, |task| {
         task.kill == Some(Reason::Revoked(id)) && !was_dying(task.id)
     })
@@ -58,7 +94,7 @@ pub(crate) fn no_more_than_needed(
     if taken.is_empty() {
         return Ok(());
     }
-    let spare: Vec<_> = taken.iter().chain(others.iter().filter(|task| task.kill.is_none())).collect();
+    let spare: Vec<_> = taken.iter().chain(others.iter().filter(|task| !task.dying)).collect();
     let over = sum(spare.iter().map(|task| task.resources)).saturating_sub(&record.keep);
     let rest = least(&over, amount);
     let fewest = (0..1_u32 << spare.len().min(16))

@@ -37,6 +37,15 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "inverse-offer-killed",
+            about: "an inverse offer for one task's worth of two, of which one is killed",
+            commands: vec![inverse(InverseAsk::Amount(TASK))],
+            resources: TWO,
+            answers: false,
+            budget: Budget::of(&[(Event::Launch, 2), (Event::Kill, 1)]),
+            ..small()
+        },
+        Scope {
             name: "inverse-offer-cut",
             about: "an inverse offer while sessions die",
             commands: vec![inverse(InverseAsk::Everything)],
@@ -64,7 +73,7 @@ pub(super) fn all() -> Vec<Scope> {
             about: "a drain while its task is killed",
             commands: vec![drain(Then::Stay), activate(None)],
             answers: false,
-            budget: Budget::of(&[(Event::Launch, 1), (Event::Kill, 1)]),
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Kill, 1), (Event::Obey, 1)]),
             ..small()
         },
         Scope {

@@ -61,7 +61,7 @@ pub(super) fn all() -> Vec<Scope> {
             name: "kill",
             about: "kills by a framework and by an operator against a launch and an end",
             commands: vec![Command::Kill(first_task())],
-            budget: Budget::of(&[(Event::Launch, 1), (Event::Kill, 1), (Event::Finish, 1)]),
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Kill, 1), (Event::Finish, 1), (Event::Obey, 1)]),
             ..small()
         },
         Scope {

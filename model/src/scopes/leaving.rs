@@ -32,7 +32,12 @@ pub(super) fn all() -> Vec<Scope> {
                 drain_now_grace: Some(Millis::from_secs(5)),
                 ..slave::Config::new(TASK, Text::EMPTY)
             },
-            budget: Budget::of(&[(Event::Launch, 1), (Event::Signal, 2), (Event::Finish, 1)]),
+            budget: Budget::of(&[
+                (Event::Launch, 1),
+                (Event::Signal, 2),
+                (Event::Finish, 1),
+                (Event::Obey, 1),
+            ]),
             ..small()
         },
         Scope {

@@ -17,7 +17,12 @@ pub(super) fn all() -> Vec<Scope> {
         Scope {
             name: "restart-kill",
             about: "a slave crashes while its task is killed",
-            budget: Budget::of(&[(Event::Launch, 1), (Event::Kill, 1), (Event::SlaveCrash, 1)]),
+            budget: Budget::of(&[
+                (Event::Launch, 1),
+                (Event::Kill, 1),
+                (Event::SlaveCrash, 1),
+                (Event::Obey, 1),
+            ]),
             ..small()
         },
         Scope {

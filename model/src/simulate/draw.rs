@@ -174,6 +174,7 @@ fn budget(random: &mut Random, size: Size, steps: u32) -> Budget {
         (Event::Revive, 80, 6),
         (Event::Teardown, 25, 2),
         (Event::Finish, 70, long),
+        (Event::Obey, 70, long),
         (Event::ExecutorCrash, 50, long / 4),
         (Event::NoLaunch, 40, 6),
         (Event::Skew, 60, long / 4),

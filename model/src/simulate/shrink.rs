@@ -307,6 +307,7 @@ impl Shape {
             Action::StartTree(slave, _)
             | Action::NoLaunch(slave, _)
             | Action::Die(slave, ..)
+            | Action::Obey(slave, ..)
             | Action::CrashExecutor(slave, _)
             | Action::TreeDies(slave, _)
             | Action::See(slave, _) => (Who::Executor, *slave),

@@ -192,6 +192,7 @@ fn calm(action: &Action) -> usize {
         Action::StartFramework(_) => 11,
         Action::StartTree(..) => 12,
         Action::Die(..)
+        | Action::Obey(..)
         | Action::TreeDies(..)
         | Action::See(..)
         | Action::Cut(_)

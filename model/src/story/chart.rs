@@ -184,6 +184,7 @@ fn mark(scope: &Scope, world: &World, action: Action) -> Mark {
         | Action::NoLaunch(slave, id)
         | Action::Finish(slave, id, ..)
         | Action::Die(slave, id, _)
+        | Action::Obey(slave, id, _)
         | Action::CrashExecutor(slave, id)
         | Action::TreeDies(slave, id) => Mark::Dot(Lane::Executor(slave, id), words),
     }

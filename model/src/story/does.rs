@@ -101,6 +101,9 @@ pub fn does(scope: &Scope, world: &World, action: Action) -> String {
         Action::Die(slave, _, task) => {
             format!("{task}'s process on {} ends by the signal that it got", names::slave(slave))
         }
+        Action::Obey(slave, _, task) => {
+            format!("{task}'s process on {} exits with 0, as it was asked to end", names::slave(slave))
+        }
         Action::CrashExecutor(slave, id) => {
             format!("{}'s first process dies; what it started lives on", names::executor(slave, id))
         }

@@ -99,6 +99,8 @@ pub enum Action {
     Finish(u8, ExecutorId, TaskId, bool),
     /// A task's process ends by the signal that it got.
     Die(u8, ExecutorId, TaskId),
+    /// A task's process that got SIGTERM exits with code 0, its work undone.
+    Obey(u8, ExecutorId, TaskId),
     /// An executor's first process dies; what it started lives on.
     CrashExecutor(u8, ExecutorId),
     /// SIGKILL reaches the last process of a tree.
@@ -148,6 +150,7 @@ impl Action {
             Self::Teardown(_) => Event::Teardown,
             Self::NoLaunch(..) => Event::NoLaunch,
             Self::Finish(..) => Event::Finish,
+            Self::Obey(..) => Event::Obey,
             Self::CrashExecutor(..) => Event::ExecutorCrash,
             Self::Signal(_) => Event::Signal,
             Self::Usurp(_) => Event::Election,
@@ -242,6 +245,7 @@ impl Action {
             Self::NoLaunch(number, id) => Self::NoLaunch(of(Node::Slave(number))?, id),
             Self::Finish(number, id, task, well) => Self::Finish(of(Node::Slave(number))?, id, task, well),
             Self::Die(number, id, task) => Self::Die(of(Node::Slave(number))?, id, task),
+            Self::Obey(number, id, task) => Self::Obey(of(Node::Slave(number))?, id, task),
             Self::CrashExecutor(number, id) => Self::CrashExecutor(of(Node::Slave(number))?, id),
             Self::TreeDies(number, id) => Self::TreeDies(of(Node::Slave(number))?, id),
             Self::See(number, id) => Self::See(of(Node::Slave(number))?, id),

@@ -43,6 +43,8 @@ pub enum Event {
     Teardown,
     /// A task's process ends by itself.
     Finish,
+    /// A task's process that was asked to end exits with code 0.
+    Obey,
     /// An executor's first process dies.
     ExecutorCrash,
     /// An executor cannot be launched.
@@ -90,6 +92,7 @@ const NAMES: [(Event, &str); EVENTS] = [
     (Event::Revive, "revival"),
     (Event::Teardown, "teardown"),
     (Event::Finish, "finish"),
+    (Event::Obey, "exit on SIGTERM"),
     (Event::ExecutorCrash, "executor crash"),
     (Event::NoLaunch, "failed launch"),
     (Event::OfferTimeout, "offer time-out"),

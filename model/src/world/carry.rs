@@ -288,6 +288,10 @@ impl Step<'_> {
         };
         let parts = matches!(message, SlaveToMaster::Unregister { .. });
         for (task, state) in states {
+            let other = self.world.ghost.over.get(&task).is_some_and(|over| *over != state);
+            if parts && other && self.world.ghost.parting.contains_key(&task) {
+                self.world.ghost.edit().unsure.insert(task, ());
+            }
             if state.is_terminal() && !self.world.ghost.over.contains_key(&task) {
                 let ghost = self.world.ghost.edit();
                 ghost.over.insert(task, state);
@@ -370,9 +374,21 @@ impl Step<'_> {
         }
     }
 
-    /// SIGTERM to every process of a tree: those that do not resist die.
+    /// What lives of a task, or of all of a tree, has not ended by itself before it is sent a signal (R12a).
+    fn remember_asked(&mut self, slave: u8, id: ExecutorId, only: Option<TaskId>) {
+        let living = self.world.tree(slave, id).into_iter().flat_map(|tree| &tree.processes);
+        let living = living.map(|process| process.task).filter(|task| only.is_none_or(|only| only == *task));
+        let living: Vec<TaskId> = living.filter(|task| !self.world.ghost.asked.contains_key(task)).collect();
+        for task in living {
+            self.world.ghost.edit().asked.insert(task, ());
+        }
+    }
+
+    /// SIGTERM to every process of a tree: those that do not resist end, of the signal or as they see fit. Where the task's
+    /// own has ended already its executor knows, for in this world it is told at once.
     fn terminate(&mut self, number: u8, executor: ExecutorId) {
         let hostile = self.scope.hostile;
+        self.remember_asked(number, executor, None);
         self.tree(number, executor, |tree| {
             tree.processes.iter_mut().for_each(|process| process.dying |= !hostile)
         });
@@ -431,7 +447,7 @@ impl Step<'_> {
             }
             executor::Effect::Start { task, .. } => {
                 self.tree(slave, id, |tree| {
-                    tree.processes.push(Process { task, dying: false });
+                    tree.processes.push(Process { task, dying: false, forced: false });
                     tree.hosted.push(task);
                 });
                 self.happenings.push(Happening::Began { slave, task });
@@ -439,10 +455,15 @@ impl Step<'_> {
                 self.next.push_back(Next::Executor(slave, id, executor::Input::Started { task }));
             }
             executor::Effect::Signal { task, signal } => {
-                let dies = signal == executor::Signal::Kill || !self.scope.hostile;
+                let forced = signal == executor::Signal::Kill;
+                let dies = forced || !self.scope.hostile;
+                self.remember_asked(slave, id, Some(task));
                 self.tree(slave, id, |tree| {
                     let its = tree.processes.iter_mut().filter(|process| process.task == task);
-                    its.for_each(|process| process.dying |= dies);
+                    its.for_each(|process| {
+                        process.dying |= dies;
+                        process.forced |= forced;
+                    });
                 });
             }
             executor::Effect::SetTimer { timer, when } => {

@@ -305,7 +305,12 @@ impl World {
             }
             for process in &tree.processes {
                 match process.dying {
-                    true => actions.push(Action::Die(slave, id, process.task)),
+                    true => {
+                        actions.push(Action::Die(slave, id, process.task));
+                        if !process.forced && tree.machine.is_some() {
+                            actions.push(Action::Obey(slave, id, process.task));
+                        }
+                    }
                     false => {
                         actions.push(Action::Finish(slave, id, process.task, true));
                         actions.push(Action::Finish(slave, id, process.task, false));

@@ -179,8 +179,10 @@ pub struct Tree {
 pub struct Process {
     /// Whose.
     pub task: TaskId,
-    /// A signal is under way that it cannot resist.
+    /// A signal is under way that it does not resist.
     pub dying: bool,
+    /// That is SIGKILL. Of SIGTERM it may make an exit of its own.
+    pub forced: bool,
 }
 
 impl Tree {

@@ -219,6 +219,10 @@ impl<'a> Step<'a> {
                 self.tree(slave, id, |tree| tree.processes.retain(|process| process.task != task));
                 self.executor(slave, id, executor::Input::Exited { task, how: Exit::Signal(9) });
             }
+            Action::Obey(slave, id, task) => {
+                self.tree(slave, id, |tree| tree.processes.retain(|process| process.task != task));
+                self.executor(slave, id, executor::Input::Exited { task, how: Exit::Code(0) });
+            }
             Action::CrashExecutor(slave, id) => {
                 self.forget_ends(slave, id);
                 self.executor_ends(slave, id);

@@ -214,11 +214,12 @@ impl Driver {
                 continue;
             }
             self.wait()?;
-            // Before the ends of processes: the same SIGTERM may have ended them.
-            self.take_signals();
             self.take_exits()?;
-            self.take_messages();
+            self.take_signals();
+            self.take_messages()?;
             while let Some(timer) = self.timers.fire(Instant::now()) {
+                // Where a lease or a grace is over by now, too, who has ended by itself has done so before (R12a).
+                self.take_exits()?;
                 self.input(Input::Timer(timer));
             }
         }
@@ -280,6 +281,9 @@ impl Driver {
                 None => at += 1,
                 Some(how) => {
                     let task = self.processes[at].0;
+                    // The slave sends SIGTERM here first, and only if the process had not ended by then: one that is here
+                    // may be what has ended it (R12a).
+                    self.take_signals();
                     self.input(Input::Exited { task, how });
                     let (_, process) = self.processes.remove(at);
                     process.reap()?;
@@ -289,19 +293,24 @@ impl Driver {
         Ok(())
     }
 
-    fn take_messages(&mut self) {
+    fn take_messages(&mut self) -> io::Result<()> {
         while let Some((session, client)) = &mut self.client {
             let session = *session;
             let received = match client.try_receive() {
-                Ok(None) => return,
+                Ok(None) => return Ok(()),
                 Ok(Some(frame)) => codec::decode(&frame).map_err(|error| error.to_string()),
                 Err(closed) => Err(closed.to_string()),
             };
             match received {
-                Ok(message) => self.input(Input::Slave { session, message }),
+                Ok(message) => {
+                    // What has ended by now has ended before it could be asked (R12a).
+                    self.take_exits()?;
+                    self.input(Input::Slave { session, message });
+                }
                 Err(cause) => self.lost(&cause),
             }
         }
+        Ok(())
     }
 
     fn lost(&mut self, cause: &str) {

@@ -44,9 +44,6 @@ const EVENTS_MAX: usize = 1024;
 /// How soon is written again what the disk did not take.
 const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long the farewell to the master may take.
-const FAREWELL: Duration = Duration::from_secs(2);
-
 /// What an author writes. Only offers and updates must be dealt with.
 pub trait Scheduler {
     /// The first call, before any master was reached.
@@ -258,13 +255,10 @@ pub async fn run(scheduler: &mut impl Scheduler, settings: Settings) -> Result<E
         }
     }
     let reason = CloseReason { code: CloseCode::Done, detail: Text::new("the framework is done") };
-    let had_master = runner.sessions.is_any_open();
     runner.sessions.close_all(&reason).await;
     endpoint.close(&reason);
-    if had_master {
-        // Otherwise there is nobody who would hear it.
-        let _in_time = tokio::time::timeout(FAREWELL, endpoint.idle()).await;
-    }
+    // What was said last has arrived, or had its time.
+    endpoint.flush().await;
     if runner.over {
         // The last thing that is done: a process that is killed before knows what it had done, and one after has ended.
         runner.settings.state.forget();

@@ -45,8 +45,9 @@ impl Live {
     /// Ends it in order.
     pub(super) async fn close(mut self) {
         self.send.close(CloseReason { code: CloseCode::Done, detail: Text::EMPTY });
-        // The answer is had; a peer that does not hear of the end finds out by itself.
-        let _ = tokio::time::timeout(Duration::from_millis(500), self.endpoint.idle()).await;
+        // The answer is had: nothing is waited for but that the end is sent. A peer that does not hear of it, as its packet
+        // was lost, finds out by itself.
+        self.endpoint.flush().await;
     }
 }
 
@@ -110,7 +111,7 @@ impl Client {
         let asking = self.ask_leader(command);
         match tokio::time::timeout_at(deadline, asking).await {
             Ok(answer) => answer,
-            Err(_elapsed) => Err(Problem::Unreached(self.unanswered())),
+            Err(_elapsed) => Err(Problem::Unreached(self.unanswered().await)),
         }
     }
 
@@ -149,8 +150,9 @@ impl Client {
     }
 
     /// Why there was no answer in time.
-    fn unanswered(&mut self) -> Failure {
-        let at = self.session.take().map(|live| live.address);
+    async fn unanswered(&mut self) -> Failure {
+        let at = self.leader();
+        self.disconnect().await;
         let waited = self.timeout;
         let (message, help) = match self.standby {
             Some((standby, None)) => (

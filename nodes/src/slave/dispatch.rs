@@ -332,7 +332,9 @@ impl Dispatcher {
                 let cause = self.nursery.launch(executor, &program, &self.events).err()?;
                 return Some(Input::LaunchFailed { executor, cause: Text::from(cause) });
             }
-            Effect::Terminate { executor } => self.nursery.terminate(executor),
+            Effect::Terminate { executor } => {
+                self.nursery.terminate(executor, self.machine.is_own(executor));
+            }
             Effect::Kill { executor } => self.nursery.kill(executor),
             Effect::Publish(event) => super::tell(&event),
             // Taken by the caller: nothing follows it.

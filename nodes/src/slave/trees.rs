@@ -182,9 +182,14 @@ impl Nursery {
         }
     }
 
-    pub(super) fn terminate(&self, executor: ExecutorId) {
+    /// SIGTERM to a tree. The built-in executor waits for one child, its task's process: where that has ended already the
+    /// executor is about to say so, and must not take a SIGTERM for what ended it (R12a).
+    pub(super) fn terminate(&self, executor: ExecutorId, own: bool) {
         if let Some(tree) = self.living.get(&executor) {
-            tree.terminate();
+            match !own && tree.leader_lost_a_child() {
+                true => tree.terminate_but_leader(),
+                false => tree.terminate(),
+            }
         }
     }
 

@@ -216,6 +216,11 @@ impl Cluster {
         self.links[link].set(weather);
     }
 
+    /// The router on this link forgets how it translated addresses.
+    pub(crate) fn rebind(&self, link: usize) {
+        self.links[link].rebind();
+    }
+
     pub(crate) fn framework_link(&self, at: usize) -> SocketAddr {
         self.links[Self::framework_link_of(at)].address
     }

@@ -61,6 +61,8 @@ pub(crate) enum Fault {
     Cut(usize, Weather),
     /// A link has such weather for so long.
     Storm(usize, Weather, Duration),
+    /// Who is on a link comes from another port from now on, as its router has forgotten how it translated addresses.
+    Rebind(usize),
     /// An operator holds a slave back for so long.
     Hold(usize, Duration),
     /// An operator asks whoever has most on a slave to give a part of it back, sooner than schedulers do (R17, R19).
@@ -96,7 +98,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..40) {
+        match random.within(0..42) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -139,6 +141,7 @@ impl Fault {
             32..34 => Self::StallSlave(slave),
             34..36 => Self::CancelDrain(slave, random.span(0..1500)),
             36..38 => Self::Forget(slave),
+            38..40 => Self::Rebind(random.within(0..(SLAVES + FRAMEWORK_LINKS) as u64) as usize),
             _ => Self::FillMaster(slave, random.span(100..3000)),
         }
     }
@@ -183,6 +186,7 @@ impl Fault {
             | Self::FillSlave(slave, _)
             | Self::Cut(slave, _)
             | Self::Storm(slave, _, _)
+            | Self::Rebind(slave)
             | Self::Hold(slave, _)
             | Self::AskBack(slave)
             | Self::Drain(slave)
@@ -219,6 +223,7 @@ impl Fault {
                 "one-way cut of frameworks"
             }
             Self::Storm(..) => "loss, delay, reordering",
+            Self::Rebind(_) => "another source port",
             Self::Hold(..) => "deactivate, activate",
             Self::AskBack(_) => "inverse offer of a cpu",
             Self::Drain(_) => "drain, activate",
@@ -282,6 +287,10 @@ impl Fault {
             Self::Cut(slave, weather) => cluster.weather(*slave, *weather),
             Self::Storm(link, weather, _) => {
                 cluster.weather(*link, *weather);
+                return Ok(*link < SLAVES || load.uses(*link));
+            }
+            Self::Rebind(link) => {
+                cluster.rebind(*link);
                 return Ok(*link < SLAVES || load.uses(*link));
             }
             Self::Hold(slave, _) => {
@@ -389,6 +398,8 @@ impl Fault {
                 load.go_on(*span);
                 Ok(())
             }
+            // A session heals by itself, and one that does not is missed by what the round asks for in the end.
+            Self::Rebind(_) => Ok(()),
             Self::KillTemplate(_) | Self::KillExecutor(_) | Self::KillScheduler(_) => Ok(()),
             Self::FillSlave(slave, span) => cluster.empty_slave(*slave, *span).map(drop),
             Self::FillMaster(_, span) => cluster.empty_master(*span),
@@ -449,6 +460,7 @@ impl fmt::Display for Fault {
             | Self::Drain(slave)
             | Self::DrainAway(slave) => write!(f, "{}: slave-{}", self.kind(), slave + 1),
             Self::Cut(link, weather) => write!(f, "{}: slave-{}, {weather:?}", self.kind(), link + 1),
+            Self::Rebind(link) => write!(f, "{}: link {}", self.kind(), link + 1),
             Self::Storm(link, weather, span) => {
                 write!(f, "{}: link {}, {weather:?}, {span:?}", self.kind(), link + 1)
             }

@@ -1,14 +1,16 @@
 //! The network between a node and the master: a relay of UDP packets that loses, delays, repeats and reorders them as
-//! it is told. Nodes know its address only, so that it can be cut while both ends live.
+//! it is told, and translates addresses. Nodes know its address only, so that it can be cut while both ends live.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
 
 use crate::random::Random;
 
@@ -55,13 +57,28 @@ struct State {
     master: SocketAddr,
     weather: Weather,
     random: Random,
+    /// From each node's socket there is one of the relay's to the master, as through a router that translates addresses.
+    backs: HashMap<SocketAddr, Back>,
+}
+
+/// Where a node seems to be, and what listens there.
+#[derive(Debug)]
+struct Back {
+    socket: Arc<UdpSocket>,
+    listening: AbortHandle,
+}
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
 }
 
 impl Link {
     pub(crate) fn start(runtime: &Handle, master: SocketAddr, random: Random) -> Self {
         let front = runtime.block_on(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))).expect("a port");
         let address = front.local_addr().expect("its address");
-        let state = Mutex::new(State { master, weather: Weather::default(), random });
+        let state = Mutex::new(State { master, weather: Weather::default(), random, backs: HashMap::new() });
         let shared = Arc::new(Shared { front, state });
         runtime.spawn(relay(Arc::clone(&shared)));
         Self { address, shared }
@@ -74,6 +91,12 @@ impl Link {
     pub(crate) fn set(&self, weather: Weather) {
         self.shared.with(|state| state.weather = weather);
     }
+
+    /// The router forgets how it translated: nodes come from other ports from now on, and what is sent to where they came
+    /// from reaches nobody.
+    pub(crate) fn rebind(&self) {
+        self.shared.with(|state| state.backs.clear());
+    }
 }
 
 impl Shared {
@@ -81,9 +104,26 @@ impl Shared {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Where this node seems to be.
+    fn back_of(self: &Arc<Self>, node: SocketAddr) -> io::Result<Arc<UdpSocket>> {
+        self.with(|state| {
+            let new = match state.backs.entry(node) {
+                Entry::Occupied(known) => return Ok(Arc::clone(&known.get().socket)),
+                Entry::Vacant(new) => new,
+            };
+            let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            socket.set_nonblocking(true)?;
+            let socket = Arc::new(UdpSocket::from_std(socket)?);
+            let listening =
+                tokio::spawn(return_to(Arc::clone(self), Arc::clone(&socket), node)).abort_handle();
+            new.insert(Back { socket: Arc::clone(&socket), listening });
+            Ok(socket)
+        })
+    }
+
     /// How late each copy of a packet comes, and where the master is.
     fn fate(&self, way: Way) -> (SocketAddr, Vec<Duration>) {
-        self.with(|State { master, weather, random }| {
+        self.with(|State { master, weather, random, .. }| {
             let cut = match way {
                 Way::Up => weather.cut_up,
                 Way::Down => weather.cut_down,
@@ -102,22 +142,12 @@ impl Shared {
     }
 }
 
-/// From each node's socket there is one of the relay's to the master, as through a router that translates addresses.
 async fn relay(shared: Arc<Shared>) {
-    let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut bytes = vec![0; PACKET_MAX];
     loop {
         // An error tells of an earlier packet's fate; the socket is as good as before.
         let Ok((length, node)) = shared.front.recv_from(&mut bytes).await else { continue };
-        let back = match backs.entry(node) {
-            Entry::Occupied(known) => Arc::clone(known.get()),
-            Entry::Vacant(new) => {
-                let Ok(back) = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await else { continue };
-                let back = Arc::clone(new.insert(Arc::new(back)));
-                tokio::spawn(return_to(Arc::clone(&shared), Arc::clone(&back), node));
-                back
-            }
-        };
+        let Ok(back) = shared.back_of(node) else { continue };
         let (master, copies) = shared.fate(Way::Up);
         for late in copies {
             if late.is_zero() {
@@ -189,6 +219,30 @@ mod tests {
                 heard.push(byte[0]);
             }
         })
+    }
+
+    #[tokio::test]
+    async fn a_node_comes_from_another_port_once_the_router_has_forgotten() {
+        let master = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let node = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let (address, handle) = (master.local_addr().unwrap(), Handle::current());
+        let start = move || Link::start(&handle, address, Random::new(1));
+        let link = tokio::task::spawn_blocking(start).await.unwrap();
+        let mut byte = [0];
+        let mut ports = [0; 3];
+        for (number, port) in (0..).zip(&mut ports) {
+            node.send_to(&[number], link.address).await.unwrap();
+            let (_, from) = master.recv_from(&mut byte).await.unwrap();
+            *port = from.port();
+            if number == 1 {
+                link.rebind();
+                master.send_to(b"to nobody", from).await.unwrap();
+            }
+        }
+        assert!(ports[0] == ports[1] && ports[1] != ports[2], "{ports:?}");
+        master.send_to(&[7], (Ipv4Addr::LOCALHOST, ports[2])).await.unwrap();
+        assert_eq!(node.recv(&mut byte).await.unwrap(), 1);
+        assert_eq!(byte, [7]);
     }
 
     #[test]

@@ -26,6 +26,9 @@ const SERVED: usize = 4;
 /// Of as many of the faults as last longer than this it is ended, and begun anew (R9).
 pub(crate) const FENCED: &str = "--fence-after 1500ms";
 
+/// How long that is.
+pub(crate) const FENCED_FOR: Duration = Duration::from_millis(1500);
+
 /// Leaves a process behind that ignores SIGTERM, in a session of its own. A fenced task's lock stays with the task.
 const HOSTILE: &str = r#"(setsid sh -c 'trap "" TERM; sleep 1000; :' 9>&- &)"#;
 
@@ -127,7 +130,9 @@ impl Load {
         let instances = self.random.within(20..80);
         let left_behind = if self.random.percent(30) { HOSTILE } else { ":" };
         let ms = self.random.within(100..900);
-        let script = format!("{START}; {left_behind}; sleep 0.{ms:03}; {END}");
+        // Told to end, some leave their work and say that all is well: they have not finished (R12a).
+        let polite = if self.random.percent(40) { "trap 'exit 0' TERM" } else { ":" };
+        let script = format!("{polite}; {START}; {left_behind}; sleep 0.{ms:03}; {END}");
         let (fenced, script) = match self.random.percent(40) {
             true => (FENCED, format!("{}; {script}", ledger::alone(&name))),
             false => ("", script),

@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, SLAVES};
 use crate::fault::{Fault, unreachable};
 use crate::ledger;
 use crate::link::Weather;
-use crate::load::{FENCED, Load};
+use crate::load::{FENCED, FENCED_FOR, Load};
 use crate::process::until;
 use crate::random::Random;
 use crate::round::on_cluster;
@@ -108,6 +108,40 @@ fn sessions_that_a_cut_has_ended_are_begun_anew() {
         died?;
         cluster.whole()?;
         assert_eq!(cluster.view(slave)?.id, id, "it is another slave");
+        Ok(load)
+    });
+    done.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+/// R2, R9: the router between a slave and its master forgets how it translated the slave's address. The slave was never out
+/// of reach: its session goes on, and so does what is fenced there; the scheduler's, too.
+#[test]
+fn a_fenced_task_and_its_session_outlive_another_source_port() {
+    let mut random = Random::new(12);
+    let done = on_cluster(&mut random, &LOOKED_AT, |cluster, _| {
+        let load = Load::start_with(cluster, Random::new(13), FENCED)?;
+        let slave = (0..SLAVES).find(|slave| !cluster.living(*slave).is_empty()).expect("a slave with tasks");
+        let before = tasks(cluster, slave);
+        let logs = ["logs/service.log".to_owned(), cluster.slaves[slave].log()];
+        let ended =
+            |log: &String| cluster.place.read(log).matches("the session with the master ended").count();
+        let sessions = logs.each_ref().map(ended);
+        for _ in 0..3 {
+            cluster.rebind(slave);
+            cluster.rebind(Cluster::framework_link_of(0));
+            // What ends this wait is the time itself: a lease that nobody renews is over, and so is its task.
+            std::thread::sleep(2 * FENCED_FOR);
+        }
+        assert_eq!(tasks(cluster, slave), before, "a task has ended whose slave was there all the time");
+        assert_eq!(logs.each_ref().map(ended), sessions, "a session has ended");
+        // Both sessions carry words: of a kill to the slave, and of the end to the scheduler.
+        let task = before.first().expect("a task");
+        cluster.command(&format!("kill {task}"))?;
+        until("news of what was killed", || match load.book.has_end(task) {
+            true => Ok(()),
+            false => Err("no end was told".into()),
+        })?;
+        assert_eq!(logs.each_ref().map(ended), sessions, "a session has ended");
         Ok(load)
     });
     done.unwrap_or_else(|wrong| panic!("{wrong}"));

@@ -34,7 +34,7 @@ fn a_framework_that_accepts_moves_and_is_not_offered_the_slave_again() {
     for told in [
         "web accepted I1",
         "on slave-2: Running",
-        "on slave-1: Finished",
+        "on slave-1: Killed (KilledByFramework)",
         "everything that I1 asked for came back",
         "slave-1 is not offered to web before",
         "`neap drain --receipt I1` shows",

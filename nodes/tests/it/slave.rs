@@ -336,6 +336,91 @@ async fn a_kill_ends_what_ignores_it() {
     assert!(forced.at.0 >= asked.at.0 + 200, "{ending:?}");
 }
 
+/// R12a: it saves what it has and exits with 0, its work undone.
+#[tokio::test]
+async fn a_task_that_exits_well_as_it_is_killed_was_killed() {
+    let mut master = Master::new();
+    let slave = master.slave("--unregister-timeout 1s --drain-now-grace 60s");
+    let (mut link, _) = master.admit().await;
+    let obeys = "trap 'exit 0' TERM; echo > ready; while :; do sleep 1000 & wait $!; done";
+    for number in [1, 2] {
+        let mut spec = slave.task(number, obeys);
+        spec.kill_grace = Millis::from_secs(60);
+        link.say(MasterToSlave::Launch(spec)).await;
+        link.until(task(number), TaskState::Running).await;
+        made(slave.sandbox(number).join("ready")).await;
+    }
+    let reason = Reason::KilledByOperator;
+    link.say(MasterToSlave::Kill { task: task(1), grace: None, reason }).await;
+    let (update, _) = link.until(task(1), TaskState::Killed).await;
+    assert_eq!(update.reason, Reason::KilledByOperator);
+    assert!(update.message.as_str().contains("exited with 0"), "{update:?}");
+    // So does what drain now has asked: it is lost with its slave.
+    slave.signal(Signal::USR1);
+    let finals = loop {
+        if let SlaveToMaster::Unregister { finals } = link.hear().await {
+            break finals;
+        }
+    };
+    let [lost] = &finals.iter().filter(|last| last.update.task == task(2)).collect::<Vec<_>>()[..] else {
+        panic!("{finals:?}");
+    };
+    assert_eq!((lost.update.state, lost.update.reason), (TaskState::Lost, Reason::SlaveUnregistered));
+    assert!(lost.update.message.as_str().contains("exited with 0"), "{lost:?}");
+}
+
+/// R12a: what had ended before anybody asked has ended by itself, even where its executor has yet to see it.
+#[tokio::test]
+async fn a_task_that_had_finished_before_its_kill_is_finished() {
+    let mut master = Master::new();
+    let slave = master.slave("--unregister-timeout 1s");
+    let (mut link, _) = master.admit().await;
+    let mut spec = slave.task(1, "kill -STOP $PPID; exit 0");
+    spec.kill_grace = Millis::from_secs(600);
+    link.say(MasterToSlave::Launch(spec)).await;
+    let ended = |pid: u32| stat(pid).is_some_and(|stat| stat.starts_with("Z"));
+    until("the end of a task that its executor does not see", || {
+        executor_in(&slave.sandbox(1)).is_some_and(|executor| children(executor).iter().copied().any(ended))
+    })
+    .await;
+    let reason = Reason::KilledByOperator;
+    link.say(MasterToSlave::Kill { task: task(1), grace: None, reason }).await;
+    link.until(task(1), TaskState::Killing).await;
+    let executor = executor_in(&slave.sandbox(1)).expect("its executor lives");
+    kill_process(Pid::from_raw(executor.cast_signed()).unwrap(), Signal::CONT).unwrap();
+    let (update, _) = link.until(task(1), TaskState::Finished).await;
+    assert_eq!(update.reason, Reason::Exited(0));
+}
+
+/// What follows a process's name in its `stat`: its state, then its parent.
+fn stat(pid: u32) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(stat.rsplit_once(") ")?.1.to_owned())
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let listed = fs::read_dir("/proc").unwrap().flatten();
+    listed.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let is_child = |pid: &u32| {
+        let stat = stat(*pid).unwrap_or_default();
+        stat.split(' ').nth(1) == Some(&parent.to_string())
+    };
+    processes().filter(is_child).collect()
+}
+
+/// The executor whose sandbox this is.
+fn executor_in(sandbox: &std::path::Path) -> Option<u32> {
+    let is_it = |pid: &u32| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let there = fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == sandbox);
+        there && name.starts_with("neap")
+    };
+    processes().find(is_it)
+}
+
 /// Ignores SIGTERM, double-forks, changes session, and says when all of it is there.
 const HOSTILE: &str = "trap '' TERM
 (setsid sh -c 'trap \"\" TERM; (sleep 1000 & echo > there; sleep 1000) & sleep 1000' &)

@@ -13,6 +13,7 @@ use crate::sandbox::{HOSTILE, HOSTILE_PROCESSES, Sandbox, within};
 over_all_means!(
     a_hostile_tree_is_killed_and_the_report_names_it,
     a_polite_tree_ends_within_its_grace,
+    a_child_that_had_ended_is_seen_before_anybody_is_asked,
     a_kill_cuts_the_grace_short,
     a_tree_lives_on_after_its_leader,
     a_tree_that_ended_by_itself_is_seen_dead_and_ends_again_at_once,
@@ -52,6 +53,35 @@ async fn a_polite_tree_ends_within_its_grace(sandbox: Sandbox) {
     sandbox.assert_all_dead();
     assert_eq!((ending.leader, &ending.survivors), (Some(Exit::Signal(15)), &Survivors::None));
     assert_eq!(signals(&ending), vec![15; ending.processes.len()], "no force was needed");
+}
+
+/// R12a: what had ended before a SIGTERM is told from what it ends. Who has not reaped it is not asked.
+async fn a_child_that_had_ended_is_seen_before_anybody_is_asked(sandbox: Sandbox) {
+    // The shell starts its first child, stops, and cannot reap it: nobody but the kernel knows then that it has ended.
+    let script = "(exec 3> began; exit 7) & (trap '' TERM; echo ready > ready; read x < hold) & kill -STOP $$; wait; read x < hold";
+    let tree = sandbox.launch("parent", script);
+    sandbox.ready.times(1).await;
+    within("an end that nobody has reaped", async {
+        while !tree.leader_lost_a_child() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+
+    tree.terminate_but_leader();
+    let asked = tree.so_far();
+    assert!(asked.processes.iter().all(|seen| seen.pid != tree.pid()), "{asked:?}");
+    assert!(!asked.processes.is_empty(), "the others are asked");
+    tree.terminate();
+    let asked = tree.so_far();
+    assert!(asked.processes.iter().any(|seen| seen.pid == tree.pid()), "{asked:?}");
+    within("the end", tree.end(None)).await.expect("ended");
+    sandbox.assert_all_dead();
+
+    let tree = sandbox.launch("childless", "echo ready > ready; read x < hold");
+    sandbox.ready.times(1).await;
+    assert!(!tree.leader_lost_a_child());
+    within("the end", tree.end(None)).await.expect("ended");
 }
 
 async fn a_kill_cuts_the_grace_short(sandbox: Sandbox) {

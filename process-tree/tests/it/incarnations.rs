@@ -61,7 +61,7 @@ async fn the_trees_of_a_killed_incarnation_can_be_taken_up(mut sandbox: Sandbox)
     let earlier = Incarnation::start(&sandbox);
     sandbox.ready.times(2 * HOSTILE_PROCESSES).await;
     drop(earlier);
-    let living = sandbox.alive();
+    let living = sandbox.settled(2 * HOSTILE_PROCESSES).await;
 
     let trees = Trees::open(options(sandbox.path(), None)).expect("opened");
     let left = trees.leftovers().expect("listed");

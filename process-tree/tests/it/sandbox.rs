@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use neap_process_tree::{Command, Means, OpenError, Options, Tree, Trees};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -63,6 +64,22 @@ impl Sandbox {
     /// The living processes of all trees of this sandbox.
     pub(crate) fn alive(&self) -> Vec<Pid> {
         marked(&self.mark)
+    }
+
+    /// The same, once they are no more than these many. A script's helpers, whose whole work is to start another process,
+    /// may still be on their way out when what they started is ready: a list that has one of them is not yet of those
+    /// that stay.
+    pub(crate) async fn settled(&self, count: usize) -> Vec<Pid> {
+        let one_ends = async {
+            loop {
+                let alive = self.alive();
+                if alive.len() <= count {
+                    return alive;
+                }
+                one_of_them_ends(&alive).await;
+            }
+        };
+        within("all but those that stay have ended", one_ends).await
     }
 
     pub(crate) fn assert_all_dead(&self) {
@@ -138,6 +155,20 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
         Ok(value) => value,
         Err(_) => panic!("{what}: not within 30 s"),
     }
+}
+
+/// Waits until one of these has ended, seen by its descriptor; who has none has ended.
+async fn one_of_them_ends(processes: &[Pid]) {
+    let opened: Result<Vec<_>, _> =
+        processes.iter().map(|pid| pidfd_open(*pid, PidfdFlags::empty())).collect();
+    let Ok(pidfds) = opened else {
+        return;
+    };
+    let one_ends = tokio::task::spawn_blocking(move || {
+        let mut watched: Vec<_> = pidfds.iter().map(|pidfd| PollFd::new(pidfd, PollFlags::IN)).collect();
+        poll(&mut watched, Some(&Timespec { tv_sec: 30, tv_nsec: 0 }))
+    });
+    one_ends.await.expect("not cancelled").expect("watched");
 }
 
 fn mark_of(directory: &Path) -> String {

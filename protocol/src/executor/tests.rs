@@ -144,22 +144,39 @@ fn r13_a_kill_asks_then_forces_and_a_second_can_only_shorten_it() {
 }
 
 #[test]
-fn r19_after_a_kill_only_code_0_is_an_end_of_its_own() {
+fn r12a_after_a_kill_no_exit_code_is_an_end_of_the_tasks_own() {
+    for (code, words) in
+        [(0, "exited with 0 after it was asked to end"), (143, "exited with 143 after it was asked to end")]
+    {
+        let mut executor = running();
+        go(&mut executor, kill(1, 500));
+        let timer = cancels(Timer::Kill(task(1)));
+        let effects = go(&mut executor, exited(1, Exit::Code(code)));
+        assert_eq!(effects, [timer, says_killed(2, Reason::Exited(code), words)]);
+        // So is one that the slave's SIGTERM to the whole tree, or the loss of the slave, has ended.
+        let mut executor = running();
+        go(&mut executor, Input::Terminate);
+        let effects = go(&mut executor, exited(1, Exit::Code(code)));
+        assert_eq!(effects, [says_killed(2, Reason::Exited(code), words)]);
+        let mut executor = running();
+        go(&mut executor, Input::Closed { session: S });
+        go(&mut executor, Input::Timer(Timer::Recovery));
+        assert_eq!(go(&mut executor, exited(1, Exit::Code(code))), [ABANDONED]);
+    }
+    // What has ended before it was asked has ended by itself.
     let mut executor = running();
-    go(&mut executor, kill(1, 500));
-    let mut well = executor.clone();
-    let timer = cancels(Timer::Kill(task(1)));
     let finished = says(S, 1, 2, TaskState::Finished, Reason::Exited(0));
-    assert_eq!(go(&mut well, exited(1, Exit::Code(0))), [timer.clone(), finished]);
-    let effects = go(&mut executor, exited(1, Exit::Code(143)));
-    let message = ExecutorToSlave::Update {
-        task: task(1),
-        number: 2,
-        state: TaskState::Killed,
-        reason: Reason::Exited(143),
-        message: Text::new("exited with 143 after it was asked to end"),
-    };
-    assert_eq!(effects, [timer, Effect::ToSlave { session: S, message }]);
+    assert_eq!(go(&mut executor, exited(1, Exit::Code(0))), [finished]);
+    nothing(&mut executor, kill(1, 500));
+    assert_eq!(go(&mut executor, Input::Terminate), []);
+}
+
+fn says_killed(nth: u32, reason: Reason, words: &str) -> Effect {
+    let (task, state, message) = (task(1), TaskState::Killed, Text::new(words));
+    Effect::ToSlave {
+        session: S,
+        message: ExecutorToSlave::Update { task, number: nth, state, reason, message },
+    }
 }
 
 #[test]
@@ -286,9 +303,10 @@ fn r9_a_fenced_task_starts_with_its_lease_and_ends_with_it() {
     let mut other = executor.clone();
     let killed = [signals(1, Signal::Kill), says(S, 1, 2, TaskState::Killed, FENCED)];
     assert_eq!(go(&mut executor, exited(1, Exit::Signal(9))), killed);
-    // One that had come to its end by then has ended well.
-    let finished = [signals(1, Signal::Kill), says(S, 1, 2, TaskState::Finished, Reason::Exited(0))];
-    assert_eq!(go(&mut other, exited(1, Exit::Code(0))), finished);
+    // Whatever code it ends with.
+    let words = "exited with 0 after it was asked to end";
+    let ended = [signals(1, Signal::Kill), says_killed(2, FENCED, words)];
+    assert_eq!(go(&mut other, exited(1, Exit::Code(0))), ended);
 }
 
 /// A lease begins when it is asked for: the answer cancels the one before, and an answer to an earlier request nothing.

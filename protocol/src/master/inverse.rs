@@ -269,8 +269,8 @@ impl Leader {
         task.map_or(crate::time::Millis::ZERO, |task| task.kill_grace)
     }
 
-    /// The fewest tasks that cover the rest (R19, S14). Tasks that are being killed anyway go first: they cost
-    /// nothing more.
+    /// The fewest further tasks that cover the rest (R19, S14). One that is being killed returns what it holds, and is not
+    /// revoked for it: its grace is its own. Of a whole slave everything is taken: it is to be empty by a time (R22).
     fn victims(&self, record: &InverseOfferRecord) -> Vec<TaskId> {
         let live = self.tasks_on(record.slave, record.framework).filter(|(_, t)| !t.state.is_terminal());
         if record.ask == InverseAsk::Everything {
@@ -280,7 +280,7 @@ impl Leader {
             Some(InverseAnswer::Accept { rather }) => rather.iter().map(|id| (*id, ())).collect(),
             Some(InverseAnswer::Decline { .. }) | None => Set::new(),
         };
-        let (dying, living): (Vec<_>, Vec<_>) = live.partition(|(_, task)| task.kill.is_some());
+        let (dying, living): (Vec<_>, Vec<_>) = live.partition(|(_, task)| task.is_being_killed());
         let returning = dying.iter().fold(Resources::NONE, |sum, (_, t)| sum.saturating_add(&t.resources));
         let rest = self.rest(record).saturating_sub(&returning);
         let candidate = |(id, task): (TaskId, &super::tasks::Task)| Candidate {
@@ -288,9 +288,7 @@ impl Leader {
             holds: task.resources.clone(),
             named: named.contains_key(&id),
         };
-        let mut victims: Vec<TaskId> = dying.iter().map(|(id, _)| *id).collect();
-        victims.extend(victims::choose(living.into_iter().map(candidate).collect(), &rest));
-        victims
+        victims::choose(living.into_iter().map(candidate).collect(), &rest)
     }
 
     /// A task gave back what it held: perhaps the last of what was asked for.

@@ -443,8 +443,13 @@ impl Leader {
                 state: task.state,
                 resources: &task.resources,
                 kill: task.kill.map(|kill| kill.reason),
+                dying: task.is_being_killed(),
             })
         })
+    }
+
+    pub(super) fn has_buried(&self, task: TaskId) -> bool {
+        self.frameworks.get(&task.framework).is_some_and(|known| known.obituaries.contains_key(&task))
     }
 
     /// What should hold in every state (S8).

@@ -257,6 +257,8 @@ pub struct CountedTask<'a> {
     pub resources: &'a Resources,
     /// Why its slave is asked to end it, if it is.
     pub kill: Option<Reason>,
+    /// Whether it is being ended because somebody asked, by this leader or by one before.
+    pub dying: bool,
 }
 
 /// A master's timers, by what they are for.
@@ -398,6 +400,14 @@ impl Master {
             Role::Standby { .. } | Role::Recovering { .. } => None,
         };
         leader.into_iter().flat_map(Leader::tasks)
+    }
+
+    /// Whether it has an end of a task to tell that its framework has not acknowledged: for checkers (R8).
+    pub fn has_buried(&self, task: TaskId) -> bool {
+        match &self.role {
+            Role::Leading(leader) => leader.has_buried(task),
+            Role::Standby { .. } | Role::Recovering { .. } => false,
+        }
     }
 
     /// What should hold in every state, and does not: for checkers and tests (S8).

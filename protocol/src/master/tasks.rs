@@ -71,6 +71,12 @@ impl Task {
         self.state == TaskState::Unreachable
     }
 
+    /// Whether it is being ended already, because somebody asked: it gives back what it holds without being asked again. A
+    /// new leader knows by its slave's word.
+    pub(super) fn is_being_killed(&self) -> bool {
+        self.kill.is_some() || self.state == TaskState::Killing && self.reason.is_asked()
+    }
+
     /// How it is, in its framework's words.
     pub(super) fn as_told(&self, task: TaskId) -> Update {
         let Self { state, reason, number, .. } = *self;

@@ -63,7 +63,8 @@ pub enum ExecutorToSlave {
         task: TaskId,
         /// Its place among what the executor said of the task, from 1.
         number: u32,
-        /// The task's state: Starting, Running, Killing, Finished, Failed or Killed.
+        /// The task's state: Starting, Running, Killing, Finished, Failed or Killed. Whatever a framework's own executor
+        /// says of the end of a task that it was asked to end, the task was Killed, and that is a detail (R12a).
         state: TaskState,
         /// Why.
         reason: Reason,

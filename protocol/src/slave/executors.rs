@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::state::{Executor, Life, Phase, Stage, Task};
+use super::state::{End, Executor, Kill, Life, Phase, Stage, Task};
 use super::{CheckpointChange, Config, Effect, Event, News, Program, Slave, Timer, Work, close};
 use crate::ids::{ExecutorId, SessionId, TaskId};
 use crate::message::{ExecutorToSlave, SlaveToExecutor};
@@ -134,7 +134,7 @@ impl Slave {
                         message: SlaveToExecutor::Kill { task, grace: kill.grace },
                     }),
                     (Stage::Waiting(_) | Stage::Handed(_) | Stage::Held | Stage::Recovered, _)
-                    | (Stage::Ended { .. } | Stage::Settled | Stage::Left(_), _) => {}
+                    | (Stage::Ended { .. } | Stage::Settled | Stage::Left { .. }, _) => {}
                 }
             }
         }
@@ -200,7 +200,9 @@ impl Slave {
         let known = self.tasks.get_mut(&task).filter(|known| known.executor == id);
         let listens = match known.as_ref().map(|known| &known.stage) {
             Some(Stage::Handed(_) | Stage::Held | Stage::Recovered) => true,
-            Some(Stage::Waiting(_) | Stage::Ended { .. } | Stage::Settled | Stage::Left(_)) | None => false,
+            Some(Stage::Waiting(_) | Stage::Ended { .. } | Stage::Settled | Stage::Left { .. }) | None => {
+                false
+            }
         };
         let Some(known) = known.filter(|known| listens && number > known.heard) else {
             // What is not durable yet is acknowledged when it is.
@@ -212,7 +214,7 @@ impl Slave {
         known.stage = Stage::Held;
         news.reason = believable(news.reason);
         match news.state.is_terminal() {
-            true => self.task_over(id, task, number, news, out),
+            true => self.task_over(config, id, task, number, news, out),
             false if self.progress(task, news, number, out) => {}
             // It says nothing new, today or when it is said again.
             false => self.heard(session, task, number, out),
@@ -234,8 +236,12 @@ impl Slave {
 
     /// The executor says that the task is over: true, whatever else was going on. Of the last task it is told when
     /// the tree is seen dead (S1); of one among others, at once.
+    ///
+    /// Whether it ended because that was asked (R12a) the built-in executor knows, for it looks before a signal comes. A
+    /// framework's own may say Finished of what it was asked to end, so that its word counts where nothing was asked.
     fn task_over(
         &mut self,
+        config: &Config,
         id: ExecutorId,
         task: TaskId,
         number: u32,
@@ -245,13 +251,22 @@ impl Slave {
         let Some(life) = self.executors.get(&id).map(|executor| executor.life) else {
             return;
         };
-        let kill = self.tasks.get(&task).and_then(|known| known.kill);
-        if let (TaskState::Killed, Some(kill)) = (news.state, kill) {
-            news.reason = kill.reason;
+        let Some(known) = self.tasks.get_mut(&task) else {
+            return;
+        };
+        let asked = known.kill.map(|kill| kill.reason);
+        if known.shared && asked.is_some() && news.state != TaskState::Killed {
+            let message = detail(&news);
+            news = News { state: TaskState::Killed, message, ..news };
         }
-        let own = kill.is_some() && news.state == TaskState::Killed || !self.is_our_doing(life, &news);
+        if let (TaskState::Killed, Some(asked)) = (news.state, asked) {
+            news.reason = asked;
+        }
+        let leaves = known.shared && self.is_leaving() && config.drain_now_grace.is_some();
+        let own =
+            asked.is_some() && news.state == TaskState::Killed || !leaves && !self.is_our_doing(life, &news);
         if !own {
-            self.end_task(task, None, out);
+            self.end_task(task, End::Ours(detail(&news)), out);
             if self.is_alone(task) {
                 self.end_executor(id, Reason::ExecutorEnded, out);
             }
@@ -261,7 +276,7 @@ impl Slave {
             known.heard = number;
         }
         match life.is_ending() {
-            true => drop(self.end_task(task, Some(news), out)),
+            true => drop(self.end_task(task, End::Own(news), out)),
             false => self.over_by_itself(id, task, news, out),
         }
     }
@@ -277,7 +292,7 @@ impl Slave {
         if !self.is_alone(task) {
             return self.settle_among_others(task, news, out);
         }
-        if !self.end_task(task, Some(news), out) {
+        if !self.end_task(task, End::Own(news), out) {
             self.end_executor(id, Reason::ExecutorEnded, out);
         }
     }
@@ -299,7 +314,7 @@ impl Slave {
         let Some(known) = self.tasks.get_mut(&task) else {
             return;
         };
-        let Stage::Ended { news: Some(news), kept } = &mut known.stage else {
+        let Stage::Ended { end: End::Own(news), kept } = &mut known.stage else {
             return;
         };
         *kept = true;
@@ -336,11 +351,11 @@ impl Slave {
     }
 
     /// A task is over, though its tree may live. Answers whether how it ended is being written.
-    pub(super) fn end_task(&mut self, task: TaskId, news: Option<News>, out: &mut Outbox<Effect>) -> bool {
+    pub(super) fn end_task(&mut self, task: TaskId, end: End, out: &mut Outbox<Effect>) -> bool {
         let Some(known) = self.tasks.get_mut(&task) else {
             return false;
         };
-        known.stage = Stage::Ended { news, kept: false };
+        known.stage = Stage::Ended { end, kept: false };
         let Some(update) = known.to_be_told(task) else {
             return false;
         };
@@ -513,7 +528,8 @@ impl Slave {
             (_, Some(news)) => self.settle(id, news, ending, 0, out),
             (Phase::Leaving(_), None) => {
                 self.used.take_out(&task.report.resources);
-                task.stage = Stage::Left(ending);
+                let detail = task.detail();
+                task.stage = Stage::Left { ending, detail };
             }
             (Phase::New | Phase::Serving | Phase::Exited, None) => {
                 let state = match reason == Reason::SlaveRestarted {
@@ -531,18 +547,27 @@ impl Task {
     /// was asked for.
     fn end(&self) -> Option<News> {
         match (&self.stage, self.kill) {
-            (Stage::Ended { news: Some(news), .. }, _) => Some(news.clone()),
-            (_, Some(kill)) => {
-                Some(News { state: TaskState::Killed, reason: kill.reason, message: Text::EMPTY })
+            (Stage::Ended { end: End::Own(news), .. }, _) => Some(news.clone()),
+            (_, Some(Kill { reason, .. })) => {
+                Some(News { state: TaskState::Killed, reason, message: self.detail() })
             }
-            (Stage::Ended { news: None, .. } | Stage::Waiting(_) | Stage::Handed(_), None) => None,
-            (Stage::Held | Stage::Recovered | Stage::Settled | Stage::Left(_), None) => None,
+            (Stage::Ended { end: End::Ours(_), .. } | Stage::Waiting(_) | Stage::Handed(_), None) => None,
+            (Stage::Held | Stage::Recovered | Stage::Settled | Stage::Left { .. }, None) => None,
+        }
+    }
+
+    /// What came of a task that the slave ended, as far as its executor said.
+    fn detail(&self) -> Text {
+        match &self.stage {
+            Stage::Ended { end: End::Ours(detail), .. } => detail.clone(),
+            Stage::Ended { end: End::Own(_), .. } | Stage::Waiting(_) | Stage::Handed(_) => Text::EMPTY,
+            Stage::Held | Stage::Recovered | Stage::Settled | Stage::Left { .. } => Text::EMPTY,
         }
     }
 
     /// What will be told of it once its tree is seen dead, where its executor has said that.
     pub(super) fn to_be_told(&self, task: TaskId) -> Option<Update> {
-        let Stage::Ended { news: Some(News { state, reason, message }), .. } = &self.stage else {
+        let Stage::Ended { end: End::Own(News { state, reason, message }), .. } = &self.stage else {
             return None;
         };
         let (state, reason, message) = (*state, *reason, message.clone());
@@ -558,6 +583,15 @@ impl Task {
 
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
+
+/// What came of a task that was asked to end, as its executor said.
+fn detail(News { state, reason, message }: &News) -> Text {
+    match (*state == TaskState::Killed, message.is_empty()) {
+        (true, _) => message.clone(),
+        (false, true) => Text::from(alloc::format!("its executor said {state} ({reason})")),
+        (false, false) => Text::from(alloc::format!("its executor said {state} ({reason}): {message}")),
+    }
+}
 
 /// Whether a state is one that an executor can know.
 fn may_say(state: TaskState) -> bool {

@@ -225,7 +225,7 @@ impl Slave {
     fn give_up_waiting(&mut self) {
         for (id, next) in self.queued() {
             if let Some(task) = self.tasks.get_mut(&id) {
-                task.stage = Stage::Left(None);
+                task.stage = Stage::Left { ending: None, detail: Text::EMPTY };
                 self.used.take_out(&task.report.resources);
             }
             if let Some(executor) = self.executors.get_mut(&next) {
@@ -260,13 +260,13 @@ impl Task {
     /// What `Unregister` says of it: how it truly ended, or that the slave ended it in order to leave (R25).
     fn last_word(&self, task: TaskId) -> Option<Final> {
         match &self.stage {
-            Stage::Left(ending) => Some(Final {
+            Stage::Left { ending, detail } => Some(Final {
                 update: Update {
                     task,
                     number: self.number.saturating_add(1),
                     state: TaskState::Lost,
                     reason: Reason::SlaveUnregistered,
-                    message: Text::EMPTY,
+                    message: detail.clone(),
                 },
                 ending: ending.clone(),
             }),

@@ -276,7 +276,8 @@ pub enum Effect {
         /// What it is.
         program: Program,
     },
-    /// Send SIGTERM to every process of an executor's tree.
+    /// Send SIGTERM to every process of an executor's tree; but not to the built-in executor itself where the process of its
+    /// task has ended already: it is about to say so, and was not asked (R12a).
     Terminate {
         /// Which.
         executor: ExecutorId,
@@ -498,6 +499,11 @@ impl Slave {
     /// Whether an executor's tree may be alive, as far as it knows (S11).
     pub fn knows(&self, executor: ExecutorId) -> bool {
         self.executors.contains_key(&executor)
+    }
+
+    /// Whether an executor is a framework's own.
+    pub fn is_own(&self, executor: ExecutorId) -> bool {
+        self.executors.get(&executor).is_some_and(|executor| executor.shared)
     }
 
     /// The framework's own executor that has a task; `None` where that is the built-in one, or does not live.

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::state::{Executor, Leaving, Life, Link, Phase, Retained, Stage, Task};
+use super::state::{End, Executor, Kill, Leaving, Life, Link, Phase, Retained, Stage, Task};
 use super::{
     Checkpoint, CheckpointChange, CheckpointTask, Config, Effect, Event, News, RESTART_GAP, Recover, Slave,
     Timer,
@@ -11,7 +11,7 @@ use super::{
 use crate::ids::{BootId, ExecutorId, TaskId};
 use crate::map::Set;
 use crate::outbox::Outbox;
-use crate::task::{Reason, TaskState, Update};
+use crate::task::{Reason, TaskReport, TaskState, Update};
 use crate::text::Text;
 use crate::time::When;
 
@@ -103,7 +103,7 @@ impl Slave {
         executor.shared = task.shared;
         executor.tasks.insert(id.number, ());
         task.stage = match ended {
-            Some(news) => Stage::Ended { news: Some(news), kept: true },
+            Some(news) => Stage::Ended { end: End::Own(news), kept: true },
             None => Stage::Recovered,
         };
         // A port is held once, whatever the file says (S8).
@@ -124,11 +124,13 @@ impl Slave {
             };
             let mut tasks = executor.tasks.keys().map(|&number| TaskId { framework: id.framework, number });
             let has_task = tasks.any(|id| self.tasks.get(&id).is_some_and(|t| t.stage == Stage::Recovered));
+            drop(tasks);
             if goes_on && has_task {
                 executor.life = Life::Awaited;
                 taken_up += 1;
                 let when = When::After(config.executor_register_timeout);
                 out.push(Effect::SetTimer { timer: Timer::ExecutorRegister(id), when });
+                self.escalate_again(config, id, out);
             } else {
                 out.push(Effect::Kill { executor: id });
             }
@@ -136,12 +138,23 @@ impl Slave {
         taken_up
     }
 
+    /// What was asked to end before has its whole grace again, and not for ever (R13).
+    fn escalate_again(&self, config: &Config, id: ExecutorId, out: &mut Outbox<Effect>) {
+        let Some(executor) = self.executors.get(&id) else { return };
+        for number in executor.tasks.keys() {
+            let task = TaskId { framework: id.framework, number: *number };
+            if let Some(kill) = self.tasks.get(&task).and_then(|known| known.kill) {
+                out.push(kill.escalation(config, task, executor.shared));
+            }
+        }
+    }
+
     /// A task ended while nobody saw it, with its whole tree.
     fn missed(&mut self, id: TaskId, ended: Option<News>, rebooted: bool, out: &mut Outbox<Effect>) {
         let kept = ended.is_some();
         if !kept && self.is_leaving() {
             if let Some(task) = self.tasks.get_mut(&id) {
-                task.stage = Stage::Left(None);
+                task.stage = Stage::Left { ending: None, detail: Text::EMPTY };
             }
             return;
         }
@@ -172,9 +185,9 @@ impl Slave {
                 reason: Reason::SlaveRestarted,
                 message: Text::new("its executor had not heard of it"),
             };
-            let killed = known.kill.map(|kill| News {
+            let killed = known.kill.map(|Kill { reason, .. }| News {
                 state: TaskState::Killed,
-                reason: kill.reason,
+                reason,
                 message: Text::EMPTY,
             });
             self.over_by_itself(id, task, killed.unwrap_or(lost), out);
@@ -192,11 +205,14 @@ fn restored(kept: CheckpointTask) -> Task {
         heard: 0,
     });
     let gap = if over { 0 } else { RESTART_GAP };
+    let TaskReport { state, reason, kill_grace: grace, .. } = kept.report;
+    // An executor may say of its own accord that it ends a task.
+    let kill = (state == TaskState::Killing && reason.is_asked()).then_some(Kill { reason, grace });
     Task {
         executor: ExecutorId { framework: kept.report.id.framework, number: kept.executor },
         shared: kept.shared,
         stage: Stage::Settled,
-        kill: None,
+        kill,
         state: kept.report.state,
         number: kept.report.number.saturating_add(gap),
         heard: kept.heard,

@@ -132,15 +132,30 @@ pub(super) enum Stage {
     Recovered,
     /// It is over, and will be reported once its executor's tree is seen dead (S1).
     Ended {
-        /// As its executor said; `None` for what the slave's own signals made of it.
-        news: Option<News>,
+        /// How.
+        end: End,
         /// Whether that is durable: then it may be told at once.
         kept: bool,
     },
     /// Its terminal update is among its updates.
     Settled,
     /// The slave ended it in order to leave; its tree is seen dead, and `Unregister` will say so.
-    Left(Option<Arc<Ending>>),
+    Left {
+        /// How its tree ended, where there was one.
+        ending: Option<Arc<Ending>>,
+        /// What came of the task, as far as its executor said; for people.
+        detail: Text,
+    },
+}
+
+/// How a task ended, by its executor's word.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum End {
+    /// So it is told.
+    Own(News),
+    /// It is what signals made of it that the slave sent: what is told goes by what they were for (R12a). This is what came of
+    /// it, for people.
+    Ours(Text),
 }
 
 impl Stage {
@@ -148,12 +163,13 @@ impl Stage {
     pub(super) fn is_over(&self) -> bool {
         match self {
             Self::Waiting(_) | Self::Handed(_) | Self::Held | Self::Recovered | Self::Ended { .. } => false,
-            Self::Settled | Self::Left(_) => true,
+            Self::Settled | Self::Left { .. } => true,
         }
     }
 }
 
-/// A kill that was asked for. While its executor lives and is not being ended, `Timer::KillEscalation` is set.
+/// A kill that was asked for. While its executor lives and is not being ended, `Timer::KillEscalation` is set. A slave that
+/// is started again knows of it by the task's state, with the task's own grace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Kill {
     /// The first reason that was given.

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::state::{Executor, Kill, Leaving, Life, Next, Phase, Retained, Stage, Task};
+use super::state::{End, Executor, Kill, Leaving, Life, Next, Phase, Retained, Stage, Task};
 use super::{CheckpointChange, Config, Effect, Event, News, Program, Slave, Timer, UPDATES_MAX, Work};
 use crate::ids::{ExecutorId, FrameworkId, TaskId};
 use crate::map::Set;
@@ -152,7 +152,7 @@ impl Slave {
             Stage::Handed(_) | Stage::Held | Stage::Recovered => {
                 self.kill_handed(config, id, Kill { reason, grace }, out);
             }
-            Stage::Ended { .. } | Stage::Settled | Stage::Left(_) => {}
+            Stage::Ended { .. } | Stage::Settled | Stage::Left { .. } => {}
         }
     }
 
@@ -188,7 +188,7 @@ impl Slave {
         match self.is_alone(id) {
             true => {
                 // No executor knows of it: its tree need not live until that is durable.
-                self.end_task(id, Some(news), out);
+                self.end_task(id, End::Own(news), out);
                 self.end_executor(name, Reason::ExecutorEnded, out);
             }
             false => {
@@ -207,8 +207,8 @@ impl Slave {
         if executor.life.is_ending() || earlier.is_some_and(|earlier| earlier.grace <= kill.grace) {
             return;
         }
-        let Kill { reason, grace } =
-            Kill { reason: earlier.map_or(kill.reason, |earlier| earlier.reason), ..kill };
+        let kill = Kill { reason: earlier.map_or(kill.reason, |earlier| earlier.reason), ..kill };
+        let Kill { reason, grace } = kill;
         let (name, life, shared) = (task.executor, executor.life, executor.shared);
         let asked = earlier.is_some() || self.is_leaving();
         let at_once = grace == Millis::ZERO && self.is_alone(id);
@@ -217,7 +217,7 @@ impl Slave {
             self.end_executor(name, Reason::ExecutorEnded, out);
         }
         if let Some(task) = self.tasks.get_mut(&id) {
-            task.kill = Some(Kill { reason, grace });
+            task.kill = Some(kill);
         }
         if at_once {
             return;
@@ -234,12 +234,13 @@ impl Slave {
             (Life::Registered(_) | Life::Awaited | Life::Ending(_), _) => {}
         }
         let timer = Timer::KillEscalation(id);
-        let margin = if shared { config.executor_kill_margin } else { Millis::ZERO };
-        let when = When::After(grace.plus(margin));
         match earlier {
-            Some(_) => out.push(Effect::ShortenTimer { timer, when }),
+            Some(_) => {
+                let when = kill.escalates(config, shared);
+                out.push(Effect::ShortenTimer { timer, when });
+            }
             None => {
-                out.push(Effect::SetTimer { timer, when });
+                out.push(kill.escalation(config, id, shared));
                 self.progress(id, News { state: TaskState::Killing, reason, message: Text::EMPTY }, 0, out);
             }
         }
@@ -438,6 +439,18 @@ impl Slave {
         let before = TaskId { framework, number: 0 };
         let theirs = self.tasks.iter_after(Some(before)).map(|(id, _)| *id);
         theirs.take_while(|id| id.framework == framework).collect()
+    }
+}
+
+impl Kill {
+    /// When the whole tree is ended by force.
+    fn escalates(self, config: &Config, shared: bool) -> When {
+        let margin = if shared { config.executor_kill_margin } else { Millis::ZERO };
+        When::After(self.grace.plus(margin))
+    }
+
+    pub(super) fn escalation(self, config: &Config, task: TaskId, shared: bool) -> Effect {
+        Effect::SetTimer { timer: Timer::KillEscalation(task), when: self.escalates(config, shared) }
     }
 }
 

@@ -527,6 +527,7 @@ fn update(word: &str) -> Update {
     let reason = match parts.next() {
         None => Reason::Normal,
         Some("SlaveUnreachable") => Reason::SlaveUnreachable,
+        Some("KilledByFramework") => Reason::KilledByFramework,
         Some(other) => panic!("no reason {other}"),
     };
     Update { task, number, state, reason, message: Text::EMPTY }

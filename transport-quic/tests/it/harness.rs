@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use neap_protocol::text::Name;
 use neap_protocol::transport::{FRAME_SIZE_MAX, Peer, Role};
-use neap_transport_conformance::{Harness, Impostor, LetIn};
+use neap_transport_conformance::{Harness, Impostor, LetIn, OnTheMove};
 use neap_transport_quic::certificates::{Authority, VALIDITY};
 use neap_transport_quic::{Credentials, Endpoint, Expect, Listener, QuicSession, Settings, WELCOME};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
@@ -17,6 +17,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use tokio::sync::Mutex;
+
+use crate::relay::{ELSEWHERE, HERE, Pass, Relay};
 
 pub(crate) const ANY_PORT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -113,6 +115,21 @@ impl Harness for Quic {
         let _closed_by_peer = raw.0.write_all(bytes).await;
     }
 
+    async fn on_the_move(&self) -> Option<OnTheMove<QuicSession>> {
+        let settings = Settings { keep_alive: Duration::from_secs(1), ..Settings::default() };
+        let slave = Endpoint::bind(ANY_PORT, &issued(authority(), Role::Slave, "web-2"), &settings).unwrap();
+        let mut relay = Relay::start(self.address, Pass::Everything).await;
+        let (connected, accepted) =
+            tokio::join!(slave.connect(relay.address, Expect::role(Role::Master)), self.accept());
+        let mut addresses = [HERE, ELSEWHERE, ELSEWHERE, HERE].into_iter().cycle();
+        Some(OnTheMove {
+            connected: connected.unwrap(),
+            accepted,
+            move_on: Box::new(move || relay.rebind(addresses.next().expect("endless"))),
+            healed_within: 2 * settings.keep_alive,
+        })
+    }
+
     fn impostors() -> &'static [Impostor] {
         &[
             Impostor::OtherAuthority,
@@ -183,7 +200,7 @@ pub(crate) fn expired() -> (String, String) {
     parameters.subject_alt_names = vec![SanType::URI(uri)];
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     parameters.not_before = SystemTime::UNIX_EPOCH.into();
-    parameters.not_after = (SystemTime::now() - std::time::Duration::from_secs(60)).into();
+    parameters.not_after = (SystemTime::now() - Duration::from_secs(60)).into();
     let key = KeyPair::generate().unwrap();
     let certificate = parameters.signed_by(&key, &issuer).unwrap();
     (certificate.pem(), key.serialize_pem())

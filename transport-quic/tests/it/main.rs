@@ -3,5 +3,6 @@
 mod credentials;
 mod harness;
 mod network;
+mod relay;
 
 neap_transport_conformance::suite!(harness::Quic);

@@ -1,9 +1,7 @@
 //! What networks and crowds do: silence, floods of handshakes, noise.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use neap_protocol::transport::{CloseCode, CloseReason, Closed, Peer, ReceiveHalf, Role, SendHalf, Session};
 use neap_transport_conformance::{Harness, run};
@@ -12,6 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
 use crate::harness::{ANY_PORT, Quic, authority, bare_master, issued, name};
+use crate::relay::{Pass, Relay};
 
 /// [`CloseCode::Forbidden`], as it goes over the wire.
 const FORBIDDEN: u32 = 0x103;
@@ -60,7 +59,7 @@ fn a_network_that_goes_dark_is_a_loss_at_both_ends() {
         let ((mut send, mut receive), (_send, mut accepted)) = (connected.unwrap().split(), accepted.split());
         send.send(b"light").await.unwrap();
         assert_eq!(accepted.receive().await.unwrap(), b"light");
-        relay.dark.store(true, Ordering::SeqCst);
+        relay.goes_dark();
         assert!(matches!(receive.receive().await, Err(Closed::Lost(_))));
         assert!(matches!(accepted.receive().await, Err(Closed::Lost(_))));
     });
@@ -80,7 +79,7 @@ fn a_peer_that_was_killed_and_started_again_is_known_to_have_been() {
             tokio::join!(quic.slave.connect(relay.address, master()), listener.accept());
         let (mut send, mut receive) = connected.unwrap().split();
         let _accepted = accepted.unwrap().unwrap();
-        relay.lead_to(again.local_address().unwrap()).await;
+        relay.lead_to(again.local_address().unwrap());
         // An acknowledgement may have gone there, and been answered, before.
         let _sent = send.send(b"anybody there?").await;
         let closed = tokio::time::timeout(Duration::from_secs(10), receive.receive()).await;
@@ -218,6 +217,82 @@ fn an_endpoint_that_closes_tells_every_peer() {
     });
 }
 
+/// A program that ends does not wait for the peer, which hears of it all the same.
+#[test]
+fn a_close_is_sent_at_once_and_not_waited_for() {
+    run::<Quic>(async |quic: &Quic| {
+        let far = Duration::from_millis(500);
+        let relay = Relay::far(quic.address, far).await;
+        let reason = CloseReason { code: CloseCode::Done, detail: "all is said".into() };
+        for threads in [1, 2] {
+            let (address, said) = (relay.address, reason.clone());
+            let program = std::thread::spawn(move || {
+                let mut runtime = match threads {
+                    1 => tokio::runtime::Builder::new_current_thread(),
+                    threads => {
+                        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+                        runtime.worker_threads(threads);
+                        runtime
+                    }
+                };
+                runtime.enable_all().build().unwrap().block_on(async {
+                    let credentials = issued(authority(), Role::Slave, "web-1");
+                    let endpoint = Endpoint::bind(ANY_PORT, &credentials, &Settings::default()).unwrap();
+                    let (mut send, _receive) = endpoint.connect(address, master()).await.unwrap().split();
+                    let begun = Instant::now();
+                    send.close(said);
+                    endpoint.flush().await;
+                    begun.elapsed()
+                })
+                // Here the runtime ends, and with it whatever has not been sent.
+            });
+            let (_send, mut accepted) = quic.accept().await.split();
+            assert_eq!(accepted.receive().await, Err(Closed::Peer(reason.clone())));
+            let took = program.join().unwrap();
+            assert!(took < far, "{took:?} were waited, and nothing could be heard before {far:?}");
+        }
+    });
+}
+
+/// What it costs that a close is sent once: a session that nobody has until the idle timeout is over, and no more.
+#[test]
+fn a_close_that_is_lost_costs_the_peer_its_idle_timeout() {
+    run::<Quic>(async |_: &Quic| {
+        let settings = Settings {
+            idle_timeout: Duration::from_millis(600),
+            keep_alive: Duration::from_millis(150),
+            ..Settings::default()
+        };
+        let quic = Quic::with(&settings);
+        let relay = Relay::start(quic.address, Pass::Everything).await;
+        let (connected, accepted) = tokio::join!(quic.slave.connect(relay.address, master()), quic.accept());
+        let ((mut send, _receive), (_send, mut accepted)) = (connected.unwrap().split(), accepted.split());
+        relay.goes_dark();
+        send.close(CloseReason { code: CloseCode::Done, detail: "nobody hears it".into() });
+        quic.slave.flush().await;
+        assert!(matches!(accepted.receive().await, Err(Closed::Lost(_))));
+        quic.pair().await;
+    });
+}
+
+/// Whoever sees packets on their way can send them again from elsewhere. A session follows its peer, and no copies.
+#[test]
+fn a_copy_from_elsewhere_moves_no_session() {
+    run::<Quic>(async |quic: &Quic| {
+        let relay = Relay::echoing(quic.address).await;
+        let (connected, accepted) = tokio::join!(quic.slave.connect(relay.address, master()), quic.accept());
+        let ((mut up, mut heard_below), (mut down, mut heard_above)) =
+            (connected.unwrap().split(), accepted.split());
+        for number in 0..50 {
+            up.send(&[number]).await.unwrap();
+            assert_eq!(heard_above.receive().await.unwrap(), [number]);
+            down.send(&[number]).await.unwrap();
+            assert_eq!(heard_below.receive().await.unwrap(), [number]);
+        }
+        assert!(!relay.copies_were_answered(), "the session went to where the copies came from");
+    });
+}
+
 /// Far more handshakes that never end than the listener has room for, from a forged address and from a real one:
 /// somebody honest at another address is let in at once all the same.
 #[test]
@@ -240,85 +315,4 @@ fn half_open_handshakes_starve_nobody() {
             assert!(flood.try_join_next().is_none(), "the flood was over too soon to show anything");
         }
     });
-}
-
-/// What a relay lets through to the clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pass {
-    Everything,
-    Retries,
-    Nothing,
-    /// So many of the server's datagrams, and then everything of another server, to which what follows goes.
-    Few {
-        answers: usize,
-        then: SocketAddr,
-    },
-}
-
-/// Between clients and a server, to which they all seem to be at one other address: passes datagrams on, or does not.
-struct Relay {
-    address: SocketAddr,
-    back: Arc<UdpSocket>,
-    dark: Arc<AtomicBool>,
-    passed: tokio::sync::watch::Receiver<usize>,
-    _tasks: JoinSet<()>,
-}
-
-impl Relay {
-    async fn start(server: SocketAddr, pass: Pass) -> Self {
-        let front = Arc::new(UdpSocket::bind(ANY_PORT).await.unwrap());
-        let back = Arc::new(UdpSocket::bind(("127.0.0.2", 0)).await.unwrap());
-        back.connect(server).await.unwrap();
-        let dark = Arc::new(AtomicBool::new(false));
-        let (client, clients) = tokio::sync::watch::channel(None);
-        let (count, passed) = tokio::sync::watch::channel(0);
-        let mut tasks = JoinSet::new();
-        let address = front.local_addr().unwrap();
-        let here = Arc::clone(&back);
-        let (there, there_back, there_dark) = (Arc::clone(&front), Arc::clone(&back), Arc::clone(&dark));
-        tasks.spawn(async move {
-            let mut datagram = vec![0; 65_536];
-            while let Ok((size, from)) = there.recv_from(&mut datagram).await {
-                client.send_replace(Some(from));
-                if !there_dark.load(Ordering::SeqCst) && there_back.send(&datagram[..size]).await.is_ok() {
-                    count.send_modify(|passed| *passed += 1);
-                }
-            }
-        });
-        let here_dark = Arc::clone(&dark);
-        tasks.spawn(async move {
-            let mut datagram = vec![0; 65_536];
-            let mut passed = 0;
-            while let Ok((size, from)) = here.recv_from(&mut datagram).await {
-                let passes = match pass {
-                    Pass::Everything => true,
-                    // A long header of type 3 (RFC 9000, 17.2.5).
-                    Pass::Retries => datagram[0] & 0xf0 == 0xf0,
-                    Pass::Nothing => false,
-                    Pass::Few { answers, then } => {
-                        if from != then && passed == answers {
-                            here.connect(then).await.unwrap();
-                        }
-                        passed += 1;
-                        from == then || passed <= answers
-                    }
-                };
-                let client = *clients.borrow();
-                if let Some(client) = client.filter(|_| passes && !here_dark.load(Ordering::SeqCst)) {
-                    let _gone = front.send_to(&datagram[..size], client).await;
-                }
-            }
-        });
-        Self { address, back, dark, passed, _tasks: tasks }
-    }
-
-    /// Passes on to another server from now on.
-    async fn lead_to(&self, server: SocketAddr) {
-        self.back.connect(server).await.unwrap();
-    }
-
-    /// Waits until so many datagrams have gone to the server.
-    async fn has_passed(&self, count: usize) {
-        self.passed.clone().wait_for(|passed| *passed >= count).await.unwrap();
-    }
 }

@@ -83,6 +83,13 @@ pub(in crate::properties) const UNLEASED: Property =
             update.reason == Reason::Fenced && !seen.before.ghost.ran.contains_key(&update.task)
         })
     });
+pub(in crate::properties) const OBEYED: Property =
+    sometimes("a task that was asked to end exits with code 0, and was Killed", "R12a", |seen| {
+        heard(seen, |event| {
+            let framework::Event::Update { update, .. } = event else { return false };
+            update.state == TaskState::Killed && update.message.as_str().contains("exited with 0")
+        })
+    });
 pub(in crate::properties) const LOST_REBOOTED: Property =
     sometimes("a task is Lost as its slave's machine was started anew", "R28", |seen| {
         told(seen, TaskState::Lost, |reason| reason == Reason::HostRebooted)

@@ -13,6 +13,7 @@ use neap_protocol::master::Master;
 use neap_protocol::slave::Slave;
 
 mod r06_silent_gets_no_work;
+mod r12a_asked_is_not_finished;
 mod s01_dead_before_lost;
 mod s02_one_change_at_a_time;
 mod s03_removed_stays_removed;
@@ -72,6 +73,7 @@ pub const ALL: &[Check] = &[
     s13_deadline_respected::CHECK,
     s14_asked_and_no_more::CHECK,
     s16_task_id_unique::CHECK,
+    r12a_asked_is_not_finished::CHECK,
     r06_silent_gets_no_work::CHECK,
 ];
 

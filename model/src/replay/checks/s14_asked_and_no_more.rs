@@ -1,10 +1,10 @@
-//! S14: a revocation takes the fewest tasks that give back what was asked for.
+//! S14: a revocation takes the fewest further tasks that give back what was asked for, and none that is being killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use neap_protocol::ids::{InverseOfferId, TaskId};
 use neap_protocol::master::Effect;
-use neap_protocol::message::MasterToSlave;
+use neap_protocol::message::{Event, InverseAsk, MasterToSlave};
 use neap_protocol::task::Reason;
 
 use super::{Check, Look, Watch};
@@ -22,8 +22,7 @@ struct Revocations {
 impl Watch for Revocations {
     fn see(&mut self, look: &mut Look<'_>) {
         let (Some(played), Some(machine)) = (look.master(), look.master_machine()) else { return };
-        let dying: BTreeSet<TaskId> =
-            machine.tasks().filter(|task| task.kill.is_some()).map(|task| task.id).collect();
+        let dying: BTreeSet<TaskId> = machine.tasks().filter(|task| task.dying).map(|task| task.id).collect();
         let before = self.dying.entry(look.step.node).or_default();
         let mut taken: BTreeMap<InverseOfferId, BTreeSet<TaskId>> = BTreeMap::new();
         for task in machine.tasks() {
@@ -42,8 +41,20 @@ impl Watch for Revocations {
                 taken.entry(*id).or_default().insert(*task);
             }
         }
-        *before = dying;
+        let earlier = std::mem::replace(before, dying);
         let Some(registry) = &look.truth.registry else { return };
+        for effect in &played.effects {
+            if let Effect::Publish(Event::Revoking { inverse_offer, tasks }) = effect
+                && let Some(record) = registry.inverse_offers().get(inverse_offer)
+                && matches!(record.ask, InverseAsk::Amount(_))
+            {
+                let hastened = tasks.iter().find(|task| earlier.contains(task));
+                look.hold(hastened.is_none(), || {
+                    let task = hastened.map_or_else(String::new, ToString::to_string);
+                    format!("{inverse_offer} takes {task}, which is being killed")
+                });
+            }
+        }
         for (id, tasks) in taken {
             if let Some(record) = registry.inverse_offers().get(&id) {
                 let judged = no_more_than_needed(machine, id, record, |task| tasks.contains(&task.id));

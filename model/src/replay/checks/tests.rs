@@ -11,8 +11,8 @@ use neap_protocol::ids::{
 use neap_protocol::journal::{Effects, End, Entry, Header, Machine, Record, Run};
 use neap_protocol::master::{self, Master};
 use neap_protocol::message::{
-    Answer, Command, DrainEnd, InverseAsk, MasterToFramework, MasterToOperator, MasterToSlave, Offered,
-    OperatorToMaster, Refused, SlaveRef, SlaveToExecutor, SlaveToMaster, Then,
+    Answer, Command, DrainEnd, ExecutorToSlave, InverseAsk, MasterToFramework, MasterToOperator,
+    MasterToSlave, Offered, OperatorToMaster, Refused, SlaveRef, SlaveToExecutor, SlaveToMaster, Then,
 };
 use neap_protocol::registry::{
     DrainRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage, Operation, Registry,
@@ -128,7 +128,14 @@ impl Bench {
     }
 
     fn executor(&mut self, effects: Vec<executor::Effect>) -> Vec<&'static str> {
-        let input = executor::Input::Terminate;
+        self.executor_takes(executor::Input::Terminate, effects)
+    }
+
+    fn executor_takes(
+        &mut self,
+        input: executor::Input,
+        effects: Vec<executor::Effect>,
+    ) -> Vec<&'static str> {
         self.step::<Executor>(EXECUTOR, input, effects, AnyPlayed::Executor)
     }
 
@@ -558,6 +565,27 @@ fn s10_a_killed_task_that_begins() {
         bench.framework(vec![told(state, Reason::Normal)]);
         assert_eq!(bench.executor(start()), ["S10 kill-wins"], "{state}");
     }
+}
+
+#[test]
+fn r12a_a_task_that_was_asked_and_is_finished() {
+    let says = |state, reason| {
+        let message = ExecutorToSlave::Update { task: TASK, number: 1, state, reason, message: Text::EMPTY };
+        vec![executor::Effect::ToSlave { session: TO_EXECUTOR, message }]
+    };
+    let exited = || executor::Input::Exited { task: TASK, how: neap_protocol::task::Exit::Code(0) };
+    let finished = || says(TaskState::Finished, Reason::Exited(0));
+    let mut bench = Bench::new().with_a_task();
+    assert_eq!(bench.executor_takes(exited(), finished()), [""; 0]);
+    // It says it again in its next session, whatever it was asked since.
+    assert_eq!(bench.executor(finished()), [""; 0]);
+    let mut bench = Bench::new().with_a_task();
+    assert_eq!(bench.executor(vec![]), [""; 0]);
+    assert_eq!(bench.executor_takes(exited(), finished()), ["R12a asked-is-not-finished"]);
+    let failed = says(TaskState::Failed, Reason::Exited(1));
+    assert_eq!(bench.executor_takes(exited(), failed), ["R12a asked-is-not-finished"]);
+    let killed = says(TaskState::Killed, Reason::Exited(0));
+    assert_eq!(bench.executor_takes(exited(), killed), [""; 0]);
 }
 
 #[test]

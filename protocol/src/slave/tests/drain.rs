@@ -115,10 +115,50 @@ fn r24_with_a_grace_everything_is_asked_first() {
         [
             cancels(Timer::DrainGrace),
             publishes(Event::NothingLeft),
-            unregisters(vec![lost(1, 2), lost(2, 1)]),
+            unregisters(vec![lost_after(1, 2, "its executor said Failed (Signalled(15))"), lost(2, 1)]),
             unregister_timer()
         ]
     );
+}
+
+/// The same of one that was asked to end, and of which this came.
+fn lost_after(number: u32, nth: u32, words: &str) -> Final {
+    let lost = news(number, nth, TaskState::Lost, Reason::SlaveUnregistered);
+    last_word(Update { message: Text::new(words), ..lost }, Some(ending()))
+}
+
+/// R12a: nothing that ends after the slave has asked it to has ended by itself, whatever its exit code.
+#[test]
+fn r12a_what_ends_after_drain_now_has_asked_is_lost_with_its_slave() {
+    let words = "exited with 0 after it was asked to end";
+    let mut bench = Bench::running();
+    bench.config.drain_now_grace = Some(Millis(3000));
+    bench.go(Input::DrainNow);
+    let killed = ExecutorToSlave::Update {
+        task: task(1),
+        number: 2,
+        state: TaskState::Killed,
+        reason: Reason::Exited(0),
+        message: Text::new(words),
+    };
+    assert_eq!(bench.go(Input::Executor { session: X, message: killed }), [kills(1)]);
+    let effects = bench.gone(1);
+    assert!(effects.contains(&unregisters(vec![lost_after(1, 2, words)])), "{effects:?}");
+    // The built-in executor knows what came to its end before; a framework's own may say so of anything.
+    let mut bench = Bench::running();
+    bench.config.drain_now_grace = Some(Millis(3000));
+    bench.launch_registered(own(2, 2), 2, X2);
+    bench.says(X2, 2, 1, TaskState::Running, Reason::Normal);
+    bench.go(Input::DrainNow);
+    let finished = news(1, 2, TaskState::Finished, Reason::Exited(0));
+    let said = bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(said, [stores_end(7, finished.clone(), 2)]);
+    assert_eq!(bench.says(X2, 2, 2, TaskState::Finished, Reason::Normal), [kills(2)]);
+    bench.gone(1);
+    let effects = bench.gone(2);
+    let second = lost_after(2, 2, "its executor said Finished (Normal)");
+    let finals = vec![last_word(finished, Some(ending())), second];
+    assert!(effects.contains(&unregisters(finals)), "{effects:?}");
 }
 
 #[test]

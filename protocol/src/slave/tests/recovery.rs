@@ -89,6 +89,36 @@ fn r28_a_task_that_its_executor_never_heard_of_is_lost_and_its_tree_ended() {
     assert_eq!(effects.last(), Some(&stores_end(2, killed, 0)));
 }
 
+/// R12a, R13: a slave that is started again knows what it had asked to end, and ends by force what does not.
+#[test]
+fn r12a_what_was_asked_before_a_restart_was_asked() {
+    let mut earlier = Bench::running();
+    earlier.kill(1, 2000);
+    let (mut bench, effects) = started(&earlier, BOOT, &[1]);
+    let escalation = Timer::KillEscalation(task(1));
+    let timer = Timer::ExecutorRegister(executor(1));
+    assert_eq!(effects, [sets(timer, 60_000), sets(escalation, 5000), recovered(1, 0, 0), DIALS]);
+    assert_eq!(registers(&mut bench, 1, X, &[1]), [cancels(timer)]);
+    let mut silent = Bench { slave: bench.slave.clone(), disk: bench.disk.clone(), ..Bench::new() };
+    let killed = news(1, 3 + RESTART_GAP, TaskState::Killed, Reason::KilledByFramework);
+    let said = bench.says(X, 1, 2, TaskState::Killed, Reason::Exited(0));
+    assert_eq!(said, [stores_end(1, killed.clone(), 2)]);
+    assert_eq!(silent.go(Input::Timer(escalation)), [kills(1), cancels(escalation)]);
+    assert_eq!(silent.gone(1), [stores_news(1, killed, Some(ending()))]);
+    // A framework's own executor may have been asked in a session that is no more.
+    let mut earlier = Bench::registered();
+    earlier.launch_registered(own(1, 1), 1, X);
+    earlier.kill(1, 2000);
+    let (mut bench, _) = started(&earlier, BOOT, &[1]);
+    assert_eq!(registers(&mut bench, 1, X, &[1]), [cancels(timer), asks(X, 1, 5000)]);
+    let said = bench.says(X, 1, 1, TaskState::Finished, Reason::Normal);
+    let killed = Update {
+        message: Text::new("its executor said Finished (Normal)"),
+        ..news(1, 2 + RESTART_GAP, TaskState::Killed, Reason::KilledByFramework)
+    };
+    assert_eq!(said, [stores_end(1, killed, 1)]);
+}
+
 #[test]
 fn r28_tasks_that_share_an_executor_are_taken_up_one_by_one() {
     let mut earlier = Bench::registered();

@@ -171,7 +171,8 @@ fn the_truth_that_arrives_before_the_end_is_seen_wins() {
         quick: true,
     };
     killed.says(X, 1, 2, TaskState::Failed, Reason::Signalled(9));
-    let update = news(1, 2, TaskState::Killed, Reason::KilledByFramework);
+    let message = Text::new("its executor said Failed (Signalled(9))");
+    let update = Update { message, ..news(1, 2, TaskState::Killed, Reason::KilledByFramework) };
     assert_eq!(killed.gone(1), [stores_news(4, update, Some(ending()))]);
     // One that had finished has finished.
     let update = news(1, 2, TaskState::Finished, Reason::Exited(0));
@@ -236,6 +237,34 @@ fn a_frameworks_executor_is_told_of_a_kill_since_others_may_share_it() {
     // What its session may have lost is said again.
     bench.go(Input::ExecutorClosed { session: X });
     assert_eq!(bench.open(1, X2), [cancels(register), asks(X2, 1, 2000)]);
+}
+
+/// R12a: what it says of a task that it was asked to end is a detail.
+#[test]
+fn r12a_what_a_frameworks_executor_was_asked_to_end_was_killed() {
+    for (state, reason, words) in [
+        (TaskState::Finished, Reason::Exited(0), "its executor said Finished (Exited(0))"),
+        (TaskState::Failed, Reason::Exited(7), "its executor said Failed (Exited(7))"),
+        (TaskState::Killed, Reason::Normal, ""),
+    ] {
+        let mut bench = Bench::registered();
+        bench.launch_registered(own(1, 1), 1, X);
+        bench.kill(1, 2000);
+        let killed =
+            Update { message: Text::new(words), ..news(1, 2, TaskState::Killed, Reason::KilledByFramework) };
+        assert_eq!(bench.says(X, 1, 1, state, reason), [stores_end(4, killed, 1)]);
+    }
+    // What it says of one that nobody asked to end stands.
+    let mut bench = Bench::registered();
+    bench.launch_registered(own(1, 1), 1, X);
+    bench.says(X, 1, 1, TaskState::Killing, Reason::Normal);
+    let finished = news(1, 2, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0)), [stores_end(4, finished, 2)]);
+    // The built-in one looks before a signal comes.
+    let mut bench = Bench::running();
+    bench.kill(1, 2000);
+    let finished = news(1, 3, TaskState::Finished, Reason::Exited(0));
+    assert_eq!(bench.says(X, 1, 2, TaskState::Finished, Reason::Exited(0)), [stores_end(5, finished, 2)]);
 }
 
 #[test]
