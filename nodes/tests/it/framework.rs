@@ -335,8 +335,9 @@ async fn a_run_that_is_told_to_end_answers_at_once() {
 #[test]
 fn a_run_without_a_leader_is_ended_by_the_first_signal() {
     let live = Live::start(1);
-    let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     for (flags, told) in [("", Signal::INT), ("--id x --state-dir state", Signal::TERM)] {
+        // Of each its own: it has heard nobody before.
+        let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let line = format!("run --name f {flags} --masters {} -- true", silent.local_addr().unwrap());
         let mut run = live.place.command(&line).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = lines(run.stderr.take().unwrap());
@@ -534,7 +535,9 @@ fn who_asks_for_more_than_there_is_is_told_what_it_waits_for() {
     // Operators see the same.
     let status = live.text("status");
     assert!(
-        status.contains("FRAMEWORK   WAIT   EACH NEEDS           WHY\nbig (F1)       1   cpus:1000 mem:1M"),
+        status.contains(
+            "FRAMEWORK   WAIT   EACH NEEDS         WHY\nbig (F1)       1   cpus:1000 mem:1M   no slave"
+        ),
         "{status}"
     );
     let [status] = &live.json("status")[..] else { panic!() };
