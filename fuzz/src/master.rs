@@ -609,11 +609,11 @@ impl<'c, 'b> Life<'c, 'b> {
         };
         let deadline = Millis(self.below(9).into());
         let (reason, hold) = (Text::EMPTY, Name::new("h").expect("it is a name"));
-        let then = if self.below(2) == 0 { Then::Stay } else { Then::Unregister };
+        let then = [None, Some(Then::Stay), Some(Then::Unregister)][self.at(3)];
         let drain = DrainId(self.below(5));
-        let command = match self.below(12) {
+        let command = match self.below(13) {
             0 => Command::Deactivate { slave, hold, reason },
-            1 | 2 => Command::Activate { slave, hold: None },
+            1 | 2 => Command::Activate { slave, hold: None, reason },
             3 | 4 => {
                 let ask = match self.below(2) {
                     0 => InverseAsk::Everything,
@@ -623,15 +623,19 @@ impl<'c, 'b> Life<'c, 'b> {
                 Command::InverseOffer { framework, slave, ask, deadline, reason }
             }
             5 => Command::CancelInverseOffer(InverseOfferId(self.below(9))),
-            6 | 7 => Command::Drain { slave, deadline, reason, then, if_plan: None },
+            6 | 7 => {
+                let change = self.below(2) == 0;
+                Command::Drain { slave, deadline, reason: None, then, if_plan: None, change }
+            }
             8 => Command::CancelDrain(drain),
             9 => Command::ExtendDrain(drain, deadline),
             10 => Command::PlanDrain { slave, deadline, then },
-            _ => match self.below(3) {
+            11 => match self.below(3) {
                 0 => Command::ResumeRemovals { reason },
                 1 => Command::ForgetSlave { slave, reason },
-                _ => Command::Show(Query::Slaves { after: None }),
+                _ => Command::DrainNow { slave, reason: Some(reason) },
             },
+            _ => Command::Show(Query::Slaves { after: None }),
         };
         let message = OperatorToMaster { request: 1, command };
         Input::Operator { session, at: Moment(self.below(9).into()), message }

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use neap_protocol::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId, TaskId};
-use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Then};
+use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Pace, Then};
 use neap_protocol::registry::{
-    Applied, DrainRecord, EndRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage, Operation,
+    Applied, DrainAsk, EndRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage, Operation,
     Registry,
 };
 use neap_protocol::resources::Resources;
@@ -163,19 +163,23 @@ fn operation(choices: &mut Choices<'_>) -> Operation {
         3 => Operation::ReadmitSlave { slave, address, resources },
         4 => Operation::MarkUnreachable { slave },
         5 => {
-            let ends =
-                (0..choices.below(3)).map(|_| EndRecord { slave, update: end(choices), receipt: None });
+            let ends = (0..choices.below(3)).map(|_| EndRecord {
+                slave,
+                update: end(choices),
+                receipt: None,
+                drain: None,
+            });
             Operation::RemoveSlave { slave, ends: ends.collect() }
         }
         19 if choices.one_in(2) => Operation::ForgetEnd { task: end(choices).task },
         6 => Operation::PlaceHold {
-            slave,
+            slave: name(choices, &["a", "b", "c"]),
             name: name(choices, &["ann", "bob", "drain-D1"]),
             hold: hold(choices),
         },
         7 => {
             let lifted = choices.one(&["", "ann", "bob", "drain-D1", "drain-D2"]);
-            Operation::LiftHolds { slave, name: Name::new(lifted).ok() }
+            Operation::LiftHolds { slave: name(choices, &["a", "b", "c"]), name: Name::new(lifted).ok() }
         }
         8 | 9 => Operation::AddFramework(framework_record(choices)),
         10 => Operation::ChangeFramework { framework, record: framework_record(choices) },
@@ -191,11 +195,16 @@ fn operation(choices: &mut Choices<'_>) -> Operation {
         }
         16 => Operation::CloseInverseOffer { id, outcome: InverseOutcome::Returned },
         17 => {
-            let then = choices.one(&[Then::Stay, Then::Unregister]);
-            let (by, at) = (name(choices, &["ann"]), Moment(1));
-            Operation::StartDrain(DrainRecord { slave, deadline: Moment(9), reason, by, at, then, end: None })
+            let then = choices.one(&[None, Some(Then::Stay), Some(Then::Unregister)]);
+            let pace = choices.one(&[Pace::Within(Millis(8)), Pace::Within(Millis(4)), Pace::Now]);
+            let (by, at, change) = (name(choices, &["ann"]), Moment(1), choices.one_in(2));
+            let (deadline, reason) = (Moment(9), choices.one(&[None, Some(reason)]));
+            Operation::StartDrain(DrainAsk { slave, pace, deadline, reason, then, by, at, change })
         }
-        18 => Operation::ExtendDrain { drain, deadline: Moment(choices.below(9).into()) },
+        18 => {
+            let ms = u64::from(choices.below(9));
+            Operation::ExtendDrain { drain, within: Millis(ms), deadline: Moment(ms) }
+        }
         _ => {
             let ends = [DrainEnd::Drained, DrainEnd::Unseen, DrainEnd::SlaveGone, DrainEnd::Cancelled];
             Operation::EndDrain { drain, end: choices.one(&ends) }

@@ -139,7 +139,7 @@ fn command(choices: &mut Choices<'_>) -> Command {
     let drain = DrainId(1 + choices.below(2));
     match choices.below(12) {
         0 => Command::Deactivate { slave, hold: name(choices.one(&["ann", "bob"])), reason },
-        1 => Command::Activate { slave, hold: None },
+        1 => Command::Activate { slave, hold: None, reason },
         2 | 3 => {
             let ask = match choices.below(2) {
                 0 => InverseAsk::Everything,
@@ -150,12 +150,13 @@ fn command(choices: &mut Choices<'_>) -> Command {
         }
         4 => Command::CancelInverseOffer(InverseOfferId(1 + choices.below(3))),
         5..8 => {
-            let then = choices.one(&[Then::Stay, Then::Unregister]);
-            Command::Drain { slave, deadline, reason, then, if_plan: None }
+            let then = choices.one(&[None, Some(Then::Stay), Some(Then::Unregister)]);
+            let change = choices.below(2) == 0;
+            Command::Drain { slave, deadline, reason: None, then, if_plan: None, change }
         }
         8 => Command::CancelDrain(drain),
         9 => Command::ExtendDrain(drain, Millis::from_secs(80)),
-        10 => Command::DrainNow { slave },
+        10 => Command::DrainNow { slave, reason: None },
         _ => match choices.below(3) {
             0 => Command::ResumeRemovals { reason },
             1 => Command::Teardown { framework: FrameworkId(1 + choices.below(2)), reason },

@@ -71,7 +71,7 @@ pub(crate) fn slave_of(command: &mut Command) -> Option<&mut SlaveRef> {
         | Command::InverseOffer { slave, .. }
         | Command::Drain { slave, .. }
         | Command::PlanDrain { slave, .. }
-        | Command::DrainNow { slave }
+        | Command::DrainNow { slave, .. }
         | Command::ForgetSlave { slave, .. }
         | Command::Show(Query::Slave(slave)) => Some(slave),
         Command::Show(_)
@@ -79,7 +79,7 @@ pub(crate) fn slave_of(command: &mut Command) -> Option<&mut SlaveRef> {
         | Command::CancelInverseOffer(_)
         | Command::CancelDrain(_)
         | Command::ExtendDrain(..)
-        | Command::Kill(_)
+        | Command::Kill { .. }
         | Command::Teardown { .. }
         | Command::ResumeRemovals { .. } => None,
     }

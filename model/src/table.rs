@@ -26,10 +26,10 @@ pub struct Record {
 pub type Records = BTreeMap<&'static str, Record>;
 
 /// The requirements of the design, in their order.
-pub const REQUIREMENTS: [&str; 34] = [
+pub const REQUIREMENTS: [&str; 35] = [
     "R1", "R2", "R3", "R4", "R5", "R6", "R7", "R7a", "R8", "R9", "R10", "R11", "R12", "R12a", "R13", "R14",
-    "R15", "R16", "R17", "R18", "R19", "R20", "R21", "R22", "R23", "R23a", "R24", "R25", "R26", "R27", "R28",
-    "R29", "R30", "R31",
+    "R15", "R16", "R17", "R18", "R19", "R20", "R21", "R22", "R23", "R23a", "R24", "R24a", "R25", "R26",
+    "R27", "R28", "R29", "R30", "R31",
 ];
 
 /// Behind the name of a scope that takes long.

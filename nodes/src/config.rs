@@ -424,6 +424,7 @@ impl Config {
             ("master", pair(&self.master.cert, &self.master.key)),
             ("master", self.master.contradiction()),
             ("slave", pair(&self.slave.cert, &self.slave.key)),
+            ("slave", self.slave.contradiction()),
             ("framework", pair(&self.framework.cert, &self.framework.key)),
             ("operator", pair(&self.operator.cert, &self.operator.key)),
             ("operator", self.operator.contradiction()),
@@ -537,6 +538,7 @@ impl Loaded {
     pub fn slave(&self, cluster: &ClusterConfig, flags: SlaveConfig) -> Result<Slave, ConfigError> {
         let set = flags.over(self.config.slave.clone());
         let missing = || self.missing("data", "slave", "its data directory is not set", "--data DIR");
+        self.consistent(set.contradiction())?;
         let data = set.data.ok_or_else(missing)?;
         let unknown = |key, error: io::Error| {
             let cause = format!("this host does not tell its {key}: {error}");
@@ -807,6 +809,15 @@ impl Master {
     }
 }
 
+impl SlaveConfig {
+    /// Nothing is waited for in no time: to some that means for ever.
+    fn contradiction(&self) -> Option<Contradiction> {
+        let zero = |period: Option<Period>| period.is_some_and(Period::is_zero);
+        Contradiction::not_zero("unregister_timeout", zero(self.unregister_timeout))
+            .or(Contradiction::not_zero("recovery_timeout", zero(self.recovery_timeout)))
+    }
+}
+
 impl OperatorConfig {
     fn contradiction(&self) -> Option<Contradiction> {
         Contradiction::not_zero("timeout", self.timeout.is_some_and(Period::is_zero))
@@ -1023,7 +1034,7 @@ mod tests {
                 "set cert beside key, or neither",
             ),
             (
-                "[master]\nping_timeout = \"0\"",
+                "[master]\nping_timeout = \"0s\"",
                 "neap.toml:2: [master] ping_timeout is zero",
                 "make ping_timeout greater than zero",
             ),

@@ -78,9 +78,6 @@ impl FromStr for Period {
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let fail = |cause| Err(UnitError::new(text, cause, PERIOD_ACCEPTED));
-        if text == "0" {
-            return Ok(Self::ZERO);
-        }
         if text.starts_with('-') {
             return fail(Cause::Negative);
         }
@@ -532,7 +529,7 @@ mod tests {
         assert_eq!(period("500ms"), Ok(500));
         assert_eq!(period("1.5s"), Ok(1500));
         assert_eq!(period("1d2h3m4s5ms"), Ok(93_784_005));
-        assert_eq!(period("0"), Ok(0));
+        assert_eq!(period("0s"), Ok(0));
         assert_eq!(period("366d"), Ok(Period::MAX.as_millis()));
     }
 
@@ -541,6 +538,7 @@ mod tests {
         for (text, cause) in [
             ("", "is empty"),
             ("90", "has a number without a unit"),
+            ("0", "has a number without a unit"),
             ("soon", "has no number"),
             ("-5s", "is negative"),
             ("5 s", "has a number without a unit"),
@@ -603,7 +601,7 @@ mod tests {
         assert_eq!(about("4m0s12ms"), "4m");
         assert_eq!(about("12s345ms"), "12s");
         assert_eq!(about("2s345ms"), "2s345ms");
-        assert_eq!(about("0"), "0s");
+        assert_eq!(about("0ms"), "0s");
         assert_eq!("1500M".parse::<ByteSize>().unwrap().about(), "1.4G");
         assert_eq!("512".parse::<ByteSize>().unwrap().about(), "512B");
     }

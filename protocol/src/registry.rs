@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SlaveId, TaskId};
 use crate::map::{Map, Records, Set};
 use crate::message::{
-    DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, ReceiptId, Refusal, SlaveRef, Then,
+    DrainDifference, DrainEnd, DrainStep, InverseAnswer, InverseAsk, InverseOutcome, Pace, ReceiptId,
+    Refusal, SlaveRef, Then,
 };
 use crate::resources::{Resources, Sum};
 use crate::task::{TaskState, Update};
@@ -24,6 +25,9 @@ use crate::time::{Millis, Moment};
 
 /// The most holds that a slave may have.
 pub const HOLDS_MAX: usize = 32;
+
+/// The most names that may be held, of slaves that are there and of those that have left.
+pub const HELD_NAMES_MAX: usize = 1 << 16;
 
 /// What holds of drains are called: this and the drain's id.
 pub const DRAIN_HOLD_PREFIX: &str = "drain-";
@@ -39,6 +43,8 @@ pub struct Registry {
     highest_drain: DrainId,
     slaves: Records<SlaveId, SlaveRecord>,
     names: Map<Name, SlaveId>,
+    /// What holds a name that no slave has now: a slave's holds are its name's, and outlive its id (R16).
+    held: Map<Name, Map<Name, Hold>>,
     total: Sum,
     frameworks: Records<FrameworkId, FrameworkRecord>,
     inverse_offers: Records<InverseOfferId, InverseOfferRecord>,
@@ -56,6 +62,8 @@ pub struct EndRecord {
     pub update: Update,
     /// Where its acknowledgement is to be recorded (R23a).
     pub receipt: Option<ReceiptId>,
+    /// The drain in which its slave left, and in whose receipt the same is recorded.
+    pub drain: Option<DrainId>,
 }
 
 /// An admitted slave.
@@ -140,7 +148,9 @@ pub enum InverseStage {
 pub struct DrainRecord {
     /// Of which slave.
     pub slave: SlaveId,
-    /// By when.
+    /// How soon it is to be through, as it was asked for.
+    pub pace: Pace,
+    /// By when; of one that is now, when that was asked for.
     pub deadline: Moment,
     /// Why.
     pub reason: Text,
@@ -152,6 +162,38 @@ pub struct DrainRecord {
     pub then: Then,
     /// How it ended; a drained slave keeps its drain until it is activated or leaves.
     pub end: Option<DrainEnd>,
+}
+
+impl DrainRecord {
+    /// Whether its slave is to be told to leave, and is told so again at each registration until it has (R21, R24a). That of
+    /// one that was to leave at once, and could not be seen, stays so: it was asked for, and nobody has taken it back.
+    pub fn is_to_leave(&self) -> bool {
+        match self.pace {
+            Pace::Now => self.end != Some(DrainEnd::Cancelled),
+            Pace::Within(_) => self.end == Some(DrainEnd::Drained) && self.then == Then::Unregister,
+        }
+    }
+}
+
+/// What is asked of a drain, which may be under way already.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DrainAsk {
+    /// Of which slave.
+    pub slave: SlaveId,
+    /// How soon it is to be through.
+    pub pace: Pace,
+    /// By when that is; of one that is now, when it was asked for.
+    pub deadline: Moment,
+    /// Why; `None` for no word about it.
+    pub reason: Option<Text>,
+    /// What after; `None` for no word about it.
+    pub then: Option<Then>,
+    /// Who asks.
+    pub by: Name,
+    /// When.
+    pub at: Moment,
+    /// Whether a drain that is under way, and differs, becomes what is asked.
+    pub change: bool,
 }
 
 /// A change of the registry.
@@ -200,8 +242,8 @@ pub enum Operation {
     },
     /// Place a hold (R16).
     PlaceHold {
-        /// On which slave.
-        slave: SlaveId,
+        /// On which slave: holds are its name's.
+        slave: Name,
         /// Under which name.
         name: Name,
         /// The hold.
@@ -210,7 +252,7 @@ pub enum Operation {
     /// Lift a hold, or all that drains in progress do not need (R16).
     LiftHolds {
         /// Of which slave.
-        slave: SlaveId,
+        slave: Name,
         /// Which; `None` for all.
         name: Option<Name>,
     },
@@ -254,12 +296,15 @@ pub enum Operation {
         /// How.
         outcome: InverseOutcome,
     },
-    /// Begin a drain (R21): its hold is placed in the same write.
-    StartDrain(DrainRecord),
+    /// Begin a drain (R21, R24a): its hold is placed in the same write. One that is under way becomes now, where that is
+    /// asked, and another only where it is to be changed (R22).
+    StartDrain(DrainAsk),
     /// Move the deadline of a drain and of its inverse offers (R22).
     ExtendDrain {
         /// Which.
         drain: DrainId,
+        /// To so long from when this was asked for.
+        within: Millis,
         /// To when.
         deadline: Moment,
     },
@@ -296,8 +341,8 @@ pub enum Applied {
     Drain {
         /// Its id.
         id: DrainId,
-        /// Whether it was begun by this operation.
-        changed: bool,
+        /// What this operation did to it.
+        step: DrainStep,
     },
     /// These holds were lifted, and this drain, which was over, forgotten with its own.
     Lifted {
@@ -357,8 +402,8 @@ impl Registry {
                 let changed = self.ends.remove(task).is_some();
                 Ok(Applied::Done { changed })
             }
-            Operation::PlaceHold { slave, name, hold } => self.place_hold(*slave, name, hold),
-            Operation::LiftHolds { slave, name } => self.lift_holds(*slave, name.as_ref()),
+            Operation::PlaceHold { slave, name, hold } => self.place_hold(slave, name, hold),
+            Operation::LiftHolds { slave, name } => self.lift_holds(slave, name.as_ref()),
             Operation::AddFramework(record) => {
                 self.highest_framework = self.highest_framework.next();
                 self.frameworks.insert(self.highest_framework, record.clone());
@@ -395,8 +440,10 @@ impl Registry {
                 self.inverse_offer_mut(*id)?;
                 Ok(Applied::Closed(self.close(*id).into_iter().collect()))
             }
-            Operation::StartDrain(record) => self.start_drain(record),
-            Operation::ExtendDrain { drain, deadline } => self.extend_drain(*drain, *deadline),
+            Operation::StartDrain(ask) => self.start_drain(ask),
+            Operation::ExtendDrain { drain, within, deadline } => {
+                self.extend_drain(*drain, *within, *deadline)
+            }
             Operation::EndDrain { drain, end } => self.end_drain(*drain, *end),
         }
     }
@@ -434,6 +481,32 @@ impl Registry {
     /// The slave of that name.
     pub fn slave_named(&self, name: &Name) -> Option<SlaveId> {
         self.names.get(name).copied()
+    }
+
+    /// What holds names that no slave has now (R16).
+    pub fn held_names(&self) -> &Map<Name, Map<Name, Hold>> {
+        &self.held
+    }
+
+    /// What holds a name, whether a slave has it now or not (R16).
+    pub fn holds_of(&self, name: &Name) -> Option<&Map<Name, Hold>> {
+        let slave = self.slave_named(name).and_then(|id| self.slaves.get(&id));
+        slave.map(|slave| &slave.holds).or_else(|| self.held.get(name))
+    }
+
+    /// The name of the slave that an operator means, which may be held and away.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownSlave`] or [`Refusal::RemovedSlave`].
+    pub fn resolve_name(&self, slave: &SlaveRef) -> Result<Name, Refusal> {
+        match slave {
+            SlaveRef::Name(name) if self.holds_of(name).is_some() => Ok(name.clone()),
+            SlaveRef::Name(_) | SlaveRef::Id(_) => {
+                let id = self.resolve(slave)?;
+                let record = self.slaves.get(&id).ok_or_else(|| Refusal::UnknownSlave(slave.clone()))?;
+                Ok(record.name.clone())
+            }
+        }
     }
 
     /// Whether the id was given to a slave that has left for good (R27).
@@ -524,10 +597,16 @@ impl Registry {
         if of_slaves != self.drains.len() || !self.drains.iter().all(drained) {
             return Err("its slaves have other drains than it has");
         }
-        // A drain's hold comes on top.
-        match self.slaves.values().all(|slave| slave.holds.len() <= HOLDS_MAX + 1) {
+        // The hold of its drain comes on top, and that of one in which an earlier slave of the name left, to stay.
+        if self.slaves.values().any(|slave| slave.holds.len() > HOLDS_MAX + 2) {
+            return Err("a slave has more holds than it may have");
+        }
+        let away = |(name, holds): (&Name, &Map<Name, Hold>)| {
+            !self.names.contains_key(name) && !holds.is_empty() && holds.len() <= HOLDS_MAX + 1
+        };
+        match self.held.iter().all(away) {
             true => Ok(()),
-            false => Err("a slave has more holds than it may have"),
+            false => Err("a name is held that a slave has, or by more than it may be"),
         }
     }
 
@@ -558,7 +637,7 @@ impl Registry {
             address: address.clone(),
             resources: resources.clone(),
             unreachable: false,
-            holds: Map::new(),
+            holds: self.held.remove(name).unwrap_or_default(),
             drain: None,
             inverse_offers: Map::new(),
         };
@@ -587,6 +666,10 @@ impl Registry {
         self.names.remove(&record.name);
         self.total.take_out(&record.resources);
         let drain = record.drain.and_then(|id| Some((id, self.drains.remove(&id)?)));
+        let left = holds_left(&record, drain.as_ref());
+        if !left.is_empty() {
+            self.held.insert(record.name.clone(), left);
+        }
         let offers = record.inverse_offers.keys();
         let closed = offers.filter_map(|id| Some((*id, self.inverse_offers.remove(id)?))).collect();
         let mut kept = Set::new();
@@ -602,46 +685,68 @@ impl Registry {
         Ok(Applied::Removed { record, drain, closed, ends })
     }
 
-    fn place_hold(&mut self, slave: SlaveId, name: &Name, hold: &Hold) -> Result<Applied, Refusal> {
-        if name.as_str().starts_with(DRAIN_HOLD_PREFIX) {
+    /// The holds of a name that a slave has, or that is held while none has it.
+    fn holds_mut(&mut self, name: &Name) -> Option<&mut Map<Name, Hold>> {
+        match self.names.get(name) {
+            Some(id) => self.slaves.get_mut(id).map(|slave| &mut slave.holds),
+            None => self.held.get_mut(name),
+        }
+    }
+
+    fn place_hold(&mut self, slave: &Name, name: &Name, hold: &Hold) -> Result<Applied, Refusal> {
+        if is_of_drain(name) {
             return Err(Refusal::ReservedHold(name.clone()));
         }
-        let record = self.slave_mut(slave)?;
-        if record.holds.contains_key(name) {
+        let known =
+            self.holds_of(slave).ok_or_else(|| Refusal::UnknownSlave(SlaveRef::Name(slave.clone())))?;
+        if known.contains_key(name) {
             return Ok(Applied::Done { changed: false });
         }
-        if record.holds.len() >= HOLDS_MAX {
+        let placed = |holds: &Map<Name, Hold>| holds.keys().filter(|hold| !is_of_drain(hold)).count();
+        if placed(known) >= HOLDS_MAX {
             return Err(Refusal::Overloaded);
         }
-        record.holds.insert(name.clone(), hold.clone());
+        if known.is_empty() && !self.may_hold_more() {
+            return Err(Refusal::TooManyHeld);
+        }
+        if let Some(holds) = self.holds_mut(slave) {
+            holds.insert(name.clone(), hold.clone());
+        }
         Ok(Applied::Done { changed: true })
     }
 
-    fn lift_holds(&mut self, slave: SlaveId, name: Option<&Name>) -> Result<Applied, Refusal> {
-        self.slave_mut(slave)?;
-        let Some(record) = self.slaves.get(&slave) else {
-            return Err(Refusal::RemovedSlave(slave));
-        };
-        let in_progress = record.drain.filter(|id| self.drains.get(id).is_some_and(|d| d.end.is_none()));
+    /// Whether one more name may be held. Where there are as many, a pass beats a count that every leaving would keep.
+    fn may_hold_more(&self) -> bool {
+        let held = || self.slaves.values().filter(|slave| !slave.holds.is_empty()).count();
+        self.held.len() + self.slaves.len() < HELD_NAMES_MAX || self.held.len() + held() < HELD_NAMES_MAX
+    }
+
+    fn lift_holds(&mut self, slave: &Name, name: Option<&Name>) -> Result<Applied, Refusal> {
+        let holds =
+            self.holds_of(slave).ok_or_else(|| Refusal::UnknownSlave(SlaveRef::Name(slave.clone())))?;
+        let drain = self.slave_named(slave).and_then(|id| self.slaves.get(&id)?.drain);
+        let in_progress = drain.filter(|id| self.drains.get(id).is_some_and(|d| d.end.is_none()));
         let kept = in_progress.and_then(drain_hold);
         let lifted: Vec<Name> = match name {
             // Lifting twice is success.
-            Some(name) if !record.holds.contains_key(name) => Vec::new(),
+            Some(name) if !holds.contains_key(name) => Vec::new(),
             Some(name) => match in_progress {
                 Some(drain) if kept.as_ref() == Some(name) => return Err(Refusal::HoldOfDrain(drain)),
                 Some(_) | None => alloc::vec![name.clone()],
             },
-            None => record.holds.keys().filter(|hold| kept.as_ref() != Some(hold)).cloned().collect(),
+            None => holds.keys().filter(|hold| kept.as_ref() != Some(hold)).cloned().collect(),
         };
-        let ended = record.drain.filter(|id| drain_hold(*id).is_some_and(|hold| lifted.contains(&hold)));
-        if let Some(drain) = ended {
-            self.drains.remove(&drain);
+        let ended = drain.filter(|id| drain_hold(*id).is_some_and(|hold| lifted.contains(&hold)));
+        if let Some(drain) = ended.and_then(|drain| self.drains.remove(&drain))
+            && let Some(record) = self.slaves.get_mut(&drain.slave)
+        {
+            record.drain = None;
         }
-        if let Some(record) = self.slaves.get_mut(&slave) {
-            record.holds.retain(|hold, _| !lifted.contains(hold));
-            if ended.is_some() {
-                record.drain = None;
-            }
+        if let Some(holds) = self.holds_mut(slave) {
+            holds.retain(|hold, _| !lifted.contains(hold));
+        }
+        if self.held.get(slave).is_some_and(Map::is_empty) {
+            self.held.remove(slave);
         }
         Ok(Applied::Lifted { holds: lifted })
     }
@@ -703,35 +808,118 @@ impl Registry {
         Some((id, record))
     }
 
-    fn start_drain(&mut self, record: &DrainRecord) -> Result<Applied, Refusal> {
-        let current = self.slave_mut(record.slave)?.drain;
+    fn start_drain(&mut self, ask: &DrainAsk) -> Result<Applied, Refusal> {
+        let current = self.slave_mut(ask.slave)?.drain;
         if let Some(id) = current
-            && let Some(drain) = self.drains.get_mut(&id)
+            && let Some(drain) = self.drains.get(&id)
         {
-            // Asking again for the same is success (R22). `unregister` after a drain that stayed goes on from there.
-            let more = record.then == Then::Unregister && drain.then == Then::Stay;
-            if drain.end != Some(DrainEnd::Unseen) {
-                drain.then = drain.then.max(record.then);
-                return Ok(Applied::Drain { id, changed: more });
+            match drain.end {
+                None => return self.ask_again(id, ask),
+                Some(DrainEnd::Drained) => return self.ask_of_drained(id, ask),
+                Some(DrainEnd::Unseen | DrainEnd::SlaveGone | DrainEnd::Cancelled) => {}
             }
             self.drains.remove(&id);
-            self.drop_drain_hold(record.slave, id);
+            self.drop_drain_hold(ask.slave, id);
+        }
+        if self.slave_mut(ask.slave)?.holds.is_empty() && !self.may_hold_more() {
+            return Err(Refusal::TooManyHeld);
         }
         self.highest_drain = self.highest_drain.next();
         let id = self.highest_drain;
-        self.drains.insert(id, record.clone());
-        if let (Some(slave), Some(name)) = (self.slaves.get_mut(&record.slave), drain_hold(id)) {
+        let DrainAsk { slave, pace, deadline, by, at, .. } = ask.clone();
+        let reason = ask.reason.clone().unwrap_or_default();
+        let then = match pace {
+            Pace::Within(_) => ask.then.unwrap_or(Then::Stay),
+            Pace::Now => Then::Unregister,
+        };
+        let hold = Hold { by: by.clone(), reason: reason.clone(), at };
+        self.drains.insert(id, DrainRecord { slave, pace, deadline, reason, by, at, then, end: None });
+        if let (Some(slave), Some(name)) = (self.slaves.get_mut(&slave), drain_hold(id)) {
             slave.drain = Some(id);
-            let hold = Hold { by: record.by.clone(), reason: record.reason.clone(), at: record.at };
             slave.holds.insert(name, hold);
         }
-        Ok(Applied::Drain { id, changed: true })
+        Ok(Applied::Drain { id, step: DrainStep::Began })
     }
 
-    fn extend_drain(&mut self, drain: DrainId, deadline: Moment) -> Result<Applied, Refusal> {
+    /// A drain is asked for where one is under way: asking for the same is success, and what differs is refused, or done where
+    /// that was said (R22).
+    fn ask_again(&mut self, id: DrainId, ask: &DrainAsk) -> Result<Applied, Refusal> {
+        let record = self.drain_in_progress(id)?;
+        let hastens = ask.pace == Pace::Now && record.pace != Pace::Now;
+        let mut differs = DrainDifference::default();
+        match (record.pace, ask.pace) {
+            (Pace::Now, Pace::Within(_)) => return Err(Refusal::DrainIsNow(id)),
+            (Pace::Within(has), Pace::Within(asked)) if has != asked => differs.deadline = Some((has, asked)),
+            (Pace::Within(_) | Pace::Now, _) => {}
+        }
+        let then = ask.then.filter(|then| *then != record.then);
+        differs.then = then.filter(|_| !hastens).map(|then| (record.then, then));
+        let reason = ask.reason.as_ref().filter(|reason| **reason != record.reason);
+        differs.reason = reason.filter(|_| !hastens).map(|reason| (record.reason.clone(), reason.clone()));
+        if differs.is_none() && !hastens {
+            return Ok(Applied::Drain { id, step: DrainStep::Unchanged });
+        }
+        if !differs.is_none() && !ask.change {
+            return Err(Refusal::DrainDiffers(id, differs));
+        }
+        record.then = then.unwrap_or(record.then);
+        if hastens {
+            // What was asked by a later deadline stays asked: the slave leaves before it, or it is void with the drain.
+            (record.pace, record.deadline, record.then) = (Pace::Now, ask.deadline, Then::Unregister);
+        } else if let (Some(_), Pace::Within(within)) = (differs.deadline, ask.pace) {
+            self.extend_drain(id, within, ask.deadline)?;
+        }
+        if let Some(reason) = reason {
+            self.reason_changed(id, reason);
+        }
+        Ok(Applied::Drain { id, step: DrainStep::Changed })
+    }
+
+    /// A drain has another reason, and so have its hold and what is asked for by it.
+    fn reason_changed(&mut self, drain: DrainId, reason: &Text) {
+        let offers: Vec<InverseOfferId> = self.inverse_offers_of_drain(drain).collect();
+        for id in offers {
+            if let Some(asked) = self.inverse_offers.get_mut(&id) {
+                asked.reason = reason.clone();
+            }
+        }
+        let Some(record) = self.drains.get_mut(&drain) else { return };
+        record.reason = reason.clone();
+        let slave = self.slaves.get_mut(&record.slave);
+        let hold = drain_hold(drain).and_then(|name| slave?.holds.get_mut(&name));
+        if let Some(hold) = hold {
+            hold.reason = reason.clone();
+        }
+    }
+
+    /// A drain is asked for of a slave that is drained: no deadline is to come, and it may still be told to leave.
+    fn ask_of_drained(&mut self, id: DrainId, ask: &DrainAsk) -> Result<Applied, Refusal> {
+        let Some(record) = self.drains.get_mut(&id) else {
+            return Err(Refusal::UnknownDrain(id));
+        };
+        let then = match ask.pace {
+            Pace::Within(_) => ask.then.unwrap_or(record.then),
+            Pace::Now => Then::Unregister,
+        };
+        match (record.then, then) {
+            (Then::Unregister, Then::Stay) => Err(Refusal::DrainTold(id)),
+            (Then::Stay, Then::Unregister) => {
+                record.then = Then::Unregister;
+                Ok(Applied::Drain { id, step: DrainStep::Changed })
+            }
+            (Then::Stay, Then::Stay) | (Then::Unregister, Then::Unregister) => {
+                Ok(Applied::Drain { id, step: DrainStep::Unchanged })
+            }
+        }
+    }
+
+    fn extend_drain(&mut self, drain: DrainId, within: Millis, deadline: Moment) -> Result<Applied, Refusal> {
         let record = self.drain_in_progress(drain)?;
-        let changed = record.deadline != deadline;
-        record.deadline = deadline;
+        if record.pace == Pace::Now {
+            return Err(Refusal::DrainIsNow(drain));
+        }
+        let changed = record.deadline != deadline || record.pace != Pace::Within(within);
+        (record.pace, record.deadline) = (Pace::Within(within), deadline);
         let offers: Vec<InverseOfferId> = self.inverse_offers_of_drain(drain).collect();
         for id in offers {
             if let Some(io) = self.inverse_offers.get_mut(&id)
@@ -777,6 +965,23 @@ pub fn is_true_end(update: &Update) -> bool {
     matches!(update.state, TaskState::Finished | TaskState::Failed | TaskState::Killed)
 }
 
+/// Whether a hold of this name is a drain's own.
+pub fn is_of_drain(hold: &Name) -> bool {
+    hold.as_str().starts_with(DRAIN_HOLD_PREFIX)
+}
+
+/// What holds the name of a slave that leaves. The hold of a drain that was to stay is its name's like any other: who drained
+/// it has not said that it may work again. One in which the slave was to leave is over with it, and so is an earlier one's.
+fn holds_left(record: &SlaveRecord, drain: Option<&(DrainId, DrainRecord)>) -> Map<Name, Hold> {
+    let stays = drain.filter(|(_, drain)| drain.then == Then::Stay).and_then(|(id, _)| drain_hold(*id));
+    let has_drain = drain.is_some();
+    let kept = record.holds.iter().filter(|(name, _)| match is_of_drain(name) {
+        true => stays.as_ref() == Some(name) || !has_drain,
+        false => true,
+    });
+    kept.map(|(name, hold)| (name.clone(), hold.clone())).collect()
+}
+
 /// The name of a drain's own hold.
 pub fn drain_hold(drain: DrainId) -> Option<Name> {
     Name::new(&format!("{DRAIN_HOLD_PREFIX}{drain}")).ok()
@@ -804,20 +1009,17 @@ mod tests {
     }
 
     fn drain(slave: SlaveId, then: Then) -> Operation {
-        Operation::StartDrain(DrainRecord {
-            slave,
-            deadline: Moment(9),
-            reason: Text::EMPTY,
-            by: name("ann"),
-            at: Moment(1),
-            then,
-            end: None,
-        })
+        Operation::StartDrain(ask(slave, Pace::Within(Millis(8)), Some(then)))
     }
 
-    fn hold(slave: SlaveId, text: &str) -> Operation {
+    fn ask(slave: SlaveId, pace: Pace, then: Option<Then>) -> DrainAsk {
+        let (by, at, change) = (name("ann"), Moment(1), false);
+        DrainAsk { slave, pace, deadline: Moment(9), reason: None, then, by, at, change }
+    }
+
+    fn hold(text: &str) -> Operation {
         let hold = Hold { by: name("ann"), reason: Text::EMPTY, at: Moment(1) };
-        Operation::PlaceHold { slave, name: name(text), hold }
+        Operation::PlaceHold { slave: name("a"), name: name(text), hold }
     }
 
     #[test]
@@ -840,21 +1042,21 @@ mod tests {
     #[test]
     fn r16_holds_of_several_hands_do_not_undo_each_other() {
         let (mut registry, slave) = with_slave();
-        assert_eq!(registry.apply(&hold(slave, "ann")), Ok(Applied::Done { changed: true }));
-        assert_eq!(registry.apply(&hold(slave, "ann")), Ok(Applied::Done { changed: false }));
-        assert_eq!(registry.apply(&hold(slave, "bob")), Ok(Applied::Done { changed: true }));
+        assert_eq!(registry.apply(&hold("ann")), Ok(Applied::Done { changed: true }));
+        assert_eq!(registry.apply(&hold("ann")), Ok(Applied::Done { changed: false }));
+        assert_eq!(registry.apply(&hold("bob")), Ok(Applied::Done { changed: true }));
         let drained = registry.apply(&drain(slave, Then::Stay));
-        assert_eq!(drained, Ok(Applied::Drain { id: DrainId(1), changed: true }));
-        let lift = |text: &str| Operation::LiftHolds { slave, name: Some(name(text)) };
+        assert_eq!(drained, Ok(Applied::Drain { id: DrainId(1), step: DrainStep::Began }));
+        let lift = |text: &str| Operation::LiftHolds { slave: name("a"), name: Some(name(text)) };
         assert_eq!(registry.apply(&lift("drain-D1")), Err(Refusal::HoldOfDrain(DrainId(1))));
         assert_eq!(registry.apply(&lift("ann")), Ok(Applied::Lifted { holds: alloc::vec![name("ann")] }));
-        let all = Operation::LiftHolds { slave, name: None };
+        let all = Operation::LiftHolds { slave: name("a"), name: None };
         assert_eq!(registry.apply(&all), Ok(Applied::Lifted { holds: alloc::vec![name("bob")] }));
         assert_eq!(registry.slaves().get(&slave).map(|s| s.holds.len()), Some(1));
         registry.apply(&Operation::EndDrain { drain: DrainId(1), end: DrainEnd::Drained }).unwrap();
         assert_eq!(registry.apply(&all), Ok(Applied::Lifted { holds: alloc::vec![name("drain-D1")] }));
         assert!(registry.drains().is_empty());
-        assert_eq!(registry.apply(&hold(slave, "drain-x")), Err(Refusal::ReservedHold(name("drain-x"))));
+        assert_eq!(registry.apply(&hold("drain-x")), Err(Refusal::ReservedHold(name("drain-x"))));
     }
 
     #[test]
@@ -862,7 +1064,7 @@ mod tests {
         let (mut registry, slave) = with_slave();
         registry.apply(&drain(slave, Then::Stay)).unwrap();
         let again = registry.apply(&drain(slave, Then::Stay));
-        assert_eq!(again, Ok(Applied::Drain { id: DrainId(1), changed: false }));
+        assert_eq!(again, Ok(Applied::Drain { id: DrainId(1), step: DrainStep::Unchanged }));
         let end = |end| Operation::EndDrain { drain: DrainId(1), end };
         registry.apply(&end(DrainEnd::Drained)).unwrap();
         assert_eq!(
@@ -870,7 +1072,122 @@ mod tests {
             Err(Refusal::DrainEnded(DrainId(1), DrainEnd::Drained))
         );
         let more = registry.apply(&drain(slave, Then::Unregister));
-        assert_eq!(more, Ok(Applied::Drain { id: DrainId(1), changed: true }));
+        assert_eq!(more, Ok(Applied::Drain { id: DrainId(1), step: DrainStep::Changed }));
+        // It has been told to leave.
+        let stay = registry.apply(&drain(slave, Then::Stay));
+        assert_eq!(stay, Err(Refusal::DrainTold(DrainId(1))));
+    }
+
+    /// R22: what differs from a drain that is under way is refused by its name, or done where that was said; what was not
+    /// given is no difference.
+    #[test]
+    fn r22_what_differs_from_a_drain_is_refused_or_changed_and_never_ignored() {
+        let (mut registry, slave) = with_slave();
+        let within = |ms| Pace::Within(Millis(ms));
+        let first =
+            DrainAsk { reason: Some(Text::new("disk")), ..ask(slave, within(8), Some(Then::Unregister)) };
+        registry.apply(&Operation::StartDrain(first.clone())).unwrap();
+        let id = DrainId(1);
+        let same = DrainAsk { deadline: Moment(50), at: Moment(42), by: name("bob"), ..first.clone() };
+        let quiet = DrainAsk { reason: None, then: None, ..first.clone() };
+        for same in [same, quiet] {
+            let before = registry.clone();
+            let again = registry.apply(&Operation::StartDrain(same));
+            assert_eq!(again, Ok(Applied::Drain { id, step: DrainStep::Unchanged }));
+            assert_eq!(registry, before);
+        }
+
+        let none = DrainDifference::default();
+        let then = Some((Then::Unregister, Then::Stay));
+        let (disk, fan) = (Text::new("disk"), Text::new("fan"));
+        let differing = [
+            (DrainAsk { then: Some(Then::Stay), ..first.clone() }, DrainDifference { then, ..none.clone() }),
+            (
+                DrainAsk { pace: within(3), deadline: Moment(4), ..first.clone() },
+                DrainDifference { deadline: Some((Millis(8), Millis(3))), ..none.clone() },
+            ),
+            (
+                DrainAsk { reason: Some(fan.clone()), ..first.clone() },
+                DrainDifference { reason: Some((disk.clone(), fan.clone())), ..none },
+            ),
+        ];
+        for (ask, differs) in differing {
+            let before = registry.clone();
+            let refused = registry.apply(&Operation::StartDrain(ask.clone()));
+            assert_eq!(refused, Err(Refusal::DrainDiffers(id, differs)));
+            assert_eq!(registry, before, "it is refused as a whole");
+            let mut changed = before.clone();
+            let change = DrainAsk { change: true, ..ask.clone() };
+            let done = changed.apply(&Operation::StartDrain(change));
+            assert_eq!(done, Ok(Applied::Drain { id, step: DrainStep::Changed }));
+            let record = changed.drains().get(&id).unwrap();
+            assert_eq!((record.pace, record.deadline), (ask.pace, ask.deadline));
+            assert_eq!((Some(record.then), Some(&record.reason)), (ask.then, ask.reason.as_ref()));
+            assert_eq!((&record.by, changed.check()), (&name("ann"), Ok(())));
+        }
+    }
+
+    /// R24a: a drain that is under way becomes now in the same id, and nothing makes it slower again.
+    #[test]
+    fn r24a_a_drain_is_hastened_in_its_own_id() {
+        let (mut registry, slave) = with_slave();
+        registry.apply(&drain(slave, Then::Stay)).unwrap();
+        let now = DrainAsk { deadline: Moment(5), ..ask(slave, Pace::Now, None) };
+        let hastened = registry.apply(&Operation::StartDrain(now.clone()));
+        assert_eq!(hastened, Ok(Applied::Drain { id: DrainId(1), step: DrainStep::Changed }));
+        let record = registry.drains().get(&DrainId(1)).unwrap().clone();
+        assert_eq!((record.pace, record.then, record.deadline), (Pace::Now, Then::Unregister, Moment(5)));
+        assert!(record.is_to_leave());
+        let again = registry.apply(&Operation::StartDrain(now));
+        assert_eq!(again, Ok(Applied::Drain { id: DrainId(1), step: DrainStep::Unchanged }));
+        let slower = DrainAsk { change: true, ..ask(slave, Pace::Within(Millis(8)), None) };
+        let is_now = Err(Refusal::DrainIsNow(DrainId(1)));
+        assert_eq!(registry.apply(&Operation::StartDrain(slower)), is_now);
+        let (within, deadline) = (Millis(9), Moment(9));
+        let extend = Operation::ExtendDrain { drain: DrainId(1), within, deadline };
+        assert_eq!(registry.apply(&extend), is_now);
+        // Unseen, it stays to leave: nobody has taken that back.
+        registry.apply(&Operation::EndDrain { drain: DrainId(1), end: DrainEnd::Unseen }).unwrap();
+        assert!(registry.drains().get(&DrainId(1)).unwrap().is_to_leave());
+        assert_eq!(registry.check(), Ok(()));
+    }
+
+    /// R16: holds are the name's: they are there when it registers again, and are lifted while it is away.
+    #[test]
+    fn r16_holds_outlive_the_id_and_a_drains_own_ends_with_it_unless_the_slave_was_to_stay() {
+        let admit =
+            Operation::AdmitSlave { name: name("a"), address: Text::EMPTY, resources: Resources::NONE };
+        let names = |registry: &Registry| -> Vec<alloc::string::String> {
+            let holds = registry.holds_of(&name("a")).into_iter().flat_map(|holds| holds.keys());
+            holds.map(|hold| alloc::format!("{hold}")).collect()
+        };
+        for (then, left) in [(Then::Stay, &["ann", "drain-D1"][..]), (Then::Unregister, &["ann"])] {
+            let (mut registry, slave) = with_slave();
+            registry.apply(&hold("ann")).unwrap();
+            registry.apply(&drain(slave, then)).unwrap();
+            registry.apply(&Operation::RemoveSlave { slave, ends: Vec::new() }).unwrap();
+            assert_eq!(
+                (names(&registry), registry.check()),
+                (left.iter().map(|one| (*one).into()).collect(), Ok(()))
+            );
+            assert!(registry.slave_named(&name("a")).is_none(), "it is away");
+            assert_eq!(registry.apply(&hold("bob")), Ok(Applied::Done { changed: true }));
+            let lift = Operation::LiftHolds { slave: name("a"), name: Some(name("bob")) };
+            assert_eq!(registry.apply(&lift), Ok(Applied::Lifted { holds: alloc::vec![name("bob")] }));
+
+            registry.apply(&admit).unwrap();
+            assert!(registry.held_names().is_empty());
+            assert_eq!(names(&registry), left, "the new id is held by what held the name");
+            registry.apply(&Operation::RemoveSlave { slave: SlaveId(2), ends: Vec::new() }).unwrap();
+            let all = Operation::LiftHolds { slave: name("a"), name: None };
+            assert!(matches!(registry.apply(&all), Ok(Applied::Lifted { .. })));
+            assert!(registry.held_names().is_empty());
+            let never = Err(Refusal::UnknownSlave(SlaveRef::Name(name("a"))));
+            assert_eq!(registry.apply(&hold("ann")), never, "neither held nor there");
+            registry.apply(&admit).unwrap();
+            assert!(names(&registry).is_empty(), "lifted is lifted");
+            assert_eq!(registry.check(), Ok(()));
+        }
     }
 
     fn framework(principal: &str) -> FrameworkRecord {
@@ -904,7 +1221,7 @@ mod tests {
         let (mut registry, slave) = with_slave();
         registry.apply(&Operation::AddFramework(framework("ann"))).unwrap();
         for number in 0..HOLDS_MAX {
-            registry.apply(&hold(slave, &alloc::format!("hold-{number}"))).unwrap();
+            registry.apply(&hold(&alloc::format!("hold-{number}"))).unwrap();
         }
         registry.apply(&drain(slave, Then::Stay)).unwrap();
         let asked = InverseOfferRecord {
@@ -996,9 +1313,16 @@ mod tests {
 
         let one_more = |record: &mut SlaveRecord| {
             let hold = record.holds.values().next().unwrap().clone();
-            record.holds.insert(name("one-more"), hold);
+            record.holds.insert(name("one-more"), hold.clone());
+            record.holds.insert(name("and-more"), hold);
         };
         assert_eq!(check(|registry| of(registry, &one_more)), Err("a slave has more holds than it may have"));
+        let away = Err("a name is held that a slave has, or by more than it may be");
+        for (held, holds) in [("a", true), ("b", false)] {
+            let hold = Hold { by: name("ann"), reason: Text::EMPTY, at: Moment(1) };
+            let holds: Map<Name, Hold> = holds.then(|| (name("ann"), hold)).into_iter().collect();
+            assert_eq!(check(|registry| drop(registry.held.insert(name(held), holds))), away);
+        }
     }
 
     /// R12, R25: true ends are kept with the removal, and go with their acknowledgement, or their framework.
@@ -1016,7 +1340,7 @@ mod tests {
         let end = |framework, number, state| {
             let (task, reason) = (TaskId { framework, number }, crate::task::Reason::Normal);
             let update = Update { task, number: 7, state, reason, message: Text::EMPTY };
-            EndRecord { slave, update, receipt: None }
+            EndRecord { slave, update, receipt: None, drain: None }
         };
         let ends = alloc::vec![
             end(framework, 1, TaskState::Finished),

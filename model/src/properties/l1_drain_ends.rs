@@ -1,21 +1,22 @@
-//! L1: every drain ends, and a slave that is to leave once it is drained does.
+//! L1: every drain ends, and a slave that is to leave, at once or once it is drained, does.
 
 use neap_protocol::ids::SlaveId;
-use neap_protocol::message::{DrainEnd, Then};
 
 use super::{Kind, Property};
 use crate::scope::Scope;
 use crate::world::World;
 
 pub(super) const PROPERTY: Property =
-    Property { name: "L1 drain-ends", guards: "R21 R22", kind: Kind::Eventually(&[is_good]) };
+    Property { name: "L1 drain-ends", guards: "R21 R22 R24a", kind: Kind::Eventually(&[is_good]) };
 
 fn is_good(scope: &Scope, world: &World) -> bool {
     world.is_headless(scope)
-        || world.store.registry.drains().values().all(|drain| {
-            let is_to_leave = drain.end == Some(DrainEnd::Drained) && drain.then == Then::Unregister;
-            drain.end.is_some() && !(is_to_leave && stays(world, drain.slave))
-        })
+        || world
+            .store
+            .registry
+            .drains()
+            .values()
+            .all(|drain| drain.end.is_some() && !(drain.is_to_leave() && stays(world, drain.slave)))
 }
 
 fn stays(world: &World, slave: SlaveId) -> bool {

@@ -39,6 +39,7 @@ mod r22_drain_seen;
 mod r23_plan_still_true;
 mod r23a_receipts;
 mod r24_in_order;
+mod r24a_told_until_it_leaves;
 mod r28_nothing_lost;
 mod r29_elected_first;
 mod s01_dead_before_lost;
@@ -223,6 +224,7 @@ const NAMED: &[Property] = &[
     r23_plan_still_true::PROPERTY,
     r23a_receipts::PROPERTY,
     r24_in_order::PROPERTY,
+    r24a_told_until_it_leaves::PROPERTY,
     r28_nothing_lost::PROPERTY,
     r29_elected_first::PROPERTY,
     l1_drain_ends::PROPERTY,
@@ -258,7 +260,12 @@ const NAMED: &[Property] = &[
     sometimes::verbs::DRAIN_CANCELLED,
     sometimes::verbs::DRAIN_EXTENDED,
     sometimes::verbs::DRAIN_AGAIN,
+    sometimes::verbs::DRAIN_CHANGED,
+    sometimes::verbs::HELD_AWAY,
     sometimes::verbs::TOLD_TO_LEAVE,
+    sometimes::verbs::TOLD_WHEN_BACK,
+    sometimes::verbs::HASTENED,
+    sometimes::verbs::NOW_UNSEEN,
     sometimes::verbs::GRACE_SKIPPED,
     sometimes::verbs::GRACE_OVER,
     sometimes::verbs::UNREGISTERED,
@@ -304,7 +311,9 @@ const NAMED: &[Property] = &[
     sometimes::refusals::NOTHING_THERE,
     sometimes::refusals::NOTHING_ASKED,
     sometimes::refusals::PLAN_CHANGED,
-    sometimes::refusals::NOT_CONNECTED,
+    sometimes::refusals::DRAIN_DIFFERS,
+    sometimes::refusals::DRAIN_IS_NOW,
+    sometimes::refusals::DRAIN_TOLD,
     sometimes::refusals::STORAGE,
     sometimes::refusals::OVERLOADED,
     sometimes::refusals::SLAVE_ANSWERS,

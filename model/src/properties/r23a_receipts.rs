@@ -53,10 +53,7 @@ fn ends(seen: &Seen<'_>, before: &Master, after: &Master) -> Result<(), String> 
         let registry = &seen.before.store.registry;
         let drain = registry.slaves().get(&task.slave).and_then(|record| record.drain);
         let drain = drain.filter(|id| {
-            registry
-                .drains()
-                .get(id)
-                .is_some_and(|drain| drain.end.is_none() || drain.end == Some(DrainEnd::Drained))
+            registry.drains().get(id).is_some_and(|drain| drain.end != Some(DrainEnd::Cancelled))
         });
         let left = seen.after.ghost.removed.contains_key(&task.slave);
         let owned = registry.frameworks().contains_key(&task.id.framework);
@@ -72,6 +69,14 @@ fn ends(seen: &Seen<'_>, before: &Master, after: &Master) -> Result<(), String> 
             ReceiptId::Unregistration(slave) => slave == task.slave,
             ReceiptId::InverseOffer(_) => true,
         };
+        // What ends as its slave leaves is in the receipt of that, and in its drain's.
+        let of_drain = |id: ReceiptId| matches!(id, ReceiptId::Drain(id) if Some(id) == drain);
+        if left && drain.is_some() && !records(seen, of_drain, ended) {
+            return Err(format!(
+                "{} ends as {} leaves, and no drain's receipt says how",
+                task.id, task.slave
+            ));
+        }
         if !records(seen, receipt, ended) {
             return Err(format!("{} ends on {}, and no receipt says how", task.id, task.slave));
         }

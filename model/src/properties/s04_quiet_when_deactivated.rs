@@ -1,4 +1,4 @@
-//! S4: no offer, and no launch, after a hold is durable; an accept that was in flight is answered with the reason.
+//! S4: no offer, and no launch, after a hold is durable, under whatever id the slave of that name is there; an accept that was in flight is answered with the reason.
 
 use neap_protocol::ids::{SlaveId, TaskId};
 use neap_protocol::message::{FrameworkToMaster, MasterToFramework, MasterToSlave};
@@ -12,8 +12,9 @@ pub(super) const PROPERTY: Property =
 
 fn wrong(seen: &Seen<'_>) -> Result<(), String> {
     let held = |slave: SlaveId| {
-        let record = seen.after.store.registry.slaves().get(&slave);
-        record.is_some_and(|record| !record.holds.is_empty())
+        let registry = &seen.after.store.registry;
+        let name = registry.slaves().get(&slave).map(|record| &record.name);
+        name.and_then(|name| registry.holds_of(name)).is_some_and(|holds| !holds.is_empty())
     };
     for (to, message) in seen.leader_said() {
         if let Message::MasterToFramework(MasterToFramework::Offers(offers)) = message

@@ -118,21 +118,26 @@ fn told_end(seen: &Seen<'_>, update: &Update, slave: SlaveId) -> Result<(), Stri
 /// What an operator was told is so (R16, R20, R22).
 fn answered(registry: &Registry, command: &Command, answer: &Answer) -> Result<(), String> {
     let holds = |slave: &SlaveRef| {
-        let slave = registry.resolve(slave).ok().and_then(|id| registry.slaves().get(&id));
-        slave.map(|record| (&record.holds, record.drain))
+        let name = registry.resolve_name(slave).ok()?;
+        let slave = registry.slave_named(&name).and_then(|id| registry.slaves().get(&id));
+        Some((registry.holds_of(&name)?, slave.and_then(|record| record.drain)))
     };
     let is_so = match (command, answer) {
         (Command::Deactivate { slave, hold, .. }, _) => {
             holds(slave).is_some_and(|(holds, _)| holds.contains_key(hold))
         }
-        (Command::Activate { slave, hold: Some(hold) }, _) => {
+        (Command::Activate { slave, hold: Some(hold), .. }, _) => {
             holds(slave).is_none_or(|(holds, _)| !holds.contains_key(hold))
         }
-        (Command::Activate { slave, hold: None }, _) => holds(slave).is_none_or(|(holds, drain)| {
+        (Command::Activate { slave, hold: None, .. }, _) => holds(slave).is_none_or(|(holds, drain)| {
             let own = drain.and_then(drain_hold);
             holds.keys().all(|hold| own.as_ref() == Some(hold))
         }),
-        (Command::Drain { .. }, Answer::Draining { drain, .. }) => registry.drains().contains_key(drain),
+        (Command::Drain { .. } | Command::DrainNow { .. }, Answer::Draining { drain, .. }) => {
+            let slave = registry.drains().get(drain).and_then(|record| registry.slaves().get(&record.slave));
+            let hold = drain_hold(*drain);
+            slave.zip(hold).is_some_and(|(slave, hold)| slave.holds.contains_key(&hold))
+        }
         (Command::InverseOffer { .. }, Answer::InverseOffered(id)) => {
             registry.inverse_offers().contains_key(id)
         }

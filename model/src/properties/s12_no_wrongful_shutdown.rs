@@ -1,10 +1,10 @@
 //! S12: a slave that is admitted is never told to go, and never goes, unless an operator or a signal said so.
 
-use neap_protocol::message::{Command, DrainEnd, MasterToSlave, Refused, SlaveRef, Then};
+use neap_protocol::message::{MasterToSlave, Refused};
 use neap_protocol::slave::EXIT_REFUSED;
 
 use super::{Kind, Property, Seen};
-use crate::world::{Dialer, Happening, Message, slave_name};
+use crate::world::{Dialer, Happening, Message};
 
 pub(super) const PROPERTY: Property =
     Property { name: "S12 no-wrongful-shutdown", guards: "R3 R6 R21 R24", kind: Kind::Step(wrong) };
@@ -43,16 +43,6 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 /// Whether an operator has drained it now, or it is drained, and to leave then.
 fn is_to_leave(seen: &Seen<'_>, number: u8) -> bool {
     let id = seen.after.admitted_id(number);
-    let name = slave_name(number);
-    let is_it = |slave: &SlaveRef| match slave {
-        SlaveRef::Id(asked) => id == Some(*asked),
-        SlaveRef::Name(asked) => name == *asked,
-    };
-    let mut given = seen.scope.commands.iter().take(usize::from(seen.after.commands));
-    let now = given.any(|command| matches!(command, Command::DrainNow { slave } if is_it(slave)));
     let drains = seen.after.store.registry.drains();
-    let drained = |drain: &neap_protocol::registry::DrainRecord| {
-        Some(drain.slave) == id && drain.end == Some(DrainEnd::Drained) && drain.then == Then::Unregister
-    };
-    now || drains.values().any(drained)
+    drains.values().any(|drain| Some(drain.slave) == id && drain.is_to_leave())
 }

@@ -43,7 +43,7 @@ fn wrong(seen: &Seen<'_>) -> Result<(), String> {
 fn moved_whole(seen: &Seen<'_>) -> Result<(), String> {
     let registry = &seen.after.store.registry;
     for operation in seen.stored() {
-        let Operation::ExtendDrain { drain, deadline } = operation else { continue };
+        let Operation::ExtendDrain { drain, deadline, .. } = operation else { continue };
         let its = registry.inverse_offers_of_drain(*drain);
         let open = its.filter_map(|id| Some((id, registry.inverse_offers().get(&id)?)));
         let mut open = open.filter(|(_, record)| record.stage == InverseStage::Open);

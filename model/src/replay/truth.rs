@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use neap_protocol::framework;
 use neap_protocol::ids::{Epoch, ExecutorId, FrameworkId, InverseOfferId, Seq, SessionId, SlaveId, TaskId};
 use neap_protocol::master;
-use neap_protocol::message::{Command, MasterToFramework, MasterToSlave, SlaveToExecutor, SlaveToMaster};
+use neap_protocol::message::{MasterToFramework, MasterToSlave, SlaveToExecutor, SlaveToMaster};
 use neap_protocol::registry::{InverseStage, Operation, Registry};
 use neap_protocol::slave;
 use neap_protocol::task::TaskState;
@@ -52,8 +52,6 @@ pub struct MasterTruth {
     /// Sessions of slaves that have not answered since they were pinged there, and whether the time of a ping has passed
     /// since: whether it knows that they are silent.
     pub unanswered: BTreeMap<SessionId, bool>,
-    /// Whether an operator ordered a slave to leave at once; by any name.
-    pub drain_now: bool,
 }
 
 /// Whose a master's session is.
@@ -153,11 +151,6 @@ impl Truth {
         }
         if let master::Input::Slave { session, message: SlaveToMaster::Register { id, .. } } = &played.input {
             master.registering.insert(*session, *id);
-        }
-        if let master::Input::Operator { message, .. } = &played.input
-            && let Command::DrainNow { .. } = message.command
-        {
-            master.drain_now = true;
         }
         if let master::Input::Closed { session } = &played.input {
             master.sessions.remove(session);

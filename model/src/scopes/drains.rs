@@ -5,7 +5,7 @@ use neap_protocol::message::{Command, InverseAsk, Then};
 use neap_protocol::resources::Resources;
 use neap_protocol::time::Millis;
 
-use super::{TASK, TWO, activate, drain, drain_as_planned, inverse, plan, small, task};
+use super::{TASK, TWO, activate, drain, drain_as_planned, drain_changed, inverse, plan, small, task};
 use crate::scope::Scope;
 use crate::world::{Budget, Event};
 
@@ -134,11 +134,12 @@ pub(super) fn all() -> Vec<Scope> {
         },
         Scope {
             name: "drain-changed",
-            about: "a drain that is asked for twice, is to unregister then, and is cancelled",
+            about: "a drain that is asked for twice, and otherwise, is changed, and is cancelled",
             commands: vec![
                 drain(Then::Stay),
                 drain(Then::Stay),
                 drain(Then::Unregister),
+                drain_changed(Then::Unregister),
                 Command::CancelDrain(DrainId(1)),
             ],
             answers: false,

@@ -7,7 +7,7 @@ use neap_protocol::resources::Resources;
 use neap_protocol::slave::{self, Recover};
 use neap_protocol::text::Text;
 
-use super::{activate, deactivate, drain, forget, inverse, name, slave_a, small};
+use super::{activate, deactivate, drain, drain_now, forget, inverse, kill, name, small};
 use crate::scope::Scope;
 use crate::world::{Budget, Event};
 
@@ -193,14 +193,14 @@ fn in_vain() -> Vec<Command> {
     };
     let stranger = Command::InverseOffer { framework: FrameworkId(9), slave, ask, deadline, reason };
     vec![
-        Command::DrainNow { slave: other },
+        Command::DrainNow { slave: other, reason: None },
         deactivate("drain-x"),
         stranger,
         amount,
         inverse(InverseAsk::Everything),
         inverse(InverseAsk::Everything),
         Command::CancelInverseOffer(InverseOfferId(9)),
-        Command::Kill(TaskId { framework: FrameworkId(1), number: 9 }),
+        kill(TaskId { framework: FrameworkId(1), number: 9 }),
     ]
 }
 
@@ -217,7 +217,7 @@ fn against_a_drain() -> Vec<Command> {
 /// Of a slave that leaves, or is away.
 fn of_what_is_gone() -> Vec<Command> {
     vec![
-        Command::DrainNow { slave: slave_a() },
+        drain_now(),
         Command::Deactivate { slave: SlaveRef::Id(SlaveId(1)), hold: name("ann"), reason: Text::EMPTY },
     ]
 }

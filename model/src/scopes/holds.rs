@@ -5,11 +5,10 @@ use std::sync::Arc;
 use neap_protocol::framework::{NewRun, NewTask};
 use neap_protocol::ids::{FrameworkId, TaskId};
 use neap_protocol::master;
-use neap_protocol::message::Command;
 use neap_protocol::slave::{self, Recover};
 use neap_protocol::time::Millis;
 
-use super::{TASK, TWO, activate, deactivate, shared_task, small, task};
+use super::{TASK, TWO, activate, deactivate, kill, shared_task, small, task};
 use crate::scope::Scope;
 use crate::world::{Budget, Event};
 
@@ -60,7 +59,7 @@ pub(super) fn all() -> Vec<Scope> {
         Scope {
             name: "kill",
             about: "kills by a framework and by an operator against a launch and an end",
-            commands: vec![Command::Kill(first_task())],
+            commands: vec![kill(first_task())],
             budget: Budget::of(&[(Event::Launch, 1), (Event::Kill, 1), (Event::Finish, 1), (Event::Obey, 1)]),
             ..small()
         },

@@ -1,11 +1,12 @@
 //! Drain now, and unregistration against everything.
 
-use neap_protocol::message::Command;
+use neap_protocol::ids::DrainId;
+use neap_protocol::message::{Command, Then};
 use neap_protocol::slave;
 use neap_protocol::text::Text;
 use neap_protocol::time::Millis;
 
-use super::{TASK, slave_a, small};
+use super::{TASK, deactivate, drain, drain_changed, drain_now, small};
 use crate::scope::Scope;
 use crate::world::{Budget, Event};
 
@@ -78,8 +79,51 @@ pub(super) fn all() -> Vec<Scope> {
         Scope {
             name: "drain-now-operator",
             about: "an operator drains a slave now, whose session may die",
-            commands: vec![Command::DrainNow { slave: slave_a() }],
+            commands: vec![drain_now()],
             budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "drain-now-forgotten",
+            about: "an operator drains a slave now that crashes before it hears of it, or after, and is there again",
+            commands: vec![drain_now()],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::SlaveCrash, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "drain-now-new-leader",
+            about: "an operator drains a slave now, and the leader crashes before the slave hears of it, or after",
+            commands: vec![drain_now()],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::MasterCrash, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "drain-now-taken-back",
+            about: "a drain that is now is cancelled, and made slower, in vain once its slave was told",
+            commands: vec![drain_now(), drain_changed(Then::Unregister), Command::CancelDrain(DrainId(1))],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "drain-hastened",
+            about: "a drain with every answer that becomes now",
+            commands: vec![drain(Then::Stay), drain_now()],
+            budget: Budget::of(&[(Event::Launch, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "hold-left",
+            about: "a slave that is held leaves, and its host registers as new",
+            commands: vec![deactivate("ann")],
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Signal, 1), (Event::Return, 1)]),
+            ..small()
+        },
+        Scope {
+            name: "drain-left",
+            about: "a slave that drains, to stay, leaves, and its host registers as new",
+            commands: vec![drain(Then::Stay)],
+            answers: false,
+            budget: Budget::of(&[(Event::Launch, 1), (Event::Signal, 1), (Event::Return, 1)]),
             ..small()
         },
         Scope {

@@ -133,7 +133,11 @@ fn deactivate(hold: &str) -> Command {
 }
 
 fn activate(hold: Option<&str>) -> Command {
-    Command::Activate { slave: slave_a(), hold: hold.map(name) }
+    Command::Activate { slave: slave_a(), hold: hold.map(name), reason: Text::EMPTY }
+}
+
+fn kill(task: neap_protocol::ids::TaskId) -> Command {
+    Command::Kill { task, reason: Text::EMPTY }
 }
 
 fn inverse(ask: InverseAsk) -> Command {
@@ -146,14 +150,26 @@ fn forget() -> Command {
 }
 
 fn drain(then: Then) -> Command {
-    Command::Drain { slave: slave_a(), deadline: DEADLINE, reason: Text::EMPTY, then, if_plan: None }
+    let (slave, deadline, then) = (slave_a(), DEADLINE, Some(then));
+    Command::Drain { slave, deadline, reason: None, then, if_plan: None, change: false }
+}
+
+/// The same, where one that is under way is to become it.
+fn drain_changed(then: Then) -> Command {
+    let (slave, deadline, then) = (slave_a(), DEADLINE, Some(then));
+    Command::Drain { slave, deadline, reason: None, then, if_plan: None, change: true }
 }
 
 fn drain_as_planned(then: Then) -> Command {
     // The world puts the digest of the plan that was shown in its place.
-    Command::Drain { slave: slave_a(), deadline: DEADLINE, reason: Text::EMPTY, then, if_plan: Some(0) }
+    let (slave, deadline, then) = (slave_a(), DEADLINE, Some(then));
+    Command::Drain { slave, deadline, reason: None, then, if_plan: Some(0), change: false }
+}
+
+fn drain_now() -> Command {
+    Command::DrainNow { slave: slave_a(), reason: None }
 }
 
 fn plan(then: Then) -> Command {
-    Command::PlanDrain { slave: slave_a(), deadline: DEADLINE, then }
+    Command::PlanDrain { slave: slave_a(), deadline: DEADLINE, then: Some(then) }
 }

@@ -1,8 +1,8 @@
 //! More than one master, slave or framework.
 
-use neap_protocol::message::{Command, InverseAsk, Then};
+use neap_protocol::message::{InverseAsk, Then};
 
-use super::{TWO, deactivate, drain, inverse, slave_a, small};
+use super::{TWO, deactivate, drain, drain_now, inverse, small};
 use crate::scope::Scope;
 use crate::world::{Budget, Event};
 
@@ -22,7 +22,7 @@ pub(super) fn all() -> Vec<Scope> {
             about: "the same, and an operator has either of them drain the slave now",
             masters: 2,
             frameworks: 0,
-            commands: vec![Command::DrainNow { slave: slave_a() }],
+            commands: vec![drain_now()],
             budget: Budget::of(&[(Event::Election, 1)]),
             ..small()
         },

@@ -79,7 +79,7 @@ fn command(random: &mut Random, size: Size, kind: Kind) -> Command {
         Kind::Deactivate => Command::Deactivate { slave: slave(random, size), hold: hold(random), reason },
         Kind::Activate => {
             let hold = random.percent(60).then(|| hold(random));
-            Command::Activate { slave: slave(random, size), hold }
+            Command::Activate { slave: slave(random, size), hold, reason }
         }
         Kind::InverseOffer => {
             let (framework, slave, ask) = (framework(random, size), slave(random, size), ask(random));
@@ -88,14 +88,18 @@ fn command(random: &mut Random, size: Size, kind: Kind) -> Command {
         Kind::CancelInverseOffer => Command::CancelInverseOffer(InverseOfferId(small(random, 12))),
         Kind::Drain => {
             // A digest by chance is none that any plan has: such a drain is refused (R23).
-            let (then, if_plan) = (then(random), random.percent(5).then_some(1));
-            Command::Drain { slave: slave(random, size), deadline, reason, then, if_plan }
+            let then = random.percent(70).then(|| then(random));
+            let (if_plan, change) = (random.percent(5).then_some(1), random.percent(30));
+            let reason = random.percent(10).then_some(reason);
+            Command::Drain { slave: slave(random, size), deadline, reason, then, if_plan, change }
         }
-        Kind::PlanDrain => Command::PlanDrain { slave: slave(random, size), deadline, then: then(random) },
+        Kind::PlanDrain => {
+            Command::PlanDrain { slave: slave(random, size), deadline, then: Some(then(random)) }
+        }
         Kind::CancelDrain => Command::CancelDrain(DrainId(small(random, 8))),
         Kind::ExtendDrain => Command::ExtendDrain(DrainId(small(random, 8)), deadline),
-        Kind::DrainNow => Command::DrainNow { slave: slave(random, size) },
-        Kind::Kill => Command::Kill(task(random, size)),
+        Kind::DrainNow => Command::DrainNow { slave: slave(random, size), reason: None },
+        Kind::Kill => Command::Kill { task: task(random, size), reason },
         Kind::ResumeRemovals => Command::ResumeRemovals { reason },
         Kind::ForgetSlave => Command::ForgetSlave { slave: slave(random, size), reason },
         Kind::Teardown => Command::Teardown { framework: framework(random, size), reason },
@@ -103,7 +107,7 @@ fn command(random: &mut Random, size: Size, kind: Kind) -> Command {
 }
 
 fn query(random: &mut Random, size: Size) -> Query {
-    match random.below(12) {
+    match random.below(13) {
         0 => Query::Status,
         1 => Query::Slaves { after: random.percent(50).then(|| SlaveId(small(random, 30))) },
         2 => Query::Slave(slave(random, size)),
@@ -117,7 +121,8 @@ fn query(random: &mut Random, size: Size) -> Query {
         7 => Query::InverseOffers { after: random.percent(50).then(|| InverseOfferId(small(random, 12))) },
         8 => Query::Drain(DrainId(small(random, 8))),
         9 => Query::Receipt(ReceiptId::Drain(DrainId(small(random, 8)))),
-        10 => Query::Ended { after: random.percent(50).then(|| task(random, size)) },
+        10 => Query::HeldNames { after: random.percent(50).then(|| slave_name(0)) },
+        11 => Query::Ended { after: random.percent(50).then(|| task(random, size)) },
         _ => Query::Events { after: random.percent(50).then(|| u64::from(small(random, 30))) },
     }
 }

@@ -4,8 +4,9 @@ use std::fmt::Display;
 
 use neap_protocol::framework::{self, MemoryChange};
 use neap_protocol::message::{
-    Answer, Command, ExecutorToSlave, Final, FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome,
-    MasterToFramework, MasterToSlave, Query, Refused, SlaveToExecutor, SlaveToMaster, Then,
+    Answer, Command, DrainStep, ExecutorToSlave, Final, FrameworkToMaster, InverseAnswer, InverseAsk,
+    InverseOutcome, MasterToFramework, MasterToSlave, Pace, Query, Refused, SlaveToExecutor, SlaveToMaster,
+    Then,
 };
 use neap_protocol::registry::{InverseStage, Operation};
 use neap_protocol::slave::{self, CheckpointChange};
@@ -248,7 +249,12 @@ pub fn operation(operation: &Operation) -> String {
             InverseStage::Revoking => format!("the deadline of {id} is over: the rest is revoked"),
         },
         Operation::CloseInverseOffer { id, outcome: how } => format!("{id} is over: {}", outcome(*how)),
-        Operation::StartDrain(record) => format!("a drain of {} begins, {}", record.slave, then(record.then)),
+        Operation::StartDrain(ask) => match ask.pace {
+            Pace::Now => format!("a drain of {} is now", ask.slave),
+            Pace::Within(_) => {
+                format!("a drain of {} is asked for, {}", ask.slave, then(ask.then.unwrap_or(Then::Stay)))
+            }
+        },
         Operation::ExtendDrain { drain, .. } => format!("the deadline of {drain} is moved"),
         Operation::EndDrain { drain, end } => format!("{drain} is over: {end}"),
     }
@@ -302,7 +308,7 @@ pub fn command(command: &Command) -> String {
         Command::Show(query) => show(query),
         Command::Watch => "watch".into(),
         Command::Deactivate { slave, hold, .. } => format!("deactivate {slave} (hold {hold})"),
-        Command::Activate { slave, hold } => {
+        Command::Activate { slave, hold, .. } => {
             let hold = hold.as_ref().map_or("every hold", Name::as_str);
             format!("activate {slave} ({hold})")
         }
@@ -311,13 +317,14 @@ pub fn command(command: &Command) -> String {
         }
         Command::CancelInverseOffer(id) => format!("cancel {id}"),
         Command::Drain { slave, deadline, then: after, .. } => {
-            format!("drain {slave} within {deadline}, {}", then(*after))
+            let after = after.map_or_else(String::new, |after| format!(", {}", then(after)));
+            format!("drain {slave} within {deadline}{after}")
         }
         Command::PlanDrain { slave, .. } => format!("plan a drain of {slave}"),
         Command::CancelDrain(id) => format!("cancel {id}"),
         Command::ExtendDrain(id, to) => format!("move the deadline of {id} to {to} from now"),
-        Command::DrainNow { slave } => format!("drain {slave} now"),
-        Command::Kill(task) => format!("kill {task}"),
+        Command::DrainNow { slave, .. } => format!("drain {slave} now"),
+        Command::Kill { task, .. } => format!("kill {task}"),
         Command::ResumeRemovals { .. } => "resume removals".into(),
         Command::ForgetSlave { slave, .. } => format!("forget {slave}, which is dead"),
         Command::Teardown { framework, .. } => format!("tear down {framework}"),
@@ -333,13 +340,15 @@ pub fn answer(answer: &Answer) -> String {
     match answer {
         Answer::Done { changed: true } => "done".into(),
         Answer::Done { changed: false } => "it is so already".into(),
-        Answer::Draining { drain, changed: true } => format!("{drain} is under way"),
-        Answer::Draining { drain, changed: false } => format!("{drain} is under way already"),
+        Answer::Draining { drain, step: DrainStep::Began } => format!("{drain} is under way"),
+        Answer::Draining { drain, step: DrainStep::Changed } => format!("{drain} is changed"),
+        Answer::Draining { drain, step: DrainStep::Unchanged } => format!("{drain} is under way already"),
         Answer::InverseOffered(id) => format!("{id} is made"),
         Answer::Plan(_)
         | Answer::Watching
         | Answer::Status(_)
         | Answer::Slaves(_)
+        | Answer::HeldNames(_)
         | Answer::Tasks(_)
         | Answer::Frameworks(_)
         | Answer::Offers(_)

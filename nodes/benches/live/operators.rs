@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use neap_nodes::framework::Driver;
-use neap_protocol::message::{Command, Event, SlaveRef, Then};
+use neap_protocol::message::{Command, Event, SlaveRef};
 use neap_protocol::task;
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Millis;
@@ -40,8 +40,9 @@ pub(crate) fn drain(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, 
         operator.ask(Command::Drain {
             slave: slave_1(),
             deadline: Millis::ZERO,
-            reason: Text::EMPTY,
-            then: Then::Stay,
+            reason: None,
+            then: None,
+            change: false,
             if_plan: None,
         })?;
         let over = operator.until(|event| matches!(event, Event::DrainEnded { .. }))?;
@@ -49,7 +50,7 @@ pub(crate) fn drain(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<Row>, 
         let ends = framework.until(scale.many, PATIENCE, Said::end)?;
         told.push(ends.last().map_or(begin, |(at, _)| *at) - begin);
         drop(framework);
-        operator.ask(Command::Activate { slave: slave_1(), hold: None })?;
+        operator.ask(Command::Activate { slave: slave_1(), hold: None, reason: Text::EMPTY })?;
     }
     let what = |what: &str| format!("an operator's drain of {} tasks: {what}", scale.many);
     Ok(vec![
@@ -76,7 +77,7 @@ pub(crate) fn deactivate(scale: Scale, interrupted: &AtomicBool) -> Result<Vec<R
         answered.push(begin.elapsed());
         let gone = framework.until(1, PATIENCE, |said| matches!(said, Said::Rescinded(_)).then_some(()))?;
         rescinded.push(gone.last().map_or(begin, |(at, ())| *at).saturating_duration_since(begin));
-        operator.ask(Command::Activate { slave: slave_1(), hold: None })?;
+        operator.ask(Command::Activate { slave: slave_1(), hold: None, reason: Text::EMPTY })?;
     }
     Ok(vec![
         Row::times("deactivate: answered", answered).budget(3.0).reference("Mesos 1.11: 4.2 ms"),

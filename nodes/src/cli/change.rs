@@ -50,6 +50,9 @@ pub struct Activate {
     /// Lift every hold but those of drains in progress
     #[arg(long)]
     pub all: bool,
+    /// Why, for the audit
+    #[arg(long, value_name = "T", default_value = "", hide_default_value = true, value_parser = text)]
+    pub reason: Text,
     /// How to reach the leader.
     #[command(flatten)]
     pub connect: Connect,
@@ -196,7 +199,7 @@ struct InverseOfferFlags {
     #[arg(long, value_name = "M")]
     mem: Option<ByteSize>,
     /// How long the framework has, from now: 90s, 10m, 1h30m
-    #[arg(long, value_name = "D", required_unless_present = "cancel")]
+    #[arg(long, value_name = "D", required_unless_present = "cancel", value_parser = short_deadline)]
     deadline: Option<Period>,
     /// Why, for the framework and for the record
     #[arg(long, value_name = "T", required_unless_present = "cancel", value_parser = text)]
@@ -249,12 +252,14 @@ pub enum DrainAction {
         slave: SlaveRef,
         /// By when, from now.
         deadline: Period,
-        /// Why.
-        reason: Text,
-        /// What after.
-        then: Then,
+        /// Why; `None` where no word was given about it.
+        reason: Option<Text>,
+        /// What after; the same.
+        then: Option<Then>,
         /// Refuse unless a dry run would have this digest now (R23).
         if_plan: Option<PlanDigest>,
+        /// Change a drain that is under way where it differs (R22).
+        change: bool,
         /// Whether to return before the end.
         detach: bool,
     },
@@ -264,13 +269,15 @@ pub enum DrainAction {
         slave: SlaveRef,
         /// By when, from now.
         deadline: Period,
-        /// What after.
-        then: Then,
+        /// What after; `None` where no word was given about it.
+        then: Option<Then>,
     },
     /// `--now`: kill everything there and unregister it (R24).
     Now {
         /// Which slave.
         slave: SlaveRef,
+        /// Why; `None` where no word was given about it.
+        reason: Option<Text>,
         /// Whether to return before the end.
         detach: bool,
     },
@@ -284,7 +291,7 @@ pub enum DrainAction {
 
 pub(super) const DRAIN_USAGE: &str = "\
 neap drain <SLAVE> --deadline <D> [OPTIONS]
-       neap drain <SLAVE> --now [--detach]
+       neap drain <SLAVE> --now [--reason <T>] [--detach]
        neap drain --cancel <ID>
        neap drain --extend <ID> <D>
        neap drain --receipt <ID>";
@@ -300,7 +307,9 @@ pub(super) const DRAIN_EXAMPLES: &str = examples! {
     "neap drain slave-1 --deadline 1h --then unregister";
     "Do not wait; Ctrl-C, too, only detaches",
     "neap drain slave-1 --deadline 1h --detach";
-    "Kill everything there now and unregister it, as SIGUSR1 does", "neap drain slave-1 --now";
+    "Kill everything there and unregister it, as SIGUSR1 does: now, or when it is back",
+    "neap drain slave-1 --now --reason 'smoke'";
+    "Have a drain that is under way otherwise", "neap drain slave-1 --deadline 10m --then stay --change";
     "Give the frameworks of drain D3 half an hour from now", "neap drain --extend D3 30m";
     "Give it up", "neap drain --cancel D3";
     "What became of each task", "neap drain --receipt D3";
@@ -312,7 +321,8 @@ struct DrainFlags {
     #[arg(required_unless_present_any = ["cancel", "extend", "receipt"], value_parser = slave)]
     slave: Option<SlaveRef>,
     /// How long its tasks have, from now: 90s, 10m, 1h30m
-    #[arg(long, value_name = "D", required_unless_present_any = ["now", "cancel", "extend", "receipt"])]
+    #[arg(long, value_name = "D", value_parser = deadline)]
+    #[arg(required_unless_present_any = ["now", "cancel", "extend", "receipt"])]
     deadline: Option<Period>,
     /// Why, for the frameworks and for the record
     #[arg(long, value_name = "T", value_parser = text)]
@@ -329,20 +339,24 @@ struct DrainFlags {
     /// Refuse unless a dry run would still have this digest
     #[arg(long, value_name = "DIGEST", conflicts_with = "now")]
     if_plan: Option<PlanDigest>,
-    /// Kill everything on the slave at once and unregister it, as SIGUSR1 does
-    #[arg(long, conflicts_with_all = ["deadline", "reason", "then"])]
+    /// Kill everything on the slave at once and unregister it, as SIGUSR1 does; one that is away is held, and told when it is
+    /// back
+    #[arg(long, conflicts_with_all = ["deadline", "then"])]
     now: bool,
+    /// Change a drain that is under way there to what is asked, where it differs; without this, that is refused
+    #[arg(long, conflicts_with_all = ["now", "dry_run"])]
+    change: bool,
     /// Give up the drain ID: what it asked for is rescinded, what it revoked stays revoked
     #[arg(long, value_name = "ID")]
-    #[arg(conflicts_with_all = ["slave", "deadline", "reason", "then", "detach", "dry_run", "if_plan", "now"])]
+    #[arg(conflicts_with_all = ["slave", "deadline", "reason", "then", "detach", "dry_run", "if_plan", "now", "change"])]
     cancel: Option<DrainId>,
     /// Move the deadline of the drain ID to D from now
     #[arg(long, num_args = 2, value_names = ["ID", "D"], conflicts_with = "cancel")]
-    #[arg(conflicts_with_all = ["slave", "deadline", "reason", "then", "detach", "dry_run", "if_plan", "now"])]
+    #[arg(conflicts_with_all = ["slave", "deadline", "reason", "then", "detach", "dry_run", "if_plan", "now", "change"])]
     extend: Option<Vec<String>>,
     /// Show what was done to each task: by a drain (D3), an inverse offer (I4), or a slave's leaving (S5)
     #[arg(long, value_name = "ID", value_parser = receipt, conflicts_with_all = ["cancel", "extend"])]
-    #[arg(conflicts_with_all = ["slave", "deadline", "reason", "then", "detach", "dry_run", "if_plan", "now"])]
+    #[arg(conflicts_with_all = ["slave", "deadline", "reason", "then", "detach", "dry_run", "if_plan", "now", "change"])]
     receipt: Option<ReceiptId>,
 }
 
@@ -361,23 +375,24 @@ impl TryFrom<DrainFlags> for DrainAction {
                 id.parse().map_err(|error: neap_protocol::ids::IdError| invalid("--extend <ID>", &error))?;
             return Ok(Self::Extend(
                 id,
-                deadline.parse().map_err(|error: crate::units::UnitError| invalid("--extend <D>", &error))?,
+                self::deadline(deadline).map_err(|error| invalid("--extend <D>", &error))?,
             ));
         }
         let slave = given(flags.slave, "<SLAVE>")?;
         if flags.now {
-            return Ok(Self::Now { slave, detach: flags.detach });
+            return Ok(Self::Now { slave, reason: flags.reason, detach: flags.detach });
         }
         let deadline = given(flags.deadline, "--deadline")?;
-        let then = flags.then.unwrap_or(ThenFlag::Stay).into();
+        let then = flags.then.map(Into::into);
         Ok(match flags.dry_run {
             true => Self::Plan { slave, deadline, then },
             false => Self::Begin {
                 slave,
                 deadline,
-                reason: flags.reason.unwrap_or_default(),
+                reason: flags.reason,
                 then,
                 if_plan: flags.if_plan,
+                change: flags.change,
                 detach: flags.detach,
             },
         })
@@ -508,8 +523,32 @@ fn receipt(text: &str) -> Result<ReceiptId, ReceiptError> {
 #[error("expected the id of a drain (D3), of an inverse offer (I4), or of a slave that left (S5)")]
 struct ReceiptError;
 
+/// How long a drain gives. None at all is not what everyone means by it: some tools wait for ever then.
+fn deadline(text: &str) -> Result<Period, DeadlineError> {
+    let period: Period = text.parse().map_err(DeadlineError::Unit)?;
+    if period.is_zero() { Err(DeadlineError::NoTime) } else { Ok(period) }
+}
+
+/// The same of an inverse offer.
+fn short_deadline(text: &str) -> Result<Period, DeadlineError> {
+    deadline(text).map_err(|error| match error {
+        DeadlineError::NoTime => DeadlineError::NoTimeToGive,
+        other @ (DeadlineError::NoTimeToGive | DeadlineError::Unit(_)) => other,
+    })
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DeadlineError {
+    #[error(transparent)]
+    Unit(crate::units::UnitError),
+    #[error("a deadline gives some time: use --now to end everything at once, 1ms to ask and revoke")]
+    NoTime,
+    #[error("a deadline gives some time: 1ms asks, and revokes at once")]
+    NoTimeToGive,
+}
+
 /// A reason: longer ones are refused rather than cut.
-fn text(text: &str) -> Result<Text, TextError> {
+pub(super) fn text(text: &str) -> Result<Text, TextError> {
     match text.len() > TEXT_LEN_MAX {
         true => Err(TextError),
         false => Ok(Text::new(text)),
@@ -518,4 +557,4 @@ fn text(text: &str) -> Result<Text, TextError> {
 
 #[derive(Debug, thiserror::Error)]
 #[error("a reason has at most {TEXT_LEN_MAX} bytes")]
-struct TextError;
+pub(super) struct TextError;

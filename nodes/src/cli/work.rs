@@ -203,6 +203,9 @@ pub struct Kill {
     /// The task's id, such as F1.7
     #[arg(value_name = "TASK")]
     pub task: TaskId,
+    /// Why, for the audit
+    #[arg(long, value_name = "T", default_value = "", hide_default_value = true, value_parser = super::change::text)]
+    pub reason: neap_protocol::text::Text,
     /// How to reach the leader.
     #[command(flatten)]
     pub connect: Connect,

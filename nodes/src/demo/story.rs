@@ -103,8 +103,9 @@ impl Story {
             acts.push(Act::Ask(Command::Drain {
                 slave: SlaveRef::Name(slave),
                 deadline,
-                reason,
-                then,
+                reason: Some(reason),
+                then: Some(then),
+                change: false,
                 if_plan,
             }));
         }
@@ -121,7 +122,11 @@ impl Story {
             && let Some(slave) = self.drain.clone()
         {
             self.activated = true;
-            acts.push(Act::Ask(Command::Activate { slave: SlaveRef::Name(slave), hold: None }));
+            acts.push(Act::Ask(Command::Activate {
+                slave: SlaveRef::Name(slave),
+                hold: None,
+                reason: Text::EMPTY,
+            }));
         }
         acts
     }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use neap_protocol::ids::{Epoch, SessionId};
-use neap_protocol::message::{Answer, Command, InverseAsk, MasterToOperator, OperatorToMaster, Then};
+use neap_protocol::message::{Answer, Command, DrainStep, InverseAsk, MasterToOperator, OperatorToMaster};
 use neap_protocol::text::{Name, Text};
 use neap_protocol::time::{Millis, Moment};
 use serde::{Deserialize, Serialize};
@@ -117,8 +117,8 @@ impl Audit {
         let (number, line) = self.waiting.remove(&(session, *request))?;
         let outcome = match answer {
             Ok(Answer::Done { changed }) => Outcome::Done { changed: *changed, id: Text::EMPTY },
-            Ok(Answer::Draining { drain, changed }) => {
-                Outcome::Done { changed: *changed, id: drain.to_string().into() }
+            Ok(Answer::Draining { drain, step }) => {
+                Outcome::Done { changed: *step != DrainStep::Unchanged, id: drain.to_string().into() }
             }
             Ok(Answer::InverseOffered(id)) => Outcome::Done { changed: true, id: id.to_string().into() },
             // No answer to a change.
@@ -127,6 +127,7 @@ impl Audit {
                 | Answer::Watching
                 | Answer::Status(_)
                 | Answer::Slaves(_)
+                | Answer::HeldNames(_)
                 | Answer::Tasks(_)
                 | Answer::Frameworks(_)
                 | Answer::Offers(_)
@@ -160,9 +161,9 @@ fn asked(command: &Command) -> Option<Asked> {
         Command::Deactivate { slave, hold, reason } => {
             asked("deactivate", slave, format!("hold {hold}"), reason)
         }
-        Command::Activate { slave, hold } => {
+        Command::Activate { slave, hold, reason } => {
             let holds = hold.as_ref().map_or_else(|| "every hold".to_owned(), |hold| format!("hold {hold}"));
-            asked("activate", slave, holds, none.1)
+            asked("activate", slave, holds, reason)
         }
         Command::InverseOffer { framework, slave, ask, deadline, reason } => {
             let what = match ask {
@@ -173,24 +174,26 @@ fn asked(command: &Command) -> Option<Asked> {
             asked("inverse-offer", slave, detail, reason)
         }
         Command::CancelInverseOffer(id) => asked("inverse-offer --cancel", id, none.0, none.1),
-        Command::Drain { slave, deadline, reason, then, if_plan } => {
-            let then = match then {
-                Then::Stay => "then stay",
-                Then::Unregister => "then unregister",
-            };
+        Command::Drain { slave, deadline, reason, then, if_plan, change } => {
+            let then = then.map_or_else(String::new, |then| format!(", then {then}"));
+            let change = if *change { ", changed" } else { "" };
             let plan = if_plan.map_or_else(String::new, |digest| format!(", if the plan is {digest:016x}"));
-            asked("drain", slave, format!("within {}, {then}{plan}", period(*deadline)), reason)
+            asked("drain", slave, format!("within {}{then}{change}{plan}", period(*deadline)), said(reason))
         }
         Command::CancelDrain(id) => asked("drain --cancel", id, none.0, none.1),
         Command::ExtendDrain(id, deadline) => {
             asked("drain --extend", id, format!("to {} from then", period(*deadline)), none.1)
         }
-        Command::DrainNow { slave } => asked("drain --now", slave, none.0, none.1),
-        Command::Kill(task) => asked("kill", task, none.0, none.1),
+        Command::DrainNow { slave, reason } => asked("drain --now", slave, none.0, said(reason)),
+        Command::Kill { task, reason } => asked("kill", task, none.0, reason),
         Command::ResumeRemovals { reason } => asked("removals resume", &"", none.0, reason),
         Command::ForgetSlave { slave, reason } => asked("slave forget", slave, none.0, reason),
         Command::Teardown { framework, reason } => asked("teardown", framework, none.0, reason),
     }
+}
+
+fn said(reason: &Option<Text>) -> &Text {
+    reason.as_ref().unwrap_or(&Text::EMPTY)
 }
 
 fn period(millis: Millis) -> Period {

@@ -536,6 +536,7 @@ fn cut(message: &mut MasterToOperator) -> bool {
     };
     match answer {
         Answer::Slaves(page) => halve(page),
+        Answer::HeldNames(page) => halve(page),
         Answer::Tasks(page) => halve(page),
         Answer::Frameworks(page) => halve(page),
         Answer::Offers(page) => halve(page),
@@ -574,10 +575,12 @@ fn log(event: &Event) {
         }
         Event::TaskAcknowledged { task } => tracing::debug!(%task, "task acknowledged"),
         Event::HoldPlaced { slave, name, hold } => {
-            tracing::info!(%slave, %name, hold = %hold.name, by = %hold.by, reason = %hold.reason, "hold placed");
+            let slave = slave.map(tracing::field::display);
+            tracing::info!(slave, %name, hold = %hold.name, by = %hold.by, reason = %hold.reason, "hold placed");
         }
         Event::HoldLifted { slave, name, hold, by } => {
-            tracing::info!(%slave, %name, %hold, %by, "hold lifted");
+            let slave = slave.map(tracing::field::display);
+            tracing::info!(slave, %name, %hold, %by, "hold lifted");
         }
         Event::InverseOffered(view) => {
             tracing::info!(inverse_offer = %view.id, framework = %view.framework, slave = %view.slave, "inverse offer");

@@ -35,6 +35,7 @@ fn line(number: u32) -> Work {
         by: Name::new("ada").unwrap(),
         reason: Text::EMPTY,
         deadline: None,
+        drain: None,
     };
     Work::Record { receipt: ReceiptId::Drain(DrainId(1)), at: Moment(u64::from(number)), line }
 }
@@ -91,7 +92,14 @@ fn a_slave_that_has_left_is_found_by_its_name() {
     let opened = |slave, name: &str| {
         let name = Name::new(name).unwrap();
         let by = name.clone();
-        ReceiptLine::Opened { slave: SlaveId(slave), name, by, reason: Text::EMPTY, deadline: None }
+        ReceiptLine::Opened {
+            slave: SlaveId(slave),
+            name,
+            by,
+            reason: Text::EMPTY,
+            deadline: None,
+            drain: None,
+        }
     };
     let task = neap_protocol::ids::TaskId { framework: neap_protocol::ids::FrameworkId(1), number: 1 };
     let mut batch = vec![append(E1, 1, Operation::Lead { epoch: E1 }), line(1)];

@@ -2,16 +2,19 @@
 
 use std::fmt;
 
-use neap_protocol::message::{Event, InverseAnswer, InverseOutcome, PastEvent, TaskView};
+use neap_protocol::ids::SlaveId;
+use neap_protocol::message::{
+    DrainView, Event, InverseAnswer, InverseOutcome, Pace, PastEvent, TaskView, Then,
+};
 use neap_protocol::task::Reason;
-use neap_protocol::text::Text;
+use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Moment;
 use serde::Serialize;
 
 use crate::driver;
 use crate::output::{clock, counted, printable};
 
-use super::views::asked;
+use super::views::{asked, left_ms};
 
 /// An event, and when this program heard of it.
 #[derive(Clone, Debug, Serialize)]
@@ -118,11 +121,13 @@ fn told(event: &Event) -> (&'static str, About, String) {
         }
         Event::HoldPlaced { slave, name, hold } => {
             let why = because(&hold.reason);
-            let text = format!("{} placed the hold {} on {name} ({slave}){why}", hold.by, hold.name);
-            ("hold-placed", slave_about(slave), text)
+            let text =
+                format!("{} placed the hold {} on {}{why}", hold.by, hold.name, held(name, slave.as_ref()));
+            ("hold-placed", held_about(slave.as_ref()), text)
         }
         Event::HoldLifted { slave, name, hold, by } => {
-            ("hold-lifted", slave_about(slave), format!("{by} lifted the hold {hold} from {name} ({slave})"))
+            let from = held(name, slave.as_ref());
+            ("hold-lifted", held_about(slave.as_ref()), format!("{by} lifted the hold {hold} from {from}"))
         }
         Event::InverseOffered(view) => {
             let text = format!(
@@ -160,9 +165,8 @@ fn told(event: &Event) -> (&'static str, About, String) {
         }
         Event::Draining(view) => {
             let about = About { drain: Some(view.id.to_string()), ..slave_about(&view.slave) };
-            let until = clock(view.deadline);
             let text =
-                format!("{} drains {} until {until}{}", view.id, view.slave_name, because(&view.reason));
+                format!("{} drains {} {}{}", view.id, view.slave_name, until(view), because(&view.reason));
             ("draining", about, text)
         }
         Event::DrainEnded { drain, slave, name, end } => {
@@ -216,7 +220,35 @@ pub(super) fn how(outcome: InverseOutcome) -> &'static str {
     }
 }
 
-fn slave_about(slave: &neap_protocol::ids::SlaveId) -> About {
+/// How long a drain has, or that it has no time, in words.
+pub(super) fn until(view: &DrainView) -> String {
+    let then = match view.then {
+        Then::Stay => "",
+        Then::Unregister => ", then the slave leaves",
+    };
+    match view.pace {
+        Pace::Now => "now, and the slave leaves".to_owned(),
+        Pace::Within(_) if left_ms(view.deadline) > 0 => format!("until {}{then}", clock(view.deadline)),
+        Pace::Within(_) => {
+            format!(
+                "since its deadline, {}, until {} at the latest{then}",
+                clock(view.deadline),
+                clock(view.bound)
+            )
+        }
+    }
+}
+
+/// A name that is held, and the slave that has it now.
+fn held(name: &Name, slave: Option<&SlaveId>) -> String {
+    slave.map_or_else(|| format!("{name}, which is away"), |slave| format!("{name} ({slave})"))
+}
+
+fn held_about(slave: Option<&SlaveId>) -> About {
+    slave.map_or_else(About::default, slave_about)
+}
+
+fn slave_about(slave: &SlaveId) -> About {
     About { slave: Some(slave.to_string()), ..About::default() }
 }
 

@@ -10,9 +10,11 @@ mod takeout;
 mod views;
 
 use neap_protocol::ids::{SlaveId, TaskId};
-use neap_protocol::message::{Answer, Command, Page, Query, Refusal, SlaveRef, SlaveView, TaskView};
-use neap_protocol::registry::drain_hold;
-use neap_protocol::text::Name;
+use neap_protocol::message::{
+    Answer, Command, DrainView, HeldNameView, HoldView, Page, Query, Refusal, SlaveRef, SlaveView, TaskView,
+};
+use neap_protocol::registry::{drain_hold, is_of_drain};
+use neap_protocol::text::{Name, Text};
 use neap_protocol::time::Moment;
 use serde::Serialize;
 
@@ -107,6 +109,14 @@ impl Operator {
             Task::Slaves(_) => {
                 let slaves = self.slaves().await?;
                 self.list::<SlaveRow, _>(slaves, "no slaves: `neap slave` starts one")?;
+                let away = self.held_away().await?;
+                if !away.is_empty() {
+                    self.printer.note("")?;
+                    self.printer.note("held, and away: who registers under such a name is not offered")?;
+                    if self.printer.format() == Format::Text {
+                        self.printer.rows(&away, "")?;
+                    }
+                }
             }
             Task::Tasks(args) if args.ended => {
                 let mut tasks = self.ended().await?;
@@ -149,7 +159,7 @@ impl Operator {
             Task::InverseOffer(args) => return self.inverse_offer(args.action).await,
             Task::Drain(args) => return self.drain(args.action).await,
             Task::Logs(args) => return self.logs(args.task, args.follow).await,
-            Task::Kill(args) => self.kill(args.task).await?,
+            Task::Kill(args) => self.kill(args.task, args.reason).await?,
             Task::Forget(args) => self.forget(args).await?,
             Task::ResumeRemovals(args) => self.resume_removals(args).await?,
             Task::Teardown(args) => self.teardown(args).await?,
@@ -162,7 +172,8 @@ impl Operator {
             return Err(unexpected());
         };
         let slaves: Vec<SlaveRow> = self.slaves().await?.into_iter().map(SlaveRow::from).collect();
-        let held: Vec<HeldRow> = slaves.iter().flat_map(SlaveRow::held).collect();
+        let held_away = self.held_away().await?;
+        let held: Vec<HeldRow> = slaves.iter().flat_map(SlaveRow::held).chain(held_away.clone()).collect();
         let draining: Vec<DrainRow> = slaves.iter().filter_map(SlaveRow::draining).collect();
         let (pending, more) = match status.frameworks {
             0 => (Vec::new(), false),
@@ -181,6 +192,7 @@ impl Operator {
             offers: status.offers,
             drains: status.drains,
             removals_halted: status.removals_halted,
+            held_away,
             slaves,
             pending,
         };
@@ -217,8 +229,8 @@ impl Operator {
     }
 
     /// Ends a task; one that is over already is as it was to be.
-    async fn kill(&mut self, task: TaskId) -> Result<(), Failure> {
-        let (changed, text) = match self.client.ask(Command::Kill(task)).await {
+    async fn kill(&mut self, task: TaskId, reason: Text) -> Result<(), Failure> {
+        let (changed, text) = match self.client.ask(Command::Kill { task, reason }).await {
             Ok(Answer::Done { changed: true }) => (true, format!("{task} is being killed")),
             Ok(Answer::Done { changed: false }) => (false, format!("{task} is being killed already")),
             Ok(_) => return Err(unexpected()),
@@ -251,9 +263,31 @@ impl Operator {
         Ok(self.printer.one(&Outcome { changed, text })?)
     }
 
+    /// Holds of names that no slave has now.
+    async fn held_away(&mut self) -> Result<Vec<HeldRow>, Failure> {
+        let rows = |view: &HeldNameView| {
+            let slave = view.name.to_string();
+            let hold = |hold: &HoldView| HoldRow::new(&hold.name, &hold.by, &hold.reason, hold.at);
+            let holds: Vec<HoldRow> = view.holds.iter().map(hold).collect();
+            holds.into_iter().map(move |hold| HeldRow { slave: slave.clone(), hold })
+        };
+        Ok(self.held_names().await?.iter().flat_map(rows).collect())
+    }
+
+    /// What holds a slave, or a name that is held and that none has now.
+    async fn held(&mut self, slave: &SlaveRef) -> Result<Held, Failure> {
+        if let SlaveRef::Name(name) = slave
+            && let Some(away) = self.held_names().await?.into_iter().find(|held| held.name == *name)
+        {
+            return Ok(Held { holds: away.holds, drain: None, away: true });
+        }
+        let SlaveView { holds, drain, .. } = self.slave(slave).await?;
+        Ok(Held { holds, drain, away: false })
+    }
+
     async fn activate(&mut self, args: Activate) -> Result<(), Failure> {
-        let slave = args.slave;
-        let before = self.slave(&slave).await?;
+        let (slave, reason) = (args.slave, args.reason);
+        let before = self.held(&slave).await?;
         let lift = match (args.all, args.hold) {
             (true, _) => vec![None],
             (false, Some(hold)) => vec![Some(hold)],
@@ -261,9 +295,16 @@ impl Operator {
         };
         let mut changed = false;
         for hold in lift {
-            changed |= self.done(Command::Activate { slave: slave.clone(), hold }).await?;
+            let reason = reason.clone();
+            changed |= self.done(Command::Activate { slave: slave.clone(), hold, reason }).await?;
         }
-        let after = self.slave(&slave).await?;
+        // A name that no slave has is known for its holds alone.
+        let after = match self.held(&slave).await {
+            Err(failure) if before.away && failure.exit() == Exit::Refused => {
+                Held { away: true, ..Held::default() }
+            }
+            after => after?,
+        };
         let left = |name: &Name| after.holds.iter().any(|hold| hold.name == *name);
         let gone = before.holds.iter().map(|hold| &hold.name).filter(|name| !left(name));
         let lifted: Vec<String> = gone.map(ToString::to_string).collect();
@@ -274,6 +315,7 @@ impl Operator {
         let held: Vec<String> =
             after.holds.iter().map(|hold| format!("{} by {}", hold.name, hold.by)).collect();
         let text = match held.is_empty() {
+            true if after.away => format!("{done}; {slave} is away, and offered when it registers"),
             true => format!("{done}; {slave} is offered"),
             false => format!("{done}; {slave} is still held back: {}", held.join(", ")),
         };
@@ -346,13 +388,13 @@ impl Operator {
 
     /// The holds that an operator means who names none: the one with the operator's name, and that of the operator's
     /// own drain, once it is over.
-    fn own_holds(&self, slave: &SlaveView) -> Vec<Name> {
+    fn own_holds(&self, slave: &Held) -> Vec<Name> {
         let own = self.client.name();
-        let over = slave.drain.as_ref().filter(|drain| drain.end.is_some() && drain.by == *own);
-        let of_drain = over.and_then(|drain| drain_hold(drain.id));
-        let mut holds = vec![own.clone()];
-        holds.extend(of_drain.filter(|name| slave.holds.iter().any(|hold| hold.name == *name)));
-        holds
+        let in_progress = slave.drain.as_ref().filter(|drain| drain.end.is_none());
+        let in_progress = in_progress.and_then(|drain| drain_hold(drain.id));
+        let over = slave.holds.iter().filter(|hold| hold.by == *own && is_of_drain(&hold.name));
+        let over = over.map(|hold| hold.name.clone()).filter(|name| in_progress.as_ref() != Some(name));
+        std::iter::once(own.clone()).chain(over).collect()
     }
 
     async fn follow(&mut self) -> Result<Exit, Failure> {
@@ -481,12 +523,22 @@ macro_rules! listing {
 }
 
 listing!(slaves, SlaveView, Slaves -> Slaves, view => view.id);
+listing!(held_names, HeldNameView, HeldNames -> HeldNames, view => view.name.clone());
 listing!(tasks, TaskView, Tasks -> Tasks, view => (view.slave, view.id));
 listing!(ended, TaskView, Ended -> Tasks, view => view.id);
 listing!(frameworks, FrameworkView, Frameworks -> Frameworks, view => view.id);
 listing!(offers, OfferView, Offers -> Offers, view => view.id);
 listing!(inverse_offers, InverseOfferView, InverseOffers -> InverseOffers, view => view.id);
 listing!(past, PastEvent, Events -> Events, past => past.number);
+
+/// What holds a slave's name.
+#[derive(Default)]
+struct Held {
+    holds: Vec<HoldView>,
+    drain: Option<DrainView>,
+    /// Whether no slave has the name now.
+    away: bool,
+}
 
 /// What became of a change.
 #[derive(Debug, Serialize)]
@@ -516,6 +568,8 @@ struct Glance {
     offers: u32,
     drains: u32,
     removals_halted: bool,
+    /// Holds of names that no slave has now.
+    held_away: Vec<HeldRow>,
     slaves: Vec<SlaveRow>,
     pending: Vec<PendingRow>,
 }

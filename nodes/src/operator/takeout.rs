@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId};
 use neap_protocol::message::{
-    Answer, Command, DrainEnd, DrainPlan, DrainView, Event, InverseAnswer, InverseAsk, InverseOfferView,
-    InverseOutcome, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, Then, Uncounted,
+    Answer, Command, DrainEnd, DrainPlan, DrainStep, DrainView, Event, InverseAnswer, InverseAsk,
+    InverseOfferView, InverseOutcome, Pace, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus,
+    Then, Uncounted,
 };
+use neap_protocol::registry::drain_hold;
 use neap_protocol::resources::Resources;
 use neap_protocol::task::TaskState;
 use neap_protocol::time::{Millis, Moment};
@@ -26,8 +28,8 @@ use crate::shutdown::{Signal, Signals};
 use crate::units::Period;
 
 use super::client::Problem;
-use super::events::{Line, because, how};
-use super::views::{asked, left, left_ms, uncounted, waits};
+use super::events::{Line, because, how, until};
+use super::views::{DrainAsked, asked, left, left_ms, uncounted, waits, waits_now};
 use super::{Operator, Outcome, unexpected};
 
 impl Operator {
@@ -80,7 +82,7 @@ impl Operator {
     /// `neap drain`.
     pub(super) async fn drain(&mut self, action: DrainAction) -> Result<Exit, Failure> {
         match action {
-            DrainAction::Begin { slave, deadline, reason, then, if_plan, detach } => {
+            DrainAction::Begin { slave, deadline, reason, then, if_plan, change, detach } => {
                 let if_plan = if_plan.map(|digest| digest.0);
                 let command = Command::Drain {
                     slave: slave.clone(),
@@ -88,9 +90,11 @@ impl Operator {
                     reason,
                     then,
                     if_plan,
+                    change,
                 };
-                let drain = NewDrain { slave, deadline, then, command };
-                return self.begin_drain(drain, detach).await;
+                let follow = format!("`neap drain {slave} --deadline {deadline}` follows it");
+                let leaves = then == Some(Then::Unregister);
+                return self.begin_drain(NewDrain { slave, leaves, follow, command }, detach).await;
             }
             DrainAction::Plan { slave, deadline, then } => {
                 let command = Command::PlanDrain { slave, deadline: millis(deadline), then };
@@ -99,7 +103,11 @@ impl Operator {
                 };
                 self.plan(&plan, deadline, then)?;
             }
-            DrainAction::Now { slave, detach } => return self.drain_now(slave, detach).await,
+            DrainAction::Now { slave, reason, detach } => {
+                let command = Command::DrainNow { slave: slave.clone(), reason };
+                let follow = format!("`neap drain {slave} --now` follows it");
+                return self.begin_drain(NewDrain { slave, leaves: true, follow, command }, detach).await;
+            }
             DrainAction::Cancel(id) => self.cancel_drain(id).await?,
             DrainAction::Extend(id, deadline) => {
                 let changed = self.done(Command::ExtendDrain(id, millis(deadline))).await?;
@@ -133,9 +141,19 @@ impl Operator {
 
     /// `neap drain --cancel`. What was cancelled before is as it was to be.
     async fn cancel_drain(&mut self, id: DrainId) -> Result<(), Failure> {
+        let now = self.drain_view(id).await?.filter(|view| view.pace == Pace::Now);
         let (changed, text) = match self.client.ask(Command::CancelDrain(id)).await {
             Ok(Answer::Done { changed }) => {
-                (changed, format!("{id} is cancelled; what it revoked stays revoked"))
+                let stays = match now {
+                    // What it may have heard from an earlier leader, or just before its session ended, nobody knows.
+                    Some(DrainView { slave_name, .. }) => {
+                        format!(
+                            "{slave_name} is not told to leave; if it had heard of it before, it leaves all the same"
+                        )
+                    }
+                    None => "what it revoked stays revoked".to_owned(),
+                };
+                (changed, format!("{id} is cancelled; {stays}"))
             }
             Ok(_) => return Err(unexpected()),
             Err(problem @ Problem::Refused(Refusal::UnknownDrain(_))) => {
@@ -163,53 +181,55 @@ impl Operator {
 
     async fn begin_drain(&mut self, new: NewDrain, detach: bool) -> Result<Exit, Failure> {
         let mut signals = self.attach(detach).await?;
-        let NewDrain { slave, deadline, then, command } = new;
-        let before = match self.client.ask(Command::Show(Query::Slave(slave.clone()))).await {
-            Ok(Answer::Slaves(page)) => page.items.into_iter().next().and_then(|view| view.drain),
+        let NewDrain { slave, leaves, follow, command } = new;
+        let (drain, step) = match self.client.ask(command).await {
+            Ok(Answer::Draining { drain, step }) => (drain, step),
             Ok(_) => return Err(unexpected()),
             Err(Problem::Refused(Refusal::RemovedSlave(id) | Refusal::SlaveLeft { slave: id, .. }))
-                if then == Then::Unregister =>
+                if leaves =>
             {
                 return self.left_already(id);
             }
             Err(problem) => return Err(self.explained(problem).await),
         };
-        let Answer::Draining { drain, changed } = self.ask(command).await? else {
-            return Err(unexpected());
+        // What was begun or changed is told before it is answered; its slave may have left by now.
+        let view = match signals.is_some() && step != DrainStep::Unchanged {
+            true => Some(self.told_of(drain).await?),
+            false => self.drain_view(drain).await?,
         };
-        let wanted = driver::now().after(millis(deadline));
-        let view = self.drain_view(drain).await?;
-        let joined = before.is_some_and(|before| before.id == drain && before.end.is_none());
-        let already = if changed && !joined { "" } else { " already" };
         let text = match &view {
-            Some(DrainView { end: Some(DrainEnd::Drained), then: Then::Stay, .. }) => {
-                format!("{slave} is drained{already}, by {drain}")
-            }
-            Some(view) => {
-                let until = clock(view.deadline);
-                let then = if joined && changed { "; from now on the slave leaves after it" } else { "" };
-                format!("{drain} drains {slave}{already}, until {until}{}{then}", because(&view.reason))
-            }
-            None => format!("{drain} has drained {slave}, which has left for good"),
+            Some(view) => asked_for(view, &slave, step),
+            None => format!("{drain} is over: {slave} has left for good"),
         };
-        self.printer.one(&Begun { changed, drain: drain.to_string(), text })?;
-        if let Some(view) = view.as_ref().filter(|view| joined && is_far(view.deadline, wanted, deadline)) {
-            let until = clock(view.deadline);
-            self.printer.note(format!(
-                "its deadline stays {until}; `neap drain --extend {drain} {deadline}` moves it"
-            ))?;
-        }
-        // To ask again for the same changes nothing, and follows it.
-        let follow = format!("`neap drain {slave} --deadline {deadline}` follows it");
+        let changed = step != DrainStep::Unchanged;
+        let asked = view.as_ref().map(DrainAsked::of);
+        self.printer.one(&Begun { changed, drain: drain.to_string(), asked, text })?;
         match (&mut signals, view) {
             (Some(signals), Some(view)) => {
-                let begun = changed && !joined;
+                let begun = step == DrainStep::Began;
                 self.until_drained(&view, &slave, signals, &follow, begun).await
             }
-            (Some(_), None) => self.printed_end(drain, &slave, DrainEnd::SlaveGone, Then::Unregister),
-            (None, _) => {
+            (Some(_), None) => self.printed_end(drain, &slave, DrainEnd::SlaveGone, Then::Unregister).await,
+            // What is over is not followed: what became of it is in its receipt.
+            (None, Some(DrainView { end: None, .. })) => {
                 self.printer.note(follow)?;
                 Ok(Exit::Success)
+            }
+            (None, _) => {
+                self.printer
+                    .note(format!("`neap drain --receipt {drain}` shows what was done to each task"))?;
+                Ok(Exit::Success)
+            }
+        }
+    }
+
+    /// How a drain is, as whoever watches is told of it.
+    async fn told_of(&mut self, drain: DrainId) -> Result<DrainView, Failure> {
+        loop {
+            if let Event::Draining(view) = self.client.event().await?
+                && view.id == drain
+            {
+                return Ok(view);
             }
         }
     }
@@ -220,37 +240,6 @@ impl Operator {
         self.printer.one(&Outcome { changed: false, text })?;
         self.printer.note(format!("`neap drain --receipt {slave}` shows what was done to each task"))?;
         Ok(Exit::Success)
-    }
-
-    async fn drain_now(&mut self, slave: SlaveRef, detach: bool) -> Result<Exit, Failure> {
-        let mut signals = self.attach(detach).await?;
-        let id = match self.client.ask(Command::Show(Query::Slave(slave.clone()))).await {
-            Ok(Answer::Slaves(page)) => page.items.first().ok_or_else(unexpected)?.id,
-            Ok(_) => return Err(unexpected()),
-            Err(Problem::Refused(Refusal::RemovedSlave(id) | Refusal::SlaveLeft { slave: id, .. })) => {
-                return self.left_already(id);
-            }
-            Err(problem) => return Err(self.explained(problem).await),
-        };
-        let changed = self.done(Command::DrainNow { slave: SlaveRef::Id(id) }).await?;
-        let already = if changed { "" } else { " already" };
-        let text = format!("{slave} ({id}) is{already} told to end everything and to leave");
-        self.printer.one(&Outcome { changed, text })?;
-        let Some(signals) = &mut signals else {
-            return Ok(Exit::Success);
-        };
-        loop {
-            let Next::Event(event) = self.next(signals, None).await? else {
-                return self.detached("the slave goes on leaving; `neap slaves` shows it");
-            };
-            if is_progress(&event, id, &BTreeSet::new()) {
-                self.printer.one(&Line::of(&event))?;
-            }
-            if removes(&event, id) {
-                self.printer.note(format!("`neap drain --receipt {id}` shows what was done to each task"))?;
-                return Ok(Exit::Success);
-            }
-        }
     }
 
     /// Watches, where the command is to stay to the end.
@@ -387,12 +376,17 @@ impl Operator {
         follow: &str,
         begun: bool,
     ) -> Result<Exit, Failure> {
-        let (drain, id, then) = (view.id, view.slave, view.then);
+        let (drain, id, mut then) = (view.id, view.slave, view.then);
         // A slave that is to unregister has done so when it is gone, which the view does not tell.
-        let over = |end| end != DrainEnd::Drained || then == Then::Stay;
-        if let Some(end) = view.end.filter(|end| over(*end)) {
-            return self.printed_end(drain, slave, end, then);
+        let over = |end, then| match end {
+            DrainEnd::Drained => then == Then::Stay,
+            DrainEnd::Unseen | DrainEnd::Cancelled => true,
+            DrainEnd::SlaveGone => false,
+        };
+        if let Some(end) = view.end.filter(|end| over(*end, then)) {
+            return self.printed_end(drain, slave, end, then).await;
         }
+        let mut drained = view.end == Some(DrainEnd::Drained);
         let mut progress = self.progress(view, begun).await?;
         loop {
             let quiet = (!progress.told).then_some(QUIET);
@@ -413,11 +407,17 @@ impl Operator {
                 Err(lost) => {
                     self.watch_again(lost).await?;
                     match self.drain_view(drain).await? {
-                        Some(DrainView { end: Some(end), .. }) if over(end) => {
-                            return self.printed_end(drain, slave, end, then);
+                        Some(DrainView { end: Some(end), then, .. }) if over(end, then) => {
+                            return self.printed_end(drain, slave, end, then).await;
                         }
-                        Some(view) => progress = self.progress(&view, false).await?,
-                        None => return self.printed_end(drain, slave, DrainEnd::SlaveGone, then),
+                        Some(view) => {
+                            (then, drained) = (view.then, view.end == Some(DrainEnd::Drained));
+                            progress = self.progress(&view, false).await?;
+                            if drained && view.status == SlaveStatus::Unreachable {
+                                return Err(never_left(drain, slave));
+                            }
+                        }
+                        None => return self.printed_end(drain, slave, DrainEnd::SlaveGone, then).await,
                     }
                     continue;
                 }
@@ -425,14 +425,25 @@ impl Operator {
             if progress.concerned_by(&event, view) {
                 self.printer.one(&Line::of(&event))?;
             }
+            if let Event::Draining(view) = &*event
+                && view.id == drain
+            {
+                then = view.then;
+            }
             if let Event::DrainEnded { drain: of, end, .. } = *event
                 && of == drain
-                && over(end)
             {
-                return self.printed_end(drain, slave, end, then);
+                if over(end, then) {
+                    return self.printed_end(drain, slave, end, then).await;
+                }
+                drained = end == DrainEnd::Drained;
             }
             if removes(&event, id) {
-                return self.printed_end(drain, slave, DrainEnd::SlaveGone, then);
+                return self.printed_end(drain, slave, DrainEnd::SlaveGone, then).await;
+            }
+            // Nothing more is counted for it: it is drained, and leaves whenever it is back.
+            if drained && matches!(*event, Event::SlaveUnreachable { slave: away, .. } if away == id) {
+                return Err(never_left(drain, slave));
             }
             progress.told &= !may_change_waits(&event);
         }
@@ -470,11 +481,14 @@ impl Operator {
     fn show_waits(&mut self, view: &DrainView, progress: &mut Progress) -> Result<(), Failure> {
         progress.told = true;
         progress.frameworks.extend(view.waiting_for.iter().map(|wait| wait.framework));
-        let waits = waits(view);
+        let waits = if view.end.is_none() { waits(view) } else { Vec::new() };
         if waits != progress.waits {
             if !waits.is_empty() {
                 let time = match view.revoking || left_ms(view.deadline) == 0 {
-                    true => "the deadline is over".to_owned(),
+                    true if view.pace == Pace::Now => format!("over by {} at the latest", clock(view.bound)),
+                    true => {
+                        format!("the deadline is over; the drain is by {} at the latest", clock(view.bound))
+                    }
                     false => format!("{} left", left(view.deadline)),
                 };
                 let text = format!("waits for {}; {time}", waits.join("; "));
@@ -485,7 +499,28 @@ impl Operator {
         Ok(())
     }
 
-    fn printed_end(
+    /// What is left to do for a slave that is drained: others' holds are theirs.
+    async fn put_back(&mut self, slave: &SlaveRef) -> Result<String, Failure> {
+        let view = match self.client.ask(Command::Show(Query::Slave(slave.clone()))).await {
+            Ok(Answer::Slaves(page)) => page.items.into_iter().next(),
+            Ok(_) | Err(Problem::Refused(_)) => None,
+            Err(problem) => return Err(problem.into()),
+        };
+        let Some(view) = view else { return Ok(format!("{slave} has left for good")) };
+        let own = self.client.name().clone();
+        let its = view.drain.as_ref().and_then(|drain| drain_hold(drain.id));
+        let others = view.holds.iter().filter(|hold| Some(&hold.name) != its.as_ref() && hold.name != own);
+        let others: Vec<String> = others.map(|hold| format!("{} by {}", hold.name, hold.by)).collect();
+        Ok(match others.is_empty() {
+            true => format!("`neap activate {slave}` puts the slave back"),
+            false => format!(
+                "`neap activate {slave}` lifts your holds; the slave is still held back then: {}",
+                others.join(", ")
+            ),
+        })
+    }
+
+    async fn printed_end(
         &mut self,
         drain: DrainId,
         slave: &SlaveRef,
@@ -496,7 +531,8 @@ impl Operator {
         match (end, then) {
             (DrainEnd::Drained, Then::Stay) => {
                 self.printer.note(receipt)?;
-                self.printer.note(format!("`neap activate {slave}` puts the slave back"))?;
+                let next = self.put_back(slave).await?;
+                self.printer.note(next)?;
                 Ok(Exit::Success)
             }
             (DrainEnd::Drained | DrainEnd::SlaveGone, Then::Unregister) => {
@@ -515,17 +551,19 @@ impl Operator {
         }
     }
 
-    fn plan(&mut self, plan: &DrainPlan, deadline: Period, then: Then) -> Result<(), Failure> {
-        let then = match then {
-            Then::Stay => "stay",
-            Then::Unregister => "unregister",
-        };
+    fn plan(&mut self, plan: &DrainPlan, deadline: Period, then: Option<Then>) -> Result<(), Failure> {
+        let then = then.map(|then| then.to_string());
         let head = Plan {
             slave: plan.slave.to_string(),
             slave_name: plan.slave_name.to_string(),
             status: plan.status.to_string(),
             drain: plan.drain.map(|drain| drain.to_string()),
-            then,
+            drained: plan.drained,
+            then: then
+                .clone()
+                .or_else(|| plan.has.map(|(_, then)| then.to_string()))
+                .unwrap_or("stay".to_owned()),
+            under_way: plan.has.filter(|_| !plan.drained).map(|(pace, then)| format!("{pace} --then {then}")),
             tasks_end_ms: plan.tasks_end.0,
             drain_end_ms: plan.drain_end.0,
             digest: PlanDigest(plan.digest).to_string(),
@@ -540,7 +578,10 @@ impl Operator {
                 self.printer.rows(&head.tasks, "")?;
                 self.printer.note("")?;
             }
-            let then = if then == "stay" { String::new() } else { format!(" --then {then}") };
+            if head.drained && then.as_deref() != Some("unregister") {
+                return Ok(self.printer.note(format!("`neap activate {}` undoes it", head.slave_name))?);
+            }
+            let then = then.map_or_else(String::new, |then| format!(" --then {then}"));
             self.printer.note(format!(
                 "to do exactly this: neap drain {} --deadline {deadline}{then} --if-plan {}",
                 head.slave_name, head.digest
@@ -561,9 +602,43 @@ impl Operator {
 /// A drain that is asked for.
 struct NewDrain {
     slave: SlaveRef,
-    deadline: Period,
-    then: Then,
+    /// Whether the slave is to leave: one that has left is as it was to be.
+    leaves: bool,
+    /// How to follow it.
+    follow: String,
     command: Command,
+}
+
+/// What became of asking for a drain, in words. That its slave was told is said once it has been heard to leave.
+fn asked_for(view: &DrainView, slave: &SlaveRef, step: DrainStep) -> String {
+    let already = if step == DrainStep::Unchanged { " already" } else { "" };
+    let why = because(&view.reason);
+    match (view.end, view.pace) {
+        (Some(DrainEnd::Drained), _) if view.then == Then::Stay => {
+            format!("{slave} is drained{already}, by {}", view.id)
+        }
+        (Some(DrainEnd::Drained), _) => {
+            format!("{slave} is drained, by {}; from now on the slave leaves after it", view.id)
+        }
+        (_, Pace::Now) => format!(
+            "{} drains {slave} ({}) now{already}: it is held{why}; waits for {}",
+            view.id,
+            view.slave,
+            waits_now(view)
+        ),
+        (_, Pace::Within(_)) => {
+            let changed = if step == DrainStep::Changed { ", changed by this," } else { "" };
+            let by =
+                if step == DrainStep::Began { String::new() } else { format!(" (asked for by {})", view.by) };
+            format!("{} drains {slave}{already}{changed} {}{by}{why}", view.id, until(view))
+        }
+    }
+}
+
+/// A slave that is drained, and was to leave, is given up before it has.
+fn never_left(drain: DrainId, slave: &SlaveRef) -> Failure {
+    ended(format!("{drain} has drained {slave}, which does not answer: it leaves when it is back"))
+        .help(format!("`neap drain --receipt {drain}` shows what was done to each task"))
 }
 
 /// What an attached command waits for.
@@ -687,11 +762,6 @@ fn over(id: &(impl fmt::Display + ?Sized), how: impl fmt::Display) -> Failure {
         .help(format!("`neap drain --receipt {id}` shows what was done to each task"))
 }
 
-/// Whether a deadline is another one than was asked for, and not only by the time that it took to ask again.
-fn is_far(deadline: Moment, wanted: Moment, asked: Period) -> bool {
-    deadline.0.abs_diff(wanted.0) > 1_000.max(asked.as_millis() / 10)
-}
-
 fn ended(message: String) -> Failure {
     Failure::new(Exit::Failed, message)
 }
@@ -705,6 +775,8 @@ fn millis(period: Period) -> Millis {
 struct Begun {
     changed: bool,
     drain: String,
+    /// `null` of one that has gone with its slave.
+    asked: Option<DrainAsked>,
     text: String,
 }
 
@@ -735,7 +807,11 @@ struct Plan {
     slave_name: String,
     status: String,
     drain: Option<String>,
-    then: &'static str,
+    /// Whether that is through.
+    drained: bool,
+    then: String,
+    /// What is asked of the drain that is under way.
+    under_way: Option<String>,
     tasks_end_ms: u64,
     drain_end_ms: u64,
     digest: String,
@@ -750,6 +826,17 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { slave, slave_name, status, .. } = self;
         let count = counted(self.tasks.len() as u64, "task");
+        if let Some(drain) = self.drain.as_ref().filter(|_| self.drained) {
+            let leaves = if self.then == "unregister" {
+                "it is told to leave"
+            } else {
+                "asking again changes nothing"
+            };
+            return write!(
+                f,
+                "{slave_name} ({slave}) is {status}, and drained already, by {drain}: {leaves}"
+            );
+        }
         let beside = uncounted(self.uncounted);
         match (self.tasks.len(), &beside) {
             (0, None) => writeln!(f, "{slave_name} ({slave}) is {status}; nothing runs there")?,
@@ -763,7 +850,8 @@ impl fmt::Display for Plan {
             writeln!(f, "nothing can be ended or seen there before it is back")?;
         }
         if let Some(drain) = &self.drain {
-            writeln!(f, "{drain} is under way there already: asking again changes nothing")?;
+            let has = self.under_way.as_deref().unwrap_or_default();
+            writeln!(f, "{drain} is under way there already, with {has}: what differs needs --change")?;
         }
         if !self.tasks.is_empty() {
             writeln!(f, "the last task has ended by  {}", clock(Moment(self.tasks_end_ms)))?;
@@ -887,15 +975,26 @@ impl Row for ReceiptRow {
 
 fn receipt_line(line: &ReceiptLine) -> (&'static str, Option<String>, String) {
     match line {
-        ReceiptLine::Opened { slave, name, by, reason, .. } if by == name => {
+        ReceiptLine::Opened { slave, name, by, reason, drain: None, .. } if by == name => {
             ("opened", None, format!("{name} ({slave}) is leaving{}", because(reason)))
         }
-        ReceiptLine::Opened { slave, name, by, reason, deadline } => {
+        ReceiptLine::Opened { slave, name, by, reason, deadline, drain } => {
             let until = deadline.map_or_else(String::new, |deadline| format!(", until {}", clock(deadline)));
-            ("opened", None, format!("{by} asked for {name} ({slave}){until}{}", because(reason)))
+            let what = match drain {
+                Some((Pace::Now, _)) => {
+                    format!("{by} asked for {name} ({slave}) to be emptied now, and to leave")
+                }
+                Some((Pace::Within(within), then)) => {
+                    format!(
+                        "{by} asked for {name} ({slave}) to be emptied within {within}{until}, then {then}"
+                    )
+                }
+                None => format!("{by} asked for resources of {name} ({slave}) back{until}"),
+            };
+            ("opened", None, format!("{what}{}", because(reason)))
         }
-        ReceiptLine::Asked { framework, inverse_offer } => {
-            ("asked", None, format!("{framework} was asked by {inverse_offer}"))
+        ReceiptLine::Asked { framework, inverse_offer, ask } => {
+            ("asked", None, format!("{framework} was asked by {inverse_offer} for {}", asked(ask)))
         }
         ReceiptLine::Answered { inverse_offer, answer } => {
             let answer = match answer {
@@ -914,8 +1013,14 @@ fn receipt_line(line: &ReceiptLine) -> (&'static str, Option<String>, String) {
         ReceiptLine::Acknowledged { task } => {
             ("acknowledged", Some(task.to_string()), "its framework has acknowledged the end".to_owned())
         }
-        ReceiptLine::Extended { deadline } => {
-            ("extended", None, format!("the deadline is now {}", clock(*deadline)))
+        ReceiptLine::Changed { by, pace: Pace::Now, reason, .. } => (
+            "changed",
+            None,
+            format!("{by} made it now: the slave ends everything and leaves{}", because(reason)),
+        ),
+        ReceiptLine::Changed { by, pace: Pace::Within(within), deadline, then, reason } => {
+            let until = clock(*deadline);
+            ("changed", None, format!("{by} made it {within}, until {until}, then {then}{}", because(reason)))
         }
         ReceiptLine::DrainEnded { end, unacknowledged } => {
             let text = match unacknowledged {

@@ -1,7 +1,7 @@
 //! What operators see, as rows of tables and objects of JSON.
 
 use neap_protocol::message::{
-    DrainView, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, OfferView, PendingView,
+    DrainView, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, OfferView, Pace, PendingView,
     SlaveStatus, SlaveView, SlaveWait, TaskView, Uncounted,
 };
 use neap_protocol::resources::Resources;
@@ -56,9 +56,50 @@ pub(super) struct SlaveRow {
     drain: Option<String>,
     drain_left_ms: Option<u64>,
     drain_waits_for: Vec<String>,
+    /// What is asked of its drain.
+    drain_asked: Option<DrainAsked>,
     address: String,
     #[serde(skip)]
     view: SlaveView,
+}
+
+/// What is asked of a drain, by whom and why, and how it is.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct DrainAsked {
+    by: String,
+    reason: String,
+    at_ms: u64,
+    /// Whether its slave ends everything at once.
+    now: bool,
+    /// How long was asked for; `null` for one that is now.
+    within_ms: Option<u64>,
+    deadline_ms: u64,
+    /// When it is over at the latest.
+    bound_ms: u64,
+    /// `stay` or `unregister`.
+    then: String,
+    /// How it ended; `null` while it is in progress.
+    end: Option<String>,
+}
+
+impl DrainAsked {
+    pub(super) fn of(view: &DrainView) -> Self {
+        let within_ms = match view.pace {
+            Pace::Within(within) => Some(within.0),
+            Pace::Now => None,
+        };
+        Self {
+            by: view.by.to_string(),
+            reason: view.reason.to_string(),
+            at_ms: view.at.0,
+            now: view.pace == Pace::Now,
+            within_ms,
+            deadline_ms: view.deadline.0,
+            bound_ms: view.bound.0,
+            then: view.then.to_string(),
+            end: view.end.map(|end| end.to_string()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -99,6 +140,7 @@ impl From<SlaveView> for SlaveRow {
             drain: drain.map(|drain| drain.id.to_string()),
             drain_left_ms: open.map(|drain| left_ms(drain.deadline)),
             drain_waits_for: open.map_or_else(Vec::new, waits),
+            drain_asked: drain.map(DrainAsked::of),
             address: view.address.to_string(),
             view,
         }
@@ -160,6 +202,7 @@ impl SlaveRow {
         };
         match drain.end {
             Some(end) => format!("{} {end}", drain.id),
+            None if drain.pace == Pace::Now => format!("{} now", drain.id),
             None if drain.revoking => format!("{} revoking", drain.id),
             None => format!("{} {} left", drain.id, left(drain.deadline)),
         }
@@ -210,14 +253,16 @@ impl Row for DrainRow {
         Column::left("SLAVE"),
         Column::left("BY"),
         Column::left("LEFT"),
+        Column::left("THEN"),
         Column::left("WAITS FOR"),
         Column::left("REASON"),
     ];
 
     fn cells(&self) -> Vec<Cell> {
-        let left = match self.drain.revoking {
-            true => Cell::toned("revoking", Tone::Bad),
-            false => left(self.drain.deadline).into(),
+        let left = match (self.drain.pace, self.drain.revoking) {
+            (Pace::Now, _) => Cell::toned("now", Tone::Bad),
+            (Pace::Within(_), true) => Cell::toned("revoking", Tone::Bad),
+            (Pace::Within(_), false) => left(self.drain.deadline).into(),
         };
         let waits = waits(&self.drain);
         vec![
@@ -225,6 +270,7 @@ impl Row for DrainRow {
             (&self.slave).into(),
             (&self.drain.by).into(),
             left,
+            self.drain.then.to_string().into(),
             waits.join("; ").into(),
             (&self.drain.reason).into(),
         ]
@@ -525,6 +571,26 @@ impl Row for InverseOfferRow {
     }
 }
 
+/// What a drain that is now waits for: its slave, whatever runs there.
+pub(super) fn waits_now(drain: &DrainView) -> String {
+    let running: u32 = drain.waiting_for.iter().map(|wait| wait.running).sum();
+    let name = &drain.slave_name;
+    let does = match drain.status {
+        SlaveStatus::Leaving => format!("{name} to end what runs there, and to leave"),
+        SlaveStatus::Active | SlaveStatus::Held | SlaveStatus::Draining | SlaveStatus::Drained => {
+            format!("{name} to hear that it is to leave")
+        }
+        SlaveStatus::Silent => format!("{name}, which does not answer, to hear that it is to leave"),
+        status @ (SlaveStatus::Awaited | SlaveStatus::Disconnected | SlaveStatus::Unreachable) => {
+            format!("{name}, which is {status}: it is told when it is back")
+        }
+    };
+    match running {
+        0 => does,
+        running => format!("{does}; {running} running"),
+    }
+}
+
 /// How a slave's status stands out: only one that work is sent to is well.
 pub(super) fn tone(status: SlaveStatus) -> Tone {
     match status {
@@ -542,6 +608,9 @@ pub(super) fn tone(status: SlaveStatus) -> Tone {
 
 /// What holds a drain up, and why, in words: the slave first, where it is the slave.
 pub(super) fn waits(drain: &DrainView) -> Vec<String> {
+    if drain.pace == Pace::Now {
+        return vec![waits_now(drain)];
+    }
     let slave = drain.slave_wait.map(|wait| slave_wait(drain, wait));
     slave.into_iter().chain(drain.waiting_for.iter().map(wait)).collect()
 }

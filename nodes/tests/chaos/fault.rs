@@ -71,6 +71,10 @@ pub(crate) enum Fault {
     Drain(usize),
     /// An operator drains a slave and sends it away; it is started as a new one.
     DrainAway(usize),
+    /// kill -9 of a slave, which an operator drains now; it is started again after so long, and is to leave then (R24a).
+    NowKilled(usize, Duration),
+    /// SIGSTOP to a slave, which an operator drains now, and SIGCONT after so long.
+    NowStopped(usize, Duration),
     /// An operator drains a slave, with time enough, and changes his mind so long after.
     CancelDrain(usize, Duration),
 }
@@ -98,7 +102,7 @@ impl Fault {
         let slave = random.within(0..SLAVES as u64) as usize;
         let away = random.span(0..800);
         let cut = Weather { cut_up: true, cut_down: true, ..Weather::default() };
-        match random.within(0..42) {
+        match random.within(0..44) {
             0..2 => Self::KillMaster(away),
             2 => Self::TerminateMaster(away),
             3 => Self::StopMaster(random.span(100..4000)),
@@ -142,6 +146,8 @@ impl Fault {
             34..36 => Self::CancelDrain(slave, random.span(0..1500)),
             36..38 => Self::Forget(slave),
             38..40 => Self::Rebind(random.within(0..(SLAVES + FRAMEWORK_LINKS) as u64) as usize),
+            40 => Self::NowKilled(slave, away),
+            41 => Self::NowStopped(slave, random.span(100..4000)),
             _ => Self::FillMaster(slave, random.span(100..3000)),
         }
     }
@@ -191,7 +197,9 @@ impl Fault {
             | Self::AskBack(slave)
             | Self::Drain(slave)
             | Self::CancelDrain(slave, _)
-            | Self::DrainAway(slave) => Some(*slave),
+            | Self::DrainAway(slave)
+            | Self::NowKilled(slave, _)
+            | Self::NowStopped(slave, _) => Some(*slave),
         }
     }
 
@@ -228,6 +236,8 @@ impl Fault {
             Self::AskBack(_) => "inverse offer of a cpu",
             Self::Drain(_) => "drain, activate",
             Self::DrainAway(_) => "drain, unregister",
+            Self::NowKilled(..) => "drain now of a slave that was killed",
+            Self::NowStopped(..) => "drain now of a slave that is stopped",
             Self::CancelDrain(..) => "drain, cancel",
         }
     }
@@ -302,6 +312,14 @@ impl Fault {
             }
             Self::Drain(slave) => drain(cluster, *slave, "stay", random)?,
             Self::DrainAway(slave) => drain(cluster, *slave, "unregister", random)?,
+            Self::NowKilled(slave, _) => {
+                cluster.kill_slave(*slave);
+                drain_now(cluster, *slave)?;
+            }
+            Self::NowStopped(slave, _) => {
+                cluster.stop_slave(*slave);
+                drain_now(cluster, *slave)?;
+            }
             Self::CancelDrain(slave, _) => {
                 let name = &cluster.slaves[*slave].name;
                 cluster.command(&format!("drain {name} --deadline 1h --reason chaos --detach"))?;
@@ -379,6 +397,18 @@ impl Fault {
                 left(cluster, *slave)?;
                 cluster.start_slave(*slave)
             }
+            Self::NowKilled(slave, away) => {
+                std::thread::sleep(*away);
+                cluster.start_slave(*slave)?;
+                left(cluster, *slave)?;
+                cluster.start_slave(*slave)
+            }
+            Self::NowStopped(slave, span) => {
+                std::thread::sleep(*span);
+                cluster.slave(*slave).signal(Signal::CONT);
+                left(cluster, *slave)?;
+                cluster.start_slave(*slave)
+            }
             Self::KillLeaving(slave, _) => {
                 cluster.start_slave(*slave)?;
                 leaves_or_stays(cluster, *slave)
@@ -446,6 +476,8 @@ impl fmt::Display for Fault {
             | Self::StopExecutor(slave, span)
             | Self::FillSlave(slave, span)
             | Self::FillMaster(slave, span)
+            | Self::NowKilled(slave, span)
+            | Self::NowStopped(slave, span)
             | Self::CancelDrain(slave, span)
             | Self::Hold(slave, span) => {
                 write!(f, "{}: slave-{}, {span:?}", self.kind(), slave + 1)
@@ -545,6 +577,10 @@ fn drain(cluster: &Cluster, slave: usize, then: &str, random: &mut Random) -> Re
     let ms = if random.percent(50) { random.within(1..10) } else { random.within(10..1500) };
     let name = &cluster.slaves[slave].name;
     cluster.command(&format!("drain {name} --deadline {ms}ms --reason chaos --then {then} --detach"))
+}
+
+fn drain_now(cluster: &Cluster, slave: usize) -> Result<(), String> {
+    cluster.command(&format!("drain {} --now --reason chaos --detach", cluster.slaves[slave].name))
 }
 
 /// Takes a drain back, unless all has moved already, and puts the slave back.

@@ -107,7 +107,7 @@ impl Operator {
     /// Takes a hold away.
     pub(crate) fn release(&mut self, slave: &str, hold: &str) -> Result<(), String> {
         let (slave, hold) = (slave_ref(slave)?, Some(name(hold)?));
-        self.command(Command::Activate { slave, hold }).map(drop)
+        self.command(Command::Activate { slave, hold, reason: Text::EMPTY }).map(drop)
     }
 
     fn ask(&mut self, query: Query) -> Result<Answer, String> {

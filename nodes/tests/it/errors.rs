@@ -29,7 +29,6 @@ fn contradictory_flags_are_refused_by_name() {
         ("activate s --hold a --all".into(), "--hold <NAME>", "--all"),
         ("drain s --deadline 1m --now".into(), "--deadline <D>", "--now"),
         ("drain s --now --then stay".into(), "--now", "--then <WHAT>"),
-        ("drain s --now --reason x".into(), "--now", "--reason <T>"),
         ("drain s --now --dry-run".into(), "--now", "--dry-run"),
         ("drain s --now --if-plan 0123456789abcdef".into(), "--now", "--if-plan <DIGEST>"),
         (format!("drain s {at} --dry-run --detach"), "--dry-run", "--detach"),

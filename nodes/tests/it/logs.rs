@@ -486,7 +486,7 @@ async fn a_session_has_the_streams_that_it_asks_for_and_no_nonsense() {
     let end = reader.end().await;
     assert!(matches!(&end, Closed::Peer(reason) if reason.code == CloseCode::Misbehaved), "{end:?}");
     let mut garbage = Reader::connect(&cluster).await;
-    garbage.send.send(&[1, 250, 250]).await.unwrap();
+    garbage.send.send(&[codec::VERSION, 250, 250]).await.unwrap();
     let end = garbage.end().await;
     assert!(matches!(&end, Closed::Peer(reason) if reason.code == CloseCode::Misbehaved), "{end:?}");
     assert_eq!(cluster.ended("F1.1").stdout, "0123456789\n", "nobody else is disturbed");

@@ -23,6 +23,7 @@ mod journal;
 mod live;
 mod logs;
 mod master;
+mod now;
 mod operator;
 mod overload;
 mod program;

@@ -232,7 +232,7 @@ async fn deactivating_rescinds_and_is_answered() {
     assert_eq!(operator.ask(deactivate).await.unwrap(), Answer::Done { changed: true });
     assert_eq!(framework.hear::<MasterToFramework>().await, MasterToFramework::Rescind(vec![offers[0].id]));
     assert!(matches!(operator.event().await.unwrap(), Event::HoldPlaced { .. }));
-    let activate = Command::Activate { slave, hold: None };
+    let activate = Command::Activate { slave, hold: None, reason: Text::EMPTY };
     assert_eq!(operator.ask(activate).await.unwrap(), Answer::Done { changed: true });
     assert!(matches!(framework.hear().await, MasterToFramework::Offers(_)));
     let Answer::Offers(page) = operator.ask(Command::Show(Query::Offers { after: None })).await.unwrap()
@@ -240,7 +240,7 @@ async fn deactivating_rescinds_and_is_answered() {
         panic!("no listing");
     };
     assert_eq!(page.items.len(), 1);
-    let gone = Command::Kill("F1.9".parse().unwrap());
+    let gone = Command::Kill { task: "F1.9".parse().unwrap(), reason: Text::EMPTY };
     let refused = operator.ask(gone).await.unwrap_err();
     assert!(matches!(refused, Problem::Refused(Refusal::UnknownTask(_))), "{refused:?}");
 }
@@ -251,7 +251,10 @@ async fn garbage_ends_only_the_session_that_it_came_on() {
     let master = Master::start(&place);
     let mut good = Fake::connect(&place, master.address, Role::Slave, "slave-1").await;
     let (id, _) = good.register(None).await;
-    for (garbage, code) in [(&[1, 250, 250][..], CloseCode::Misbehaved), (&[99, 0], CloseCode::Version)] {
+    for (garbage, code) in [
+        (&[neap_protocol::codec::VERSION, 250, 250][..], CloseCode::Misbehaved),
+        (&[99, 0], CloseCode::Version),
+    ] {
         let mut bad = Fake::connect(&place, master.address, Role::Slave, "slave-2").await;
         bad.send.send(garbage).await.unwrap();
         let end = bad.end().await;

@@ -97,7 +97,7 @@ async fn a_drain_is_watched_detached_from_and_watched_again() {
 
     let line = master.line("drain slave-1 --deadline 1h --reason kernel");
     let (mut drain, mut lines) = attached(&place, &line);
-    assert!(lines.next().unwrap().unwrap().starts_with("D1 drains slave-1, until "));
+    assert!(lines.next().unwrap().unwrap().starts_with("D1 drains slave-1 until "));
     assert!(lines.any(|line| line.unwrap().contains("waits for web (F1): 1 running; no answer yet; ")));
     let interrupt = rustix::process::Signal::INT;
     rustix::process::kill_process(rustix::process::Pid::from_child(&drain), interrupt).unwrap();

@@ -140,16 +140,22 @@ async fn a_drain_that_demands_a_plan_is_refused_when_things_have_changed() {
 
     silent("slave-1").start(&live).await;
     let changed = live.refused(3, &format!("drain slave-1 --deadline 1m --if-plan {old}"));
-    assert!(changed.contains("the slave has changed since the plan was made"), "{changed}");
+    assert!(changed.contains("the slave, or what is asked, is otherwise than in the plan"), "{changed}");
     assert!(changed.contains("help: look at `neap drain --dry-run` again"), "{changed}");
     assert!(holds(&live.slave("slave-1")).is_empty(), "it was refused as a whole");
     let new = digest(&live, "drain slave-1 --deadline 1m");
     assert!(old != new && changed.contains(&new), "{changed}");
 
+    // What is asked is part of the plan.
+    for other in ["1s", "10m", "1m --then unregister"] {
+        let refused = live.refused(3, &format!("drain slave-1 --deadline {other} --if-plan {new}"));
+        assert!(refused.contains("is otherwise than in the plan"), "{other}: {refused}");
+    }
     let begun = live.json(&format!("drain slave-1 --deadline 1m --if-plan {new} --detach"));
     assert_eq!((&begun[0]["drain"], &begun[0]["changed"]), (&"D1".into(), &true.into()));
     let under_way = live.text("drain slave-1 --deadline 1m --dry-run");
-    assert!(under_way.contains("D1 is under way there already: asking again changes nothing"), "{under_way}");
+    let has = "D1 is under way there already, with --deadline 1m --then stay: what differs needs --change";
+    assert!(under_way.contains(has), "{under_way}");
     let nonsense = live.refused(2, "drain slave-1 --deadline 1m --if-plan 0000");
     assert!(nonsense.contains("16 hexadecimal digits that --dry-run printed"), "{nonsense}");
     let mixed = live.refused(2, &format!("drain slave-1 --deadline 1m --dry-run --if-plan {new}"));
@@ -162,7 +168,7 @@ async fn a_drain_is_asked_for_extended_and_cancelled_each_of_it_twice() {
     let mut live = Live::start(1);
     silent("slave-1").start(&live).await;
     let begun = live.text("drain slave-1 --deadline 1h --reason kernel --detach");
-    assert!(begun.starts_with("D1 drains slave-1, until "), "{begun}");
+    assert!(begun.starts_with("D1 drains slave-1 until "), "{begun}");
     assert!(begun.ends_with(": kernel\n`neap drain slave-1 --deadline 1h` follows it\n"), "{begun}");
     let again = live.json("drain slave-1 --deadline 1h --detach");
     assert_eq!((&again[0]["drain"], changed(&again)), (&"D1".into(), false));
@@ -175,9 +181,27 @@ async fn a_drain_is_asked_for_extended_and_cancelled_each_of_it_twice() {
         assert!(text.starts_with("the deadline of D1 is now "), "{text}");
         assert!(text.ends_with(&format!(", {extended} from now\n")), "{text}");
     }
-    let other = live.text("drain slave-1 --deadline 5s --detach");
-    assert!(other.starts_with("D1 drains slave-1 already, until "), "{other}");
-    assert!(other.contains("; `neap drain --extend D1 5s` moves it\n"), "{other}");
+    // Nothing that is asked for is ignored.
+    for (otherwise, said) in [
+        ("--deadline 5s", "--deadline 180m and not 5s"),
+        ("--deadline 3h --then unregister", "--then stay and not unregister"),
+        ("--deadline 3h --reason fire", "--reason 'kernel' and not 'fire'"),
+    ] {
+        let other = live.refused(3, &format!("drain slave-1 {otherwise} --detach"));
+        assert!(other.contains(&format!("drain D1 is under way there, with {said}")), "{other}");
+        assert!(other.contains("help: add `--change` to have it so from now on"), "{other}");
+    }
+    let changed_now =
+        live.text("drain slave-1 --deadline 3h --then unregister --reason fire --change --detach");
+    assert!(changed_now.starts_with("D1 drains slave-1, changed by this, until "), "{changed_now}");
+    assert!(changed_now.contains(", then the slave leaves (asked for by operator): fire\n"), "{changed_now}");
+    let asked = live.slave("slave-1")["drain_asked"].clone();
+    assert_eq!((&asked["then"], &asked["reason"]), (&"unregister".into(), &"fire".into()));
+    assert_eq!((&asked["by"], &asked["within_ms"]), (&"operator".into(), &10_800_000.into()));
+    live.text("drain slave-1 --deadline 3h --then stay --change --detach");
+    let receipt = live.text("drain --receipt D1");
+    assert!(receipt.contains("operator made it 180m, until "), "{receipt}");
+    assert!(receipt.contains(", then unregister: fire"), "{receipt}");
 
     let mut attached = live.attach("drain slave-1 --deadline 3h");
     attached.until("waits for silent (F1): 1 running; no answer yet; ");
@@ -223,14 +247,12 @@ async fn a_drain_ends_with_its_slave_unregistered() {
     let task = silent("slave-1").start(&live).await.to_string();
     let stays = live.json("drain slave-1 --deadline 1h --detach");
     assert_eq!(stays[0]["drain"], "D1");
-    let more = live.json("drain slave-1 --deadline 1h --then unregister --detach");
+    live.refused(3, "drain slave-1 --deadline 1h --then unregister --detach");
+    let more = live.json("drain slave-1 --deadline 1h --then unregister --change --detach");
     assert!(changed(&more), "{more:?}");
-    assert!(
-        more[0]["text"].as_str().unwrap().ends_with("; from now on the slave leaves after it"),
-        "{more:?}"
-    );
+    assert!(more[0]["text"].as_str().unwrap().contains(", then the slave leaves"), "{more:?}");
     let mut attached = live.attach("drain slave-1 --deadline 1h --then unregister");
-    attached.until("D1 drains slave-1 already, until ");
+    attached.until("D1 drains slave-1 already until ");
     live.text("drain --extend D1 1s");
     attached.until(&format!("{task} one of silent on slave-1: Killed (Revoked(I1))"));
     let ended = attached.end();
@@ -275,33 +297,44 @@ async fn drain_now_is_followed_until_the_slave_has_left() {
     let mut live = Live::start(2);
     let gone = id(&live, "slave-1");
     let task = silent("slave-1").start(&live).await.to_string();
-    let now = live.neap("drain slave-1 --now");
+    let now = live.neap("drain slave-1 --now --reason smoke");
     assert_eq!(now.code, Some(0), "{}{}", now.stdout, now.stderr);
     let told: Vec<&str> = now.stdout.lines().collect();
-    assert_eq!(told[0], format!("slave-1 ({gone}) is told to end everything and to leave"));
+    assert!(
+        told[0].starts_with(&format!("D1 drains slave-1 ({gone}) now: it is held: smoke; waits for ")),
+        "{told:?}"
+    );
     for text in [
-        &format!("slave-1 ({gone}) is leaving"),
-        &format!("{task} one of silent on slave-1: Lost (SlaveUnregistered)"),
-        &format!("slave-1 ({gone}) left for good"),
-        &format!("`neap drain --receipt {gone}` shows what was done to each task"),
+        &*format!("slave-1 ({gone}) is leaving"),
+        &*format!("{task} one of silent on slave-1: Lost (SlaveUnregistered)"),
+        &*format!("slave-1 ({gone}) left for good"),
+        "`neap drain --receipt D1` shows what was done to each task",
     ] {
         assert!(told.iter().any(|line| line.contains(text)), "{text} is not told: {told:#?}");
     }
     assert!(live.hear().starts_with("slave-1 ended: exit status: 0"));
     live.happens(|event| event["event"] == "task-acknowledged");
-    let receipt = live.json(&format!("drain --receipt {gone}"));
-    let end = receipt.iter().find(|line| line["line"] == "ended").unwrap_or_else(|| panic!("{receipt:#?}"));
-    assert_eq!((&end["task"], &end["state"]), (&(*task).into(), &"Lost".into()));
-    assert!(end["seen_empty_ms"].is_u64() && end["signals"][0]["signal"] == 9, "{end}");
-    assert!(receipt.iter().any(|line| line["line"] == "acknowledged"), "{receipt:#?}");
+    // R23a: in the receipt of its leaving, and of the drain.
+    for id in [&*gone, "D1"] {
+        let receipt = live.json(&format!("drain --receipt {id}"));
+        let end =
+            receipt.iter().find(|line| line["line"] == "ended").unwrap_or_else(|| panic!("{receipt:#?}"));
+        assert_eq!((&end["task"], &end["state"]), (&(*task).into(), &"Lost".into()));
+        assert!(end["seen_empty_ms"].is_u64() && end["signals"][0]["signal"] == 9, "{end}");
+        assert!(receipt.iter().any(|line| line["line"] == "acknowledged"), "{receipt:#?}");
+    }
 
     let again = live.text(&format!("drain {gone} --now"));
     assert!(again.starts_with(&format!("{gone} has left for good already\n")), "{again}");
-    let other = id(&live, "slave-2");
     let detached = live.text("drain slave-2 --now --detach");
-    assert_eq!(detached, format!("slave-2 ({other}) is told to end everything and to leave\n"));
+    assert!(detached.starts_with("D2 "), "{detached}");
+    assert!(!detached.contains("told"), "it has not been heard: {detached}");
     assert!(live.hear().starts_with("slave-2 ended: exit status: 0"));
     assert!(live.text("slaves").starts_with("no slaves: "), "both are gone");
+    let zero = live.refused(2, "drain slave-1 --deadline 0s");
+    assert!(zero.contains("use --now to end everything at once"), "{zero}");
+    let bare = live.refused(2, "drain slave-1 --deadline 0");
+    assert!(bare.contains("has a number without a unit"), "{bare}");
     let mixed = live.refused(2, "drain slave-1 --now --deadline 1m");
     assert!(mixed.contains("cannot be used with"), "{mixed}");
 }

@@ -7,8 +7,8 @@ use super::{
 use crate::executor;
 use crate::message::{
     Answer, Command as OperatorCommand, DrainPlan, DrainView, DrainWait, Event, ExecutorToSlave, Final,
-    FrameworkToMaster, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, LOG_CHUNK_MAX,
-    MasterToFramework, MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster,
+    FrameworkToMaster, FrameworkView, HeldNameView, InverseAnswer, InverseAsk, InverseOfferView,
+    LOG_CHUNK_MAX, MasterToFramework, MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster,
     OperatorToSlave, Page, PastEvent, PendingView, ReceiptLine, SlaveToExecutor, SlaveToMaster,
     SlaveToOperator, SlaveView, TaskView,
 };
@@ -149,7 +149,7 @@ impl Bounded for OperatorToMaster {
             | OperatorCommand::CancelDrain(_)
             | OperatorCommand::ExtendDrain(..)
             | OperatorCommand::DrainNow { .. }
-            | OperatorCommand::Kill(_)
+            | OperatorCommand::Kill { .. }
             | OperatorCommand::ResumeRemovals { .. }
             | OperatorCommand::ForgetSlave { .. }
             | OperatorCommand::Teardown { .. } => Ok(()),
@@ -189,6 +189,7 @@ impl Bounded for Answer {
         match self {
             Self::Plan(plan) => plan.check(),
             Self::Slaves(page) => page.check(),
+            Self::HeldNames(page) => page.check(),
             Self::Tasks(page) => page.check(),
             Self::Frameworks(page) => page.check(),
             Self::Offers(page) => page.check(),
@@ -250,12 +251,12 @@ impl Bounded for ReceiptLine {
     fn check(&self) -> Checked {
         match self {
             Self::Answered { answer, .. } => answer.check(),
+            Self::Asked { ask, .. } => ask.check(),
             Self::Ended { ending, .. } => maybe(ending.as_deref()),
             Self::Opened { .. }
-            | Self::Asked { .. }
             | Self::Revoked { .. }
             | Self::Acknowledged { .. }
-            | Self::Extended { .. }
+            | Self::Changed { .. }
             | Self::DrainEnded { .. }
             | Self::InverseOfferClosed { .. }
             | Self::Unregistered
@@ -295,6 +296,12 @@ impl Bounded for SlaveView {
         self.offered.check()?;
         at_most("the holds of a slave", self.holds.len(), HOLDS_MAX)?;
         maybe(self.drain.as_ref())
+    }
+}
+
+impl Bounded for HeldNameView {
+    fn check(&self) -> Checked {
+        at_most("the holds of a name", self.holds.len(), HOLDS_MAX)
     }
 }
 

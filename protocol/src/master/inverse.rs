@@ -10,7 +10,7 @@ use crate::ids::{DrainId, FrameworkId, InverseOfferId, SessionId, SlaveId, TaskI
 use crate::map::Set;
 use crate::message::{
     DrainEnd, DrainView, DrainWait, Event, InverseAnswer, InverseAsk, InverseOfferView, InverseOutcome,
-    MasterToFramework, MasterToSlave, ReceiptId, ReceiptLine, SlaveWait, Then as After,
+    MasterToFramework, MasterToSlave, Pace, ReceiptId, ReceiptLine, SlaveWait,
 };
 use crate::registry::{DrainRecord, InverseOfferRecord, InverseStage, Operation, SlaveRecord};
 use crate::resources::Resources;
@@ -130,10 +130,12 @@ impl Leader {
         {
             let (by, reason) = (record.by.clone(), record.reason.clone());
             let deadline = Some(record.deadline);
-            let line = ReceiptLine::Opened { slave: record.slave, name, by, reason, deadline };
+            let slave = record.slave;
+            let line = ReceiptLine::Opened { slave, name, by, reason, deadline, drain: None };
             cx.push(Effect::Record { receipt, line });
         }
-        let line = ReceiptLine::Asked { framework: record.framework, inverse_offer: id };
+        let ask = record.ask.clone();
+        let line = ReceiptLine::Asked { framework: record.framework, inverse_offer: id, ask };
         cx.push(Effect::Record { receipt, line });
         let when = When::At(record.deadline);
         cx.push(Effect::SetTimer { timer: Timer::InverseOffer(id), when });
@@ -358,12 +360,46 @@ impl Leader {
         for id in asked {
             self.revoke(cx, id);
         }
-        if let Some(drain) =
-            drain.filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()))
-        {
+        if let Some(drain) = drain.filter(|id| self.asks_everyone(*id)) {
             self.ask_everyone(cx, drain, slave);
             self.hurry(cx, slave);
             self.check_drained(cx, slave);
+        }
+    }
+
+    /// Whether a drain is in progress in which whoever has something there is asked: in one that is now, nobody is.
+    fn asks_everyone(&self, drain: DrainId) -> bool {
+        let record = self.registry.drains().get(&drain);
+        record.is_some_and(|record| record.end.is_none() && matches!(record.pace, Pace::Within(_)))
+    }
+
+    /// Whether a slave is to be told to leave: it is drained, and was to leave then, or is drained now. While that is being
+    /// cancelled it is not.
+    fn to_leave(&self, slave: SlaveId) -> Option<SessionId> {
+        let session = self.slaves.get(&slave)?.session?;
+        let drain = self.registry.slaves().get(&slave)?.drain?;
+        let is_to_leave = self.registry.drains().get(&drain)?.is_to_leave();
+        (is_to_leave && !self.is_being_cancelled(drain)).then_some(session)
+    }
+
+    /// Whether a drain has told a slave, which may have heard it, to leave: too late to take it back. One that has no session
+    /// has not heard it from this leader since it was last here; what it heard before, it does.
+    pub(super) fn has_told_to_leave(&self, drain: DrainId) -> bool {
+        let record = self.registry.drains().get(&drain).filter(|record| record.end.is_none());
+        record.is_some_and(|record| self.to_leave(record.slave).is_some())
+    }
+
+    /// Tells a slave to leave, where it is to: when that was decided, and again whenever it has registered (R21, R24a).
+    pub(super) fn tell_to_leave(&self, cx: &mut Cx<'_>, slave: SlaveId) {
+        if let Some(session) = self.to_leave(slave) {
+            cx.tell_slave(session, MasterToSlave::Leave);
+        }
+    }
+
+    /// A drain could not be cancelled: whom that held back is told.
+    pub(super) fn cancel_failed(&self, cx: &mut Cx<'_>, drain: DrainId) {
+        if let Some(record) = self.registry.drains().get(&drain).filter(|record| record.pace == Pace::Now) {
+            self.tell_to_leave(cx, record.slave);
         }
     }
 
@@ -371,7 +407,7 @@ impl Leader {
     /// longer than all that the drain has (R8, R14, R22).
     pub(super) fn hurry(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {
         let drain = self.registry.slaves().get(&slave).and_then(|record| record.drain);
-        let runs = drain.and_then(|id| self.registry.drains().get(&id)).is_some_and(|d| d.end.is_none());
+        let runs = drain.is_some_and(|id| self.asks_everyone(id));
         let Some(state) = self.slaves.get(&slave).filter(|_| runs) else {
             return;
         };
@@ -389,29 +425,28 @@ impl Leader {
         }
     }
 
-    /// A drain is durable: nothing is offered there any more, and everyone is asked for what they have.
+    /// A drain is durable: nothing is offered there any more, and everyone is asked for what they have, or the slave is told
+    /// to end it.
     pub(super) fn drain_started(&mut self, cx: &mut Cx<'_>, id: DrainId) {
         let Some(record) = self.registry.drains().get(&id).cloned() else {
             return;
         };
         let slave = record.slave;
         self.rescind_slave(cx, slave, None);
-        if record.end == Some(DrainEnd::Drained) {
-            // It was drained to stay, and is now to go.
-            if let Some(session) = self.slaves.get(&slave).and_then(|state| state.session) {
-                cx.tell_slave(session, MasterToSlave::Leave);
-            }
-            return;
-        }
         if let Some(name) = self.slave_name(slave).cloned() {
             let (by, reason) = (record.by.clone(), record.reason.clone());
-            let line = ReceiptLine::Opened { slave, name, by, reason, deadline: Some(record.deadline) };
+            let (deadline, drain) = (Some(record.deadline), Some((record.pace, record.then)));
+            let line = ReceiptLine::Opened { slave, name, by, reason, deadline, drain };
             cx.push(Effect::Record { receipt: ReceiptId::Drain(id), line });
         }
-        if let Some(view) = self.drain_view(id, &record) {
+        if let Some(view) = self.drain_view(cx, id, &record) {
             self.publish(cx, Event::Draining(view));
         }
         self.arm_bound(cx, id, record.deadline);
+        self.tell_to_leave(cx, slave);
+        if !self.asks_everyone(id) {
+            return;
+        }
         self.ask_everyone(cx, id, slave);
         self.hurry(cx, slave);
         self.check_drained(cx, slave);
@@ -456,7 +491,7 @@ impl Leader {
         let Some(drain) = self.registry.slaves().get(&slave).and_then(|record| record.drain) else {
             return;
         };
-        let in_progress = self.registry.drains().get(&drain).is_some_and(|record| record.end.is_none());
+        let in_progress = self.asks_everyone(drain);
         let Some(state) = self.slaves.get(&slave).filter(|state| in_progress && state.session.is_some())
         else {
             return;
@@ -489,7 +524,7 @@ impl Leader {
 
     /// Frameworks that keep a drain waiting for acknowledgements, and answer nothing, are cut off (R22).
     pub(super) fn drain_acknowledge_over(&mut self, cx: &mut Cx<'_>, drain: DrainId) {
-        let Some(record) = self.registry.drains().get(&drain).filter(|record| record.end.is_none()) else {
+        let Some(record) = self.registry.drains().get(&drain).filter(|_| self.asks_everyone(drain)) else {
             return;
         };
         let (slave, deadline) = (record.slave, record.deadline);
@@ -527,12 +562,13 @@ impl Leader {
             return;
         };
         // That it is drained may be what could not be written so far.
-        let through = self.slaves.get(&record.slave).is_some_and(|state| {
-            state.session.is_some()
-                && state.zombies.is_empty()
-                && state.tasks.is_empty()
-                && state.mourned.is_empty()
-        });
+        let through = self.asks_everyone(drain)
+            && self.slaves.get(&record.slave).is_some_and(|state| {
+                state.session.is_some()
+                    && state.zombies.is_empty()
+                    && state.tasks.is_empty()
+                    && state.mourned.is_empty()
+            });
         let end = if through { DrainEnd::Drained } else { DrainEnd::Unseen };
         self.store(cx, Operation::EndDrain { drain, end }, Then::Nothing);
     }
@@ -560,15 +596,13 @@ impl Leader {
         let state = self.slaves.get(&slave);
         let tasks = state.into_iter().flat_map(|state| state.tasks.values());
         let unacknowledged = tasks.filter(|task| task.state.is_terminal()).count() as u32;
-        let session = state.and_then(|state| state.session);
         let line = ReceiptLine::DrainEnded { end, unacknowledged };
         cx.push(Effect::Record { receipt: ReceiptId::Drain(id), line });
         if let Some(name) = self.slave_name(slave).cloned() {
             self.publish(cx, Event::DrainEnded { drain: id, slave, name, end });
         }
-        let then = self.registry.drains().get(&id).map(|record| record.then);
-        if let (DrainEnd::Drained, Some(After::Unregister), Some(session)) = (end, then, session) {
-            cx.tell_slave(session, MasterToSlave::Leave);
+        if end == DrainEnd::Drained {
+            self.tell_to_leave(cx, slave);
         }
         self.freed(cx, slave);
     }
@@ -591,15 +625,25 @@ impl Leader {
         }
     }
 
-    /// The deadline of a drain is moved, durably (R22).
-    pub(super) fn drain_extended(&mut self, cx: &mut Cx<'_>, id: DrainId) {
+    /// What is asked of a drain is changed, durably (R22, R24a): another deadline, or none, or what is to follow.
+    pub(super) fn drain_changed(&mut self, cx: &mut Cx<'_>, id: DrainId, by: &Name) {
         let Some(record) = self.registry.drains().get(&id).cloned() else {
             return;
         };
-        self.arm_bound(cx, id, record.deadline);
-        let line = ReceiptLine::Extended { deadline: record.deadline };
+        let DrainRecord { pace, deadline, then, ref reason, .. } = record;
+        let line = ReceiptLine::Changed { by: by.clone(), pace, deadline, then, reason: reason.clone() };
         cx.push(Effect::Record { receipt: ReceiptId::Drain(id), line });
-        let asked: Vec<InverseOfferId> = self.registry.inverse_offers_of_drain(id).collect();
+        if record.end.is_none() {
+            self.arm_bound(cx, id, deadline);
+        }
+        if !self.asks_everyone(id) {
+            cx.cancel(Timer::DrainAcknowledge(id));
+        }
+        self.tell_to_leave(cx, record.slave);
+        let asked: Vec<InverseOfferId> = match self.asks_everyone(id) {
+            true => self.registry.inverse_offers_of_drain(id).collect(),
+            false => Vec::new(),
+        };
         for inverse_offer in asked {
             let Some(io) = self.registry.inverse_offers().get(&inverse_offer) else {
                 continue;
@@ -612,7 +656,7 @@ impl Leader {
                 }
             }
         }
-        if let Some(view) = self.drain_view(id, &record) {
+        if let Some(view) = self.drain_view(cx, id, &record) {
             self.publish(cx, Event::Draining(view));
         }
     }
@@ -642,7 +686,7 @@ impl Leader {
         })
     }
 
-    pub(super) fn drain_view(&self, id: DrainId, record: &DrainRecord) -> Option<DrainView> {
+    pub(super) fn drain_view(&self, cx: &Cx<'_>, id: DrainId, record: &DrainRecord) -> Option<DrainView> {
         let asked: Vec<&InverseOfferRecord> = self
             .registry
             .inverse_offers_of_drain(id)
@@ -654,10 +698,13 @@ impl Leader {
             slave_name: self.slave_name(record.slave)?.clone(),
             by: record.by.clone(),
             at: record.at,
+            pace: record.pace,
             deadline: record.deadline,
+            bound: self.drain_end(cx, record.deadline),
             reason: record.reason.clone(),
             then: record.then,
             end: record.end,
+            status: self.slave_status(record.slave),
             revoking: asked.iter().any(|io| io.stage == InverseStage::Revoking),
             slave_wait: self.slave_wait(record.slave),
             waiting_for: self.drain_waits(record.slave, &asked),

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::ids::{Epoch, FrameworkId, OfferId, Seq, SessionId, SlaveId, TaskId};
+use crate::ids::{DrainId, Epoch, FrameworkId, OfferId, Seq, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Records, Set};
 use crate::message::{Answer, DrainEnd, Event, MasterToFramework, MasterToOperator, MasterToSlave, Refusal};
 use crate::outbox::Outbox;
@@ -210,6 +210,12 @@ impl Leader {
         self.append(operation, then, cx.out);
     }
 
+    /// Whether a drain is over, as an operator cancelled it, once what waits is durable.
+    pub(super) fn is_being_cancelled(&self, of: DrainId) -> bool {
+        let cancels = |operation: &Operation| matches!(operation, Operation::EndDrain { drain, end: DrainEnd::Cancelled } if *drain == of);
+        self.pending.iter().any(|pending| cancels(&pending.operation))
+    }
+
     /// Whether more requests wait for the registry than an operator may add to.
     pub(super) fn overloaded(&self, cx: &Cx<'_>) -> bool {
         self.pending.len() >= cx.config.requests_max
@@ -359,12 +365,12 @@ impl Leader {
             self.arm_failover(cx, framework);
         }
         let ends: Vec<EndRecord> = self.registry.ends().values().cloned().collect();
-        for EndRecord { slave, update, receipt } in ends {
+        for EndRecord { slave, update, receipt, drain } in ends {
             let TaskId { framework, number } = update.task;
             if let Some(state) = self.frameworks.get_mut(&framework) {
                 state.highest_task = state.highest_task.max(number);
             }
-            self.mourn(cx, framework, Obituary { slave, update, receipt });
+            self.mourn(cx, framework, Obituary { slave, update, receipt, drain });
         }
         let slaves: Vec<SlaveId> = self.registry.slaves().keys().copied().collect();
         for slave in slaves {
@@ -382,6 +388,9 @@ impl Leader {
             match then {
                 Then::Nothing => self.retry_later(cx, operation),
                 Then::Answer { session, request, .. } | Then::Teardown { session, request, .. } => {
+                    if let Operation::EndDrain { drain, end: DrainEnd::Cancelled } = operation {
+                        self.cancel_failed(cx, drain);
+                    }
                     cx.answer(session, request, Err(Refusal::Storage(cause.clone())));
                 }
                 Then::Forget(forgetting) => self.forgetting_failed(cx, &forgetting, cause),

@@ -2,13 +2,14 @@
 
 use alloc::vec::Vec;
 
-use crate::ids::{DrainId, FrameworkId, SessionId, SlaveId, TaskId};
+use crate::ids::{FrameworkId, SessionId, SlaveId, TaskId};
+use crate::map::Map;
 use crate::message::{
-    Answer, Command, DrainEnd, DrainPlan, Event, FrameworkView, HoldView, InverseAsk, InverseOutcome,
-    MasterToSlave, OfferView, OperatorToMaster, Page, PlannedTask, Query, Refusal, SlaveRef, SlaveStatus,
-    SlaveView, Status, TaskView,
+    Answer, Command, DrainEnd, DrainPlan, DrainStep, Event, FrameworkView, HeldNameView, HoldView,
+    InverseAsk, InverseOutcome, OfferView, OperatorToMaster, Pace, Page, PlannedTask, Query, Refusal,
+    SlaveRef, SlaveStatus, SlaveView, Status, TaskView, Then as After,
 };
-use crate::registry::{Applied, DrainRecord, Hold, InverseOfferRecord, InverseStage, Operation};
+use crate::registry::{Applied, DrainAsk, Hold, InverseOfferRecord, InverseStage, Operation};
 use crate::resources::Resources;
 use crate::task::Reason;
 use crate::text::Name;
@@ -75,12 +76,12 @@ impl Leader {
                 Ok(Reply::Answer(Answer::Watching))
             }
             Command::Deactivate { slave, hold, reason } => {
-                let slave = self.registry.resolve(&slave)?;
+                let slave = self.registry.resolve_name(&slave)?;
                 let by = by.clone();
                 Ok(Reply::Store(Operation::PlaceHold { slave, name: hold, hold: Hold { by, reason, at } }))
             }
-            Command::Activate { slave, hold } => {
-                let slave = self.registry.resolve(&slave)?;
+            Command::Activate { slave, hold, .. } => {
+                let slave = self.registry.resolve_name(&slave)?;
                 Ok(Reply::Store(Operation::LiftHolds { slave, name: hold }))
             }
             Command::InverseOffer { framework, slave, ask, deadline, reason } => {
@@ -113,28 +114,37 @@ impl Leader {
                     }
                 }
             }
-            Command::Drain { slave, deadline, reason, then, if_plan } => {
+            Command::Drain { slave, deadline: within, reason, then, if_plan, change } => {
                 let slave = self.registry.resolve(&slave)?;
-                let digest = self.digest(slave);
+                let digest = self.digest(cx, slave, within, then);
                 if if_plan.is_some_and(|wanted| wanted != digest) {
                     return Err(Refusal::PlanChanged { digest });
                 }
-                let (deadline, by) = (at.after(deadline), by.clone());
-                let record = DrainRecord { slave, deadline, reason, by, at, then, end: None };
-                Ok(Reply::Store(Operation::StartDrain(record)))
+                let (pace, deadline, by) = (Pace::Within(within), at.after(within), by.clone());
+                let ask = DrainAsk { slave, pace, deadline, reason, then, by, at, change };
+                Ok(Reply::Store(Operation::StartDrain(ask)))
             }
-            Command::PlanDrain { slave, deadline, .. } => {
+            Command::PlanDrain { slave, deadline, then } => {
                 let slave = self.registry.resolve(&slave)?;
-                Ok(Reply::Answer(Answer::Plan(self.plan(cx, slave, at.after(deadline))?)))
+                Ok(Reply::Answer(Answer::Plan(self.plan(cx, slave, at, deadline, then)?)))
             }
             Command::CancelDrain(drain) => {
+                if self.has_told_to_leave(drain) {
+                    return Err(Refusal::DrainTold(drain));
+                }
                 Ok(Reply::Store(Operation::EndDrain { drain, end: DrainEnd::Cancelled }))
             }
-            Command::ExtendDrain(drain, deadline) => {
-                Ok(Reply::Store(Operation::ExtendDrain { drain, deadline: at.after(deadline) }))
+            Command::ExtendDrain(drain, within) => {
+                Ok(Reply::Store(Operation::ExtendDrain { drain, within, deadline: at.after(within) }))
             }
-            Command::DrainNow { slave } => self.drain_now(cx, &slave),
-            Command::Kill(task) => self.kill_commanded(cx, task),
+            // Wherever the slave is: it is told when it is back (R24a).
+            Command::DrainNow { slave, reason } => {
+                let slave = self.registry.resolve(&slave)?;
+                let (pace, deadline, then) = (Pace::Now, at, Some(After::Unregister));
+                let ask = DrainAsk { slave, pace, deadline, reason, then, by: by.clone(), at, change: false };
+                Ok(Reply::Store(Operation::StartDrain(ask)))
+            }
+            Command::Kill { task, .. } => self.kill_commanded(cx, task),
             Command::ForgetSlave { slave, reason } => {
                 let slave = self.registry.resolve(&slave)?;
                 self.may_forget(cx, slave)?;
@@ -180,20 +190,6 @@ impl Leader {
         Ok(self.kept_after(slave, framework, ask))
     }
 
-    /// Tells a slave to leave; it does the rest itself (R24).
-    fn drain_now(&mut self, cx: &mut Cx<'_>, slave: &SlaveRef) -> Result<Reply, Refusal> {
-        let slave = self.registry.resolve(slave)?;
-        let state = self.slaves.get(&slave).ok_or(Refusal::RemovedSlave(slave))?;
-        let Some(session) = state.session else {
-            return Err(Refusal::NotConnected(self.slave_status(slave)));
-        };
-        let changed = !state.leaving;
-        if changed {
-            cx.tell_slave(session, MasterToSlave::Leave);
-        }
-        Ok(Reply::Answer(Answer::Done { changed }))
-    }
-
     fn kill_commanded(&mut self, cx: &mut Cx<'_>, task: TaskId) -> Result<Reply, Refusal> {
         let on = self.frameworks.get(&task.framework).and_then(|state| state.tasks.get(&task.number));
         let slave = *on.ok_or(Refusal::UnknownTask(task))?;
@@ -215,12 +211,12 @@ impl Leader {
         let changed = applied == Applied::Done { changed: true };
         match (operation, applied) {
             (Operation::PlaceHold { slave, name, hold }, _) if changed => {
-                self.hold_placed(cx, slave, name, hold)
+                self.hold_placed(cx, slave, name, hold);
             }
             (Operation::LiftHolds { slave, .. }, Applied::Lifted { holds }) => {
                 let changed = !holds.is_empty();
                 if let Some(by) = by {
-                    self.holds_lifted(cx, slave, holds, by);
+                    self.holds_lifted(cx, &slave, holds, by);
                 }
                 return Ok(Answer::Done { changed });
             }
@@ -236,13 +232,19 @@ impl Leader {
                 }
                 return Ok(Answer::Done { changed: true });
             }
-            (Operation::StartDrain(_), Applied::Drain { id, changed }) => {
-                if changed {
-                    self.drain_started(cx, id);
+            (Operation::StartDrain(ask), Applied::Drain { id, step }) => {
+                match step {
+                    DrainStep::Began => self.drain_started(cx, id),
+                    DrainStep::Changed => self.drain_changed(cx, id, &ask.by),
+                    DrainStep::Unchanged => {}
                 }
-                return Ok(Answer::Draining { drain: id, changed });
+                return Ok(Answer::Draining { drain: id, step });
             }
-            (Operation::ExtendDrain { drain, .. }, _) if changed => self.drain_extended(cx, drain),
+            (Operation::ExtendDrain { drain, .. }, _) if changed => {
+                if let Some(by) = by {
+                    self.drain_changed(cx, drain, by);
+                }
+            }
             (Operation::EndDrain { drain, end }, Applied::DrainEnded { slave, closed }) => {
                 self.drain_over(cx, drain, slave, end, closed);
                 return Ok(Answer::Done { changed: true });
@@ -254,23 +256,24 @@ impl Leader {
     }
 
     /// A hold is durable: from here on nothing of the slave is offered, and no launch is accepted (R16, S4).
-    fn hold_placed(&mut self, cx: &mut Cx<'_>, slave: SlaveId, name: Name, hold: Hold) {
-        self.rescind_slave(cx, slave, None);
-        let view = HoldView { name, by: hold.by, reason: hold.reason, at: hold.at };
-        if let Some(name) = self.slave_name(slave).cloned() {
-            self.publish(cx, Event::HoldPlaced { slave, name, hold: view });
+    fn hold_placed(&mut self, cx: &mut Cx<'_>, name: Name, hold_name: Name, hold: Hold) {
+        let slave = self.registry.slave_named(&name);
+        if let Some(slave) = slave {
+            self.rescind_slave(cx, slave, None);
         }
+        let hold = HoldView { name: hold_name, by: hold.by, reason: hold.reason, at: hold.at };
+        self.publish(cx, Event::HoldPlaced { slave, name, hold });
     }
 
-    fn holds_lifted(&mut self, cx: &mut Cx<'_>, slave: SlaveId, holds: Vec<Name>, by: &Name) {
-        let Some(name) = self.slave_name(slave).cloned() else {
-            return;
-        };
+    fn holds_lifted(&mut self, cx: &mut Cx<'_>, name: &Name, holds: Vec<Name>, by: &Name) {
+        let slave = self.registry.slave_named(name);
         for hold in holds {
             let event = Event::HoldLifted { slave, name: name.clone(), hold, by: by.clone() };
             self.publish(cx, event);
         }
-        self.freed(cx, slave);
+        if let Some(slave) = slave {
+            self.freed(cx, slave);
+        }
     }
 
     fn show(
@@ -284,13 +287,21 @@ impl Leader {
         let answer = match query {
             Query::Status => Answer::Status(self.status()),
             Query::Slaves { after } => {
-                let views =
-                    self.registry.slaves().iter_after(after).filter_map(|(id, _)| self.slave_view(*id));
-                Answer::Slaves(page(views, max))
+                let known = self.registry.slaves().iter_after(after);
+                Answer::Slaves(page(known.filter_map(|(id, _)| self.slave_view(cx, *id)), max))
             }
             Query::Slave(slave) => {
                 let slave = self.registry.resolve(&slave)?;
-                Answer::Slaves(page(self.slave_view(slave).into_iter(), max))
+                Answer::Slaves(page(self.slave_view(cx, slave).into_iter(), max))
+            }
+            Query::HeldNames { after } => {
+                let held = self.registry.held_names().iter();
+                let rest = held.skip_while(|(name, _)| after.as_ref().is_some_and(|after| *name <= after));
+                let view = |(name, holds): (&Name, &Map<Name, Hold>)| HeldNameView {
+                    name: name.clone(),
+                    holds: hold_views(holds),
+                };
+                Answer::HeldNames(page(rest.map(view), max))
             }
             Query::Tasks { after } => Answer::Tasks(page(self.tasks_after(after), max)),
             Query::Task(task) => match self.find_task(task) {
@@ -324,7 +335,7 @@ impl Leader {
             Query::Pending { after } => Answer::Pending(self.pending_after(cx, after)),
             Query::Drain(id) => {
                 let record = self.registry.drains().get(&id).ok_or(Refusal::UnknownDrain(id))?;
-                Answer::Drain(self.drain_view(id, record).ok_or(Refusal::UnknownDrain(id))?)
+                Answer::Drain(self.drain_view(cx, id, record).ok_or(Refusal::UnknownDrain(id))?)
             }
             Query::Receipt(receipt) => {
                 cx.push(Effect::AnswerReceipt { session, request, receipt });
@@ -373,16 +384,10 @@ impl Leader {
         }
     }
 
-    fn slave_view(&self, id: SlaveId) -> Option<SlaveView> {
+    fn slave_view(&self, cx: &Cx<'_>, id: SlaveId) -> Option<SlaveView> {
         let record = self.registry.slaves().get(&id)?;
         let state = self.slaves.get(&id)?;
-        let hold = |(name, hold): (&Name, &Hold)| HoldView {
-            name: name.clone(),
-            by: hold.by.clone(),
-            reason: hold.reason.clone(),
-            at: hold.at,
-        };
-        let drain = record.drain.and_then(|id| self.drain_view(id, self.registry.drains().get(&id)?));
+        let drain = record.drain.and_then(|id| self.drain_view(cx, id, self.registry.drains().get(&id)?));
         Some(SlaveView {
             id,
             name: record.name.clone(),
@@ -393,7 +398,7 @@ impl Leader {
             offered: state.offered.capped(),
             tasks: state.tasks.len() as u32,
             uncounted: self.uncounted(id),
-            holds: record.holds.iter().map(hold).collect(),
+            holds: hold_views(&record.holds),
             drain,
         })
     }
@@ -430,7 +435,15 @@ impl Leader {
     }
 
     /// What a drain of a slave would do (R23): read from the same state that the drain itself acts on.
-    fn plan(&self, cx: &Cx<'_>, slave: SlaveId, deadline: Moment) -> Result<DrainPlan, Refusal> {
+    fn plan(
+        &self,
+        cx: &Cx<'_>,
+        slave: SlaveId,
+        at: Moment,
+        within: Millis,
+        then: Option<After>,
+    ) -> Result<DrainPlan, Refusal> {
+        let deadline = at.after(within);
         let record = self.registry.slaves().get(&slave).ok_or(Refusal::RemovedSlave(slave))?;
         let state = self.slaves.get(&slave).ok_or(Refusal::RemovedSlave(slave))?;
         let mut tasks = Vec::new();
@@ -448,31 +461,45 @@ impl Leader {
         }
         let longest = tasks.iter().map(|task| task.grace).max().unwrap_or(Millis::ZERO);
         let tasks_end = if tasks.is_empty() { deadline } else { deadline.after(longest) };
-        let drain = record.drain.filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()));
+        // One that ended unseen gives way to another.
+        let drain = record.drain.and_then(|id| Some((id, self.registry.drains().get(&id)?)));
+        let drain = drain.filter(|(_, drain)| drain.end != Some(DrainEnd::Unseen));
         Ok(DrainPlan {
             slave,
             slave_name: record.name.clone(),
             status: self.slave_status(slave),
             uncounted: self.uncounted(slave),
-            drain,
+            drain: drain.map(|(id, _)| id),
+            has: drain.map(|(_, drain)| (drain.pace, drain.then)),
+            drained: drain.is_some_and(|(_, drain)| drain.end == Some(DrainEnd::Drained)),
             tasks,
             tasks_end,
             drain_end: self.drain_end(cx, deadline),
-            digest: self.digest(slave),
+            digest: self.digest(cx, slave, within, then),
         })
     }
 
-    /// A number for everything that a plan is made from: 64-bit FNV-1a. Not a secret, and not against forgers: it
-    /// only has to differ when something has changed.
-    fn digest(&self, slave: SlaveId) -> u64 {
+    /// A number for everything that a plan is made from, and for what is asked (R23): 64-bit FNV-1a. Not a secret, and not
+    /// against forgers: it only has to differ when something has changed. What is asked is so long from then on, and not
+    /// until a moment: a drain that begins later than its plan was made ends nothing sooner than the plan said.
+    fn digest(&self, cx: &Cx<'_>, slave: SlaveId, within: Millis, then: Option<After>) -> u64 {
         let mut digest = Fnv(0xcbf2_9ce4_8422_2325);
         digest.add(u64::from(slave.0));
-        if let Some(record) = self.registry.slaves().get(&slave) {
-            let drain = record.drain.unwrap_or(DrainId(0));
-            digest.add(u64::from(drain.0));
-            digest.add(
-                self.registry.drains().get(&drain).map_or(0, |drain| 1 + u64::from(drain.end.is_some())),
-            );
+        digest.add(within.0);
+        digest.add(cx.config.revoke_grace.0);
+        digest.add(cx.config.drain_bound.0);
+        let drain = self.registry.slaves().get(&slave).and_then(|record| record.drain);
+        let drain = drain.and_then(|id| Some((id, self.registry.drains().get(&id)?)));
+        let then = then.or(drain.map(|(_, drain)| drain.then)).unwrap_or(After::Stay);
+        digest.add(u64::from(then == After::Unregister));
+        if let Some((id, drain)) = drain {
+            digest.add(u64::from(id.0));
+            digest.add(u64::from(drain.end.is_some()));
+            digest.add(u64::from(drain.then == After::Unregister));
+            digest.add(match drain.pace {
+                Pace::Within(within) => within.0,
+                Pace::Now => u64::MAX,
+            });
         }
         digest.add(match self.slave_status(slave) {
             // What is held is in reach.
@@ -492,6 +519,16 @@ impl Leader {
         }
         digest.0
     }
+}
+
+fn hold_views(holds: &Map<Name, Hold>) -> Vec<HoldView> {
+    let view = |(name, hold): (&Name, &Hold)| HoldView {
+        name: name.clone(),
+        by: hold.by.clone(),
+        reason: hold.reason.clone(),
+        at: hold.at,
+    };
+    holds.iter().map(view).collect()
 }
 
 /// What becomes of a command.

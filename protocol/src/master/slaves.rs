@@ -10,7 +10,7 @@ use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, SessionId, SlaveId
 use crate::map::{Map, Set};
 use crate::message::{
     Answer, DrainEnd, Event, Final, MasterToSlave, ReceiptId, ReceiptLine, Refusal, Refused, SlaveStatus,
-    SlaveToMaster, Then as After, Uncounted,
+    SlaveToMaster, Uncounted,
 };
 use crate::registry::{
     Applied, DrainRecord, EndRecord, InverseOfferRecord, InverseStage, Operation, SlaveRecord, drain_hold,
@@ -499,13 +499,7 @@ impl Leader {
             }
         }
         self.resume_inverse_offers(cx, slave);
-        let drain = self.registry.slaves().get(&slave).and_then(|record| record.drain);
-        if let Some(drain) = drain.and_then(|drain| self.registry.drains().get(&drain))
-            && drain.end == Some(DrainEnd::Drained)
-            && drain.then == After::Unregister
-        {
-            cx.tell_slave(session, MasterToSlave::Leave);
-        }
+        self.tell_to_leave(cx, slave);
     }
 
     /// A zombie ended; the last one frees its slave.
@@ -839,17 +833,19 @@ impl Leader {
         let unregistration = ReceiptId::Unregistration(slave);
         let over = state.tasks.iter().filter(|(_, task)| task.state.is_terminal()).map(|(id, task)| {
             let receipt = task.receipt.unwrap_or(unregistration);
-            (ended(*id, task.number, task.state, task.reason), Some(receipt))
+            (ended(*id, task.number, task.state, task.reason), Some(receipt), None)
         });
+        let drain = self.registry.slaves().get(&slave).and_then(|record| record.drain);
         let lives = |id| state.tasks.get(id).is_some_and(|task| !task.state.is_terminal());
         let said = finals.iter().map(|last| &last.update).filter(|update| lives(&update.task));
-        let said = said.map(|update| (update.clone(), Some(unregistration)));
+        let said = said.map(|update| (update.clone(), Some(unregistration), drain));
         let mourned = state.mourned.keys().filter_map(|task| {
             let framework = self.frameworks.get(&task.framework)?;
-            framework.obituaries.get(task).map(|obituary| (obituary.update.clone(), obituary.receipt))
+            let obituary = framework.obituaries.get(task)?;
+            Some((obituary.update.clone(), obituary.receipt, obituary.drain))
         });
-        let ends = over.chain(said).chain(mourned).filter(|(update, _)| is_true_end(update));
-        ends.map(|(update, receipt)| EndRecord { slave, update, receipt }).collect()
+        let ends = over.chain(said).chain(mourned).filter(|(update, ..)| is_true_end(update));
+        ends.map(|(update, receipt, drain)| EndRecord { slave, update, receipt, drain }).collect()
     }
 
     /// The removal is durable (R25): frameworks are told at once, then the slave, which may go.
@@ -862,7 +858,7 @@ impl Leader {
         let Unregistration { slave, session, finals } = unregistration;
         if let Ok(Applied::Removed { record, drain, closed, ends }) = applied {
             let (name, by, reason) = (record.name.clone(), record.name.clone(), Text::EMPTY);
-            let opened = ReceiptLine::Opened { slave, name, by, reason, deadline: None };
+            let opened = ReceiptLine::Opened { slave, name, by, reason, deadline: None, drain: None };
             self.open_removal(cx, slave, opened);
             self.bury_removed(cx, slave, &record, finals);
             let name = record.name.clone();
@@ -1085,7 +1081,7 @@ impl Leader {
     pub(super) fn dropped(&mut self, cx: &mut Cx<'_>, slave: SlaveId, task: TaskId, reason: Reason) {
         let update = ended(task, 1, TaskState::Dropped, reason);
         match self.has_room(cx, task.framework) {
-            true => self.mourn(cx, task.framework, Obituary { slave, update, receipt: None }),
+            true => self.mourn(cx, task.framework, Obituary { slave, update, receipt: None, drain: None }),
             false => self.tell_update(cx, task.framework, slave, update),
         }
     }

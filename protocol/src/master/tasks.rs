@@ -5,9 +5,9 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::ids::{FrameworkId, OfferId, SessionId, SlaveId, TaskId};
+use crate::ids::{DrainId, FrameworkId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::Set;
-use crate::message::{Event, MasterToFramework, MasterToSlave, ReceiptId, ReceiptLine, TaskView};
+use crate::message::{DrainEnd, Event, MasterToFramework, MasterToSlave, ReceiptId, ReceiptLine, TaskView};
 use crate::registry::{Operation, SlaveRecord};
 use crate::resources::Resources;
 use crate::task::{Ending, Reason, TaskReport, TaskSpec, TaskState, Update};
@@ -49,6 +49,8 @@ pub(super) struct Obituary {
     pub(super) update: Update,
     /// Where its acknowledgement is to be recorded.
     pub(super) receipt: Option<ReceiptId>,
+    /// The drain in which its slave left, and in whose receipt the same is recorded.
+    pub(super) drain: Option<DrainId>,
 }
 
 impl Task {
@@ -243,6 +245,7 @@ impl Leader {
         if state.zombies.contains_key(&id) {
             cx.tell_slave(session, acknowledge);
             if update.state.is_terminal() {
+                self.record_late(cx, slave, id, ending);
                 self.zombie_over(cx, slave, id);
             }
             return;
@@ -306,12 +309,16 @@ impl Leader {
         };
         if let Some(obituary) = state.obituaries.get(&task) {
             if number >= obituary.update.number {
-                let (slave, receipt) = (obituary.slave, obituary.receipt);
+                let Obituary { slave, receipt, drain, .. } = *obituary;
                 state.obituaries.remove(&task);
                 if let Some(state) = self.slaves.get_mut(&slave) {
                     state.mourned.remove(&task);
                 }
                 self.acknowledged(cx, task, receipt);
+                if let Some(drain) = drain {
+                    let line = ReceiptLine::Acknowledged { task };
+                    cx.push(Effect::Record { receipt: ReceiptId::Drain(drain), line });
+                }
                 if self.registry.ends().contains_key(&task) {
                     self.store(cx, Operation::ForgetEnd { task }, Then::Nothing);
                 }
@@ -365,18 +372,21 @@ impl Leader {
         (task.state, task.reason, task.number) = (update.state, update.reason, update.number);
         let ended = task.clone();
         let receipt = recorded.or(receipt).or_else(|| self.receipt_of(slave, id.framework));
+        // What ends as its slave leaves is in the receipt of that, and in its drain's.
+        let leaves = held.is_some() && matches!(receipt, Some(ReceiptId::Unregistration(_)));
+        let drain = record.drain.filter(|_| leaves);
         // What was over before has been told and recorded.
         if let Some(held) = held {
             let view = self.view_of(record, slave, id, &ended);
             self.publish(cx, Event::Task(view));
             self.count_out(cx, slave, id, &held);
-            if let Some(receipt) = receipt {
-                let line = ended_line(&update, ending);
+            for receipt in receipt.into_iter().chain(drain.map(ReceiptId::Drain)) {
+                let line = ended_line(&update, ending.clone());
                 cx.push(Effect::Record { receipt, line });
             }
         }
         self.forget(slave, id);
-        self.mourn(cx, id.framework, Obituary { slave, update, receipt });
+        self.mourn(cx, id.framework, Obituary { slave, update, receipt, drain });
     }
 
     /// A task's slave is given up, and its framework is one that waits for it to come back (R6).
@@ -428,10 +438,12 @@ impl Leader {
         }
     }
 
-    /// The receipt that is open for a framework's tasks on a slave: that of its drain, or of a lone inverse offer.
+    /// The receipt that is open for a framework's tasks on a slave: that of its drain, also of one that could not be seen to its
+    /// end, or of a lone inverse offer.
     fn receipt_of(&self, slave: SlaveId, framework: FrameworkId) -> Option<ReceiptId> {
         let record = self.registry.slaves().get(&slave)?;
-        let drain = record.drain.filter(|id| self.registry.drains().get(id).is_some_and(|d| d.end.is_none()));
+        let is_open = |end: Option<DrainEnd>| matches!(end, None | Some(DrainEnd::Unseen));
+        let drain = record.drain.filter(|id| self.registry.drains().get(id).is_some_and(|d| is_open(d.end)));
         let asked = record.inverse_offers.iter().find(|(_, asked)| **asked == framework);
         let alone = || asked.map(|(id, _)| ReceiptId::InverseOffer(*id));
         drain.map(ReceiptId::Drain).or_else(alone)
@@ -445,6 +457,15 @@ impl Leader {
         let task = self.slaves.get_mut(&slave).and_then(|state| state.tasks.get_mut(&update.task));
         if let Some(task) = task {
             task.receipt = Some(receipt);
+        }
+    }
+
+    /// What was Lost is seen dead now that its slave is back, in a drain's time or after it (R23a).
+    fn record_late(&self, cx: &mut Cx<'_>, slave: SlaveId, task: TaskId, ending: Option<Arc<Ending>>) {
+        let receipt = self.receipt_of(slave, task.framework).filter(|_| ending.is_some());
+        if let Some(receipt) = receipt {
+            let (state, reason) = (TaskState::Lost, Reason::SlaveUnreachable);
+            cx.push(Effect::Record { receipt, line: ReceiptLine::Ended { task, state, reason, ending } });
         }
     }
 

@@ -22,9 +22,9 @@ pub use framework::{
 };
 pub use logs::{LOG_CHUNK_MAX, LogEnd, LogRefusal, LogStream, OperatorToSlave, SlaveToOperator};
 pub use operator::{
-    Answer, Command, DrainEnd, DrainPlan, DrainView, DrainWait, Event, FrameworkView, HoldView,
-    InverseOfferView, MasterToOperator, OfferView, OperatorToMaster, Page, PastEvent, PendingView,
-    PlannedTask, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus, SlaveView, SlaveWait, Status,
-    TaskView, Then, Uncounted,
+    Answer, Command, DrainDifference, DrainEnd, DrainPlan, DrainStep, DrainView, DrainWait, Event,
+    FrameworkView, HeldNameView, HoldView, InverseOfferView, MasterToOperator, OfferView, OperatorToMaster,
+    Pace, Page, PastEvent, PendingView, PlannedTask, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef,
+    SlaveStatus, SlaveView, SlaveWait, Status, TaskView, Then, Uncounted,
 };
 pub use slave::{Final, MasterToSlave, Refused, SlaveToMaster};

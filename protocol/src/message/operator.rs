@@ -66,6 +66,8 @@ pub enum Command {
         slave: SlaveRef,
         /// Which hold; `None` for all.
         hold: Option<Name>,
+        /// Why.
+        reason: Text,
     },
     /// Ask a framework to give resources back (R17).
     InverseOffer {
@@ -88,12 +90,14 @@ pub enum Command {
         slave: SlaveRef,
         /// By when, from now.
         deadline: Millis,
-        /// Why.
-        reason: Text,
-        /// What after.
-        then: Then,
+        /// Why; `None` for no word about it.
+        reason: Option<Text>,
+        /// What after; `None` for what is so, and [`Then::Stay`] where nothing is.
+        then: Option<Then>,
         /// Refuse unless a plan made now would have this digest (R23).
         if_plan: Option<u64>,
+        /// Change a drain that is under way to what is asked, where it differs (R22).
+        change: bool,
     },
     /// Say what that drain would do (R23); changes nothing.
     PlanDrain {
@@ -101,20 +105,28 @@ pub enum Command {
         slave: SlaveRef,
         /// By when, from now.
         deadline: Millis,
-        /// What after.
-        then: Then,
+        /// What after; as in [`Command::Drain`].
+        then: Option<Then>,
     },
     /// Give up a drain (R22).
     CancelDrain(DrainId),
     /// Move the deadline of a drain and of its inverse offers, to so long from now (R22).
     ExtendDrain(DrainId, Millis),
-    /// Kill everything on a slave, now, and unregister it (R24).
+    /// Kill everything on a slave, now or when it is back, and unregister it (R24a). A drain that is under way there
+    /// becomes such a one.
     DrainNow {
         /// Which.
         slave: SlaveRef,
+        /// Why; `None` for no word about it.
+        reason: Option<Text>,
     },
     /// End a task, with its grace.
-    Kill(TaskId),
+    Kill {
+        /// Which.
+        task: TaskId,
+        /// Why.
+        reason: Text,
+    },
     /// Go on removing silent slaves although more than the set share of the cluster is silent (R7).
     ResumeRemovals {
         /// Why.
@@ -148,6 +160,11 @@ pub enum Query {
     },
     /// One slave.
     Slave(SlaveRef),
+    /// Names that are held, and that no slave has now (R16).
+    HeldNames {
+        /// After which.
+        after: Option<Name>,
+    },
     /// Tasks that are not over and acknowledged.
     Tasks {
         /// After which slave, and which task of it.
@@ -219,6 +236,81 @@ pub enum Then {
     Unregister,
 }
 
+/// How soon a drain is to empty its slave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Pace {
+    /// Whoever has something there is asked, and has so long from when that was asked for (R21).
+    Within(Millis),
+    /// The slave ends everything at once, and leaves (R24a).
+    Now,
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Within(within) => write!(f, "--deadline {within}"),
+            Self::Now => write!(f, "--now"),
+        }
+    }
+}
+
+impl fmt::Display for Then {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Stay => "stay",
+            Self::Unregister => "unregister",
+        })
+    }
+}
+
+/// What asking for a drain did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum DrainStep {
+    /// It began.
+    Began,
+    /// It was under way, or through, and is now as was asked.
+    Changed,
+    /// It was so before.
+    Unchanged,
+}
+
+/// What a drain that is under way has otherwise than was asked, and what was asked (R22).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct DrainDifference {
+    /// How long it was to take.
+    pub deadline: Option<(Millis, Millis)>,
+    /// What is to follow.
+    pub then: Option<(Then, Then)>,
+    /// Why.
+    pub reason: Option<(Text, Text)>,
+}
+
+impl DrainDifference {
+    /// Whether there is none.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for DrainDifference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { deadline, then, reason } = self;
+        let mut and = "";
+        if let Some((has, asked)) = deadline {
+            write!(f, "--deadline {has} and not {asked}")?;
+            and = ", ";
+        }
+        if let Some((has, asked)) = then {
+            write!(f, "{and}--then {has} and not {asked}")?;
+            and = ", ";
+        }
+        if let Some((has, asked)) = reason {
+            write!(f, "{and}--reason '{has}' and not '{asked}'")?;
+        }
+        Ok(())
+    }
+}
+
 /// What became of a request that was not refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Answer {
@@ -231,8 +323,8 @@ pub enum Answer {
     Draining {
         /// Its id.
         drain: DrainId,
-        /// Whether this request began it.
-        changed: bool,
+        /// What this request did to it.
+        step: DrainStep,
     },
     /// The inverse offer is made.
     InverseOffered(InverseOfferId),
@@ -244,6 +336,8 @@ pub enum Answer {
     Status(Status),
     /// Slaves.
     Slaves(Page<SlaveView>),
+    /// Names that are held, and that no slave has now.
+    HeldNames(Page<HeldNameView>),
     /// Tasks.
     Tasks(Page<TaskView>),
     /// Frameworks.
@@ -325,6 +419,15 @@ pub struct SlaveView {
     pub holds: Vec<HoldView>,
     /// Its drain, in progress or done.
     pub drain: Option<DrainView>,
+}
+
+/// A name that is held, and that no slave has now: whichever registers under it is held from the first (R16).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HeldNameView {
+    /// The slave's name.
+    pub name: Name,
+    /// What holds it.
+    pub holds: Vec<HoldView>,
 }
 
 /// How a slave is, in the one word that says most: what is out of reach is told before what is held.
@@ -520,14 +623,20 @@ pub struct DrainView {
     pub by: Name,
     /// When.
     pub at: Moment,
-    /// By when.
+    /// How soon it is to be through, as it was asked for.
+    pub pace: Pace,
+    /// By when; of one that is now, when that was asked for.
     pub deadline: Moment,
+    /// When it is over at the latest, whatever anyone does.
+    pub bound: Moment,
     /// Why.
     pub reason: Text,
     /// What after.
     pub then: Then,
     /// How it ended, if it has.
     pub end: Option<DrainEnd>,
+    /// How its slave is.
+    pub status: SlaveStatus,
     /// Whether the deadline has passed.
     pub revoking: bool,
     /// The slave, where it is what holds the drain up.
@@ -599,8 +708,12 @@ pub struct DrainPlan {
     pub status: SlaveStatus,
     /// What may run there beside the tasks of the plan.
     pub uncounted: Uncounted,
-    /// The drain that is already under way there, if one is.
+    /// The drain that is already under way there, or through, if one is.
     pub drain: Option<DrainId>,
+    /// What is asked of that, and has been.
+    pub has: Option<(Pace, Then)>,
+    /// Whether the slave is drained already.
+    pub drained: bool,
     /// Every task that would be asked for, and revoked if its framework keeps it past the deadline.
     pub tasks: Vec<PlannedTask>,
     /// The latest end of any task: the deadline and the grace that may follow it.
@@ -664,6 +777,8 @@ pub enum ReceiptLine {
         reason: Text,
         /// By when.
         deadline: Option<Moment>,
+        /// Of a drain: how soon it is to be through, and what is to follow.
+        drain: Option<(Pace, Then)>,
     },
     /// A framework was asked for what it has there.
     Asked {
@@ -671,6 +786,8 @@ pub enum ReceiptLine {
         framework: FrameworkId,
         /// By which inverse offer.
         inverse_offer: InverseOfferId,
+        /// For what.
+        ask: InverseAsk,
     },
     /// It answered.
     Answered {
@@ -702,10 +819,18 @@ pub enum ReceiptLine {
         /// Of which task.
         task: TaskId,
     },
-    /// The deadline was moved.
-    Extended {
-        /// To when.
+    /// What is asked of the drain was changed (R22): from here on it is as this says.
+    Changed {
+        /// Who changed it.
+        by: Name,
+        /// How soon it is to be through.
+        pace: Pace,
+        /// By when.
         deadline: Moment,
+        /// What is to follow.
+        then: Then,
+        /// Why.
+        reason: Text,
     },
     /// The drain ended.
     DrainEnded {
@@ -745,7 +870,9 @@ impl ReceiptLine {
         let room = room.saturating_sub(Self::SIZE);
         let mut line = self.clone();
         match &mut line {
-            Self::Opened { reason, .. } | Self::DeclaredDead { reason, .. } => *reason = reason.within(room),
+            Self::Opened { reason, .. }
+            | Self::Changed { reason, .. }
+            | Self::DeclaredDead { reason, .. } => *reason = reason.within(room),
             Self::Answered { answer: InverseAnswer::Decline { reason }, .. } => *reason = reason.within(room),
             Self::Answered { answer: InverseAnswer::Accept { rather }, .. } => rather.truncate(room / 10),
             Self::Ended { ending, .. } => {
@@ -754,7 +881,6 @@ impl ReceiptLine {
             Self::Asked { .. }
             | Self::Revoked { .. }
             | Self::Acknowledged { .. }
-            | Self::Extended { .. }
             | Self::DrainEnded { .. }
             | Self::InverseOfferClosed { .. }
             | Self::Unregistered => {}
@@ -870,8 +996,8 @@ pub enum Event {
     },
     /// A hold was placed.
     HoldPlaced {
-        /// On which slave.
-        slave: SlaveId,
+        /// On which slave; `None` where none has the name now.
+        slave: Option<SlaveId>,
         /// That slave's name.
         name: Name,
         /// The hold.
@@ -879,8 +1005,8 @@ pub enum Event {
     },
     /// A hold was lifted.
     HoldLifted {
-        /// Of which slave.
-        slave: SlaveId,
+        /// Of which slave; `None` where none has the name now.
+        slave: Option<SlaveId>,
         /// That slave's name.
         name: Name,
         /// The hold's name.
@@ -991,6 +1117,14 @@ pub enum Refusal {
     UnknownDrain(DrainId),
     /// The drain is through.
     DrainEnded(DrainId, DrainEnd),
+    /// The drain is under way and is otherwise than was asked (R22).
+    DrainDiffers(DrainId, DrainDifference),
+    /// The drain is now: there is no deadline to it (R24a).
+    DrainIsNow(DrainId),
+    /// The slave has been told to leave, which cannot be taken back (R24a).
+    DrainTold(DrainId),
+    /// More names are held than may be.
+    TooManyHeld,
     /// The hold belongs to a drain in progress.
     HoldOfDrain(DrainId),
     /// Names of this form are for drains' own holds.
@@ -1006,8 +1140,6 @@ pub enum Refusal {
         /// The digest that a plan would have now.
         digest: u64,
     },
-    /// The slave is not connected, so that it cannot be told.
-    NotConnected(SlaveStatus),
     /// There is no such receipt.
     UnknownReceipt(ReceiptId),
     /// The registry could not be written; the text says why.
@@ -1043,15 +1175,23 @@ impl fmt::Display for Refusal {
             Self::InverseOfferOfDrain(id, drain) => write!(f, "inverse offer {id} is part of drain {drain}"),
             Self::UnknownDrain(id) => write!(f, "no drain {id} is in progress"),
             Self::DrainEnded(id, end) => write!(f, "drain {id} is over: {end}"),
+            Self::DrainDiffers(id, what) => write!(f, "drain {id} is under way there, with {what}"),
+            Self::DrainIsNow(id) => write!(f, "drain {id} ends everything there now, and has no deadline"),
+            Self::DrainTold(id) => {
+                write!(f, "drain {id} has told the slave to leave: that cannot be taken back")
+            }
+            Self::TooManyHeld => write!(f, "as many slaves are held as can be"),
             Self::HoldOfDrain(id) => write!(f, "that hold belongs to drain {id}, which is in progress"),
             Self::ReservedHold(name) => write!(f, "{name} is a name for drains' own holds"),
             Self::AlreadyAsked(id) => write!(f, "inverse offer {id} already asks this framework there"),
             Self::NothingThere => write!(f, "the framework has nothing on that slave"),
             Self::NothingAsked => write!(f, "the inverse offer asks for nothing"),
             Self::PlanChanged { digest } => {
-                write!(f, "the slave has changed since the plan was made: its digest is now {digest:016x}")
+                write!(
+                    f,
+                    "the slave, or what is asked, is otherwise than in the plan: the digest is now {digest:016x}"
+                )
             }
-            Self::NotConnected(status) => write!(f, "the slave is {status} and cannot be told"),
             Self::UnknownReceipt(id) => write!(f, "there is no receipt {id}"),
             Self::Storage(cause) => write!(f, "the registry could not be written: {cause}"),
             Self::Overloaded => write!(f, "the master has too many requests waiting"),
@@ -1085,17 +1225,19 @@ impl Refusal {
             Self::InverseOfferOfDrain(..) => "cancel the drain with `neap drain --cancel`",
             Self::UnknownDrain(_) => "see `neap status`; how it ended is in `neap drain --receipt`",
             Self::DrainEnded(..) => {
-                "`neap activate` puts the slave back; what happened is in `neap drain --receipt`"
+                "`neap activate` lifts the drain's hold; what happened is in `neap drain --receipt`"
             }
+            Self::DrainDiffers(..) => "add `--change` to have it so from now on",
+            Self::DrainIsNow(_) | Self::DrainTold(_) => {
+                "see `neap status`; what is done is in `neap drain --receipt`"
+            }
+            Self::TooManyHeld => "lift holds that are not needed with `neap activate`",
             Self::HoldOfDrain(_) => "cancel the drain with `neap drain --cancel`",
             Self::ReservedHold(_) => "choose a name that does not begin with `drain-`",
             Self::AlreadyAsked(_) => "cancel that one first with `neap inverse-offer --cancel`",
             Self::NothingThere => "see what runs where with `neap tasks`",
             Self::NothingAsked => "name an amount above zero, or none at all for everything",
             Self::PlanChanged { .. } => "look at `neap drain --dry-run` again",
-            Self::NotConnected(_) => {
-                "wait until it is back, or `neap drain` it: its tasks are ended when it is"
-            }
             Self::UnknownReceipt(_) => {
                 "receipts are named like the drain (D1), inverse offer (I1) or slave (S1)"
             }
@@ -1141,12 +1283,25 @@ mod tests {
             let mut lines: Vec<ReceiptLine> = Vec::new();
             let (slave, by) = (SlaveId(u32::MAX), Name::new("ada").unwrap());
             let name = by.clone();
-            lines.push(ReceiptLine::Opened { slave, name, by, reason: text.clone(), deadline: None });
+            lines.push(ReceiptLine::Opened {
+                slave,
+                name: name.clone(),
+                by: by.clone(),
+                reason: text.clone(),
+                deadline: None,
+                drain: None,
+            });
             lines.extend(answers.iter().cycle().take(tasks / 2).map(|answer| ReceiptLine::Answered {
                 inverse_offer: InverseOfferId(u32::MAX),
                 answer: answer.clone(),
             }));
-            lines.extend((0..extensions).map(|n| ReceiptLine::Extended { deadline: Moment(n) }));
+            lines.extend((0..extensions).map(|n| ReceiptLine::Changed {
+                by: by.clone(),
+                pace: Pace::Within(Millis(n)),
+                deadline: Moment(n),
+                then: Then::Stay,
+                reason: Text::EMPTY,
+            }));
             lines.extend((0..tasks).map(|number| ended(u32::try_from(number).unwrap())));
             let mut lines: Vec<_> = lines.into_iter().map(|line| (Moment(u64::MAX), line)).collect();
             let whole = lines.clone();

@@ -348,7 +348,7 @@ impl Cluster {
         let (slave, hold) = (SlaveRef::Id(id), name("h"));
         self.command(match held {
             true => Command::Deactivate { slave, hold, reason: Text::EMPTY },
-            false => Command::Activate { slave, hold: Some(hold) },
+            false => Command::Activate { slave, hold: Some(hold), reason: Text::EMPTY },
         });
         let of_it = self.offers.values().filter(|(_, slave, _)| held && *slave == id).count();
         assert_eq!(of_it, 0, "R16: {id} is held, and still offered");

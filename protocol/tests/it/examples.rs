@@ -282,7 +282,7 @@ fn operator(all: &mut Vec<Example>) {
         Show => Command::Show(Query::Status),
         Watch => Command::Watch,
         Deactivate => Command::Deactivate { slave: slave(), hold: name(), reason: text() },
-        Activate => Command::Activate { slave: slave(), hold: None },
+        Activate => Command::Activate { slave: slave(), hold: None, reason: text() },
         InverseOffer => Command::InverseOffer {
             framework: FrameworkId(1),
             slave: slave(),
@@ -294,15 +294,16 @@ fn operator(all: &mut Vec<Example>) {
         Drain => Command::Drain {
             slave: slave(),
             deadline: Millis(600_000),
-            reason: text(),
-            then: Then::Unregister,
+            reason: Some(text()),
+            then: Some(Then::Unregister),
             if_plan: Some(0x0123_4567_89ab_cdef),
+            change: true,
         },
-        PlanDrain => Command::PlanDrain { slave: slave(), deadline: Millis(600_000), then: Then::Stay },
+        PlanDrain => Command::PlanDrain { slave: slave(), deadline: Millis(600_000), then: None },
         CancelDrain => Command::CancelDrain(DrainId(6)),
         ExtendDrain => Command::ExtendDrain(DrainId(6), Millis(60_000)),
-        DrainNow => Command::DrainNow { slave: slave() },
-        Kill => Command::Kill(TASK),
+        DrainNow => Command::DrainNow { slave: slave(), reason: Some(text()) },
+        Kill => Command::Kill { task: TASK, reason: text() },
         ResumeRemovals => Command::ResumeRemovals { reason: text() },
         ForgetSlave => Command::ForgetSlave { slave: slave(), reason: text() },
         Teardown => Command::Teardown { framework: FrameworkId(1), reason: text() },
@@ -315,6 +316,7 @@ fn queries(all: &mut Vec<Example>) {
         Status => Query::Status,
         Slaves => Query::Slaves { after: Some(SLAVE) },
         Slave => Query::Slave(SlaveRef::Id(SLAVE)),
+        HeldNames => Query::HeldNames { after: Some(name()) },
         Tasks => Query::Tasks { after: Some((SLAVE, TASK)) },
         Task => Query::Task(TASK),
         Frameworks => Query::Frameworks { after: None },
@@ -355,10 +357,13 @@ fn drain_view() -> DrainView {
         slave_name: name(),
         by: name(),
         at: Moment(1_800_000_000_000),
+        pace: Pace::Within(Millis(600_000)),
         deadline: Moment(1_800_000_600_000),
+        bound: Moment(1_800_000_695_000),
         reason: text(),
         then: Then::Stay,
         end: None,
+        status: SlaveStatus::Active,
         revoking: false,
         slave_wait: Some(SlaveWait { status: SlaveStatus::Unreachable, out_of_reach: 2, ending: 1 }),
         waiting_for: vec![wait],
@@ -468,7 +473,9 @@ fn plan(uncounted: Uncounted) -> DrainPlan {
         slave_name: name(),
         status: SlaveStatus::Active,
         uncounted,
-        drain: None,
+        drain: Some(DrainId(6)),
+        has: Some((Pace::Now, Then::Unregister)),
+        drained: false,
         tasks: vec![task],
         tasks_end: Moment(1_800_000_601_000),
         drain_end: Moment(1_800_000_611_000),
@@ -479,12 +486,13 @@ fn plan(uncounted: Uncounted) -> DrainPlan {
 fn answers(all: &mut Vec<Example>) {
     examples!(all, Answer, |value| answer(Ok(value)), {
         Done => Answer::Done { changed: true },
-        Draining => Answer::Draining { drain: DrainId(6), changed: false },
+        Draining => Answer::Draining { drain: DrainId(6), step: DrainStep::Began },
         InverseOffered => Answer::InverseOffered(InverseOfferId(3)),
         Plan => Answer::Plan(plan(Uncounted::Nothing)),
         Watching => Answer::Watching,
         Status => Answer::Status(status()),
         Slaves => Answer::Slaves(page(slave_view(SlaveStatus::Active))),
+        HeldNames => Answer::HeldNames(page(HeldNameView { name: name(), holds: vec![hold()] })),
         Tasks => Answer::Tasks(page(task_view())),
         Frameworks => Answer::Frameworks(page(framework_view())),
         Offers => Answer::Offers(page(offer_view())),
@@ -523,8 +531,13 @@ fn receipts(all: &mut Vec<Example>) {
             by: name(),
             reason: text(),
             deadline: Some(Moment(1_800_000_600_000)),
+            drain: Some((Pace::Within(Millis(600_000)), Then::Unregister)),
         },
-        Asked => ReceiptLine::Asked { framework: FrameworkId(1), inverse_offer: InverseOfferId(3) },
+        Asked => ReceiptLine::Asked {
+            framework: FrameworkId(1),
+            inverse_offer: InverseOfferId(3),
+            ask: InverseAsk::Everything,
+        },
         Answered => ReceiptLine::Answered {
             inverse_offer: InverseOfferId(3),
             answer: InverseAnswer::Decline { reason: text() },
@@ -537,7 +550,13 @@ fn receipts(all: &mut Vec<Example>) {
             ending: ending(),
         },
         Acknowledged => ReceiptLine::Acknowledged { task: TASK },
-        Extended => ReceiptLine::Extended { deadline: Moment(1_800_000_900_000) },
+        Changed => ReceiptLine::Changed {
+            by: name(),
+            pace: Pace::Now,
+            deadline: Moment(1_800_000_900_000),
+            then: Then::Unregister,
+            reason: text(),
+        },
         DrainEnded => ReceiptLine::DrainEnded { end: DrainEnd::Drained, unacknowledged: 0 },
         InverseOfferClosed => ReceiptLine::InverseOfferClosed { outcome: InverseOutcome::Revoked },
         Unregistered => ReceiptLine::Unregistered,
@@ -567,8 +586,8 @@ fn happenings(all: &mut Vec<Example>) {
         FrameworkRemoved => Event::FrameworkRemoved { framework: FrameworkId(1), name: name() },
         Task => Event::Task(task_view()),
         TaskAcknowledged => Event::TaskAcknowledged { task: TASK },
-        HoldPlaced => Event::HoldPlaced { slave: SLAVE, name: name(), hold: hold() },
-        HoldLifted => Event::HoldLifted { slave: SLAVE, name: name(), hold: name(), by: name() },
+        HoldPlaced => Event::HoldPlaced { slave: Some(SLAVE), name: name(), hold: hold() },
+        HoldLifted => Event::HoldLifted { slave: None, name: name(), hold: name(), by: name() },
         InverseOffered => Event::InverseOffered(inverse_view()),
         InverseAnswered => Event::InverseAnswered(inverse_view()),
         Revoking => Event::Revoking { inverse_offer: InverseOfferId(3), tasks: vec![TASK] },
@@ -609,13 +628,20 @@ fn refusals(all: &mut Vec<Example>) {
         InverseOfferOfDrain => Refusal::InverseOfferOfDrain(InverseOfferId(3), DrainId(6)),
         UnknownDrain => Refusal::UnknownDrain(DrainId(6)),
         DrainEnded => Refusal::DrainEnded(DrainId(6), DrainEnd::Cancelled),
+        DrainDiffers => Refusal::DrainDiffers(DrainId(6), DrainDifference {
+            deadline: Some((Millis(600_000), Millis(1000))),
+            then: Some((Then::Unregister, Then::Stay)),
+            reason: Some((text(), Text::EMPTY)),
+        }),
+        DrainIsNow => Refusal::DrainIsNow(DrainId(6)),
+        DrainTold => Refusal::DrainTold(DrainId(6)),
+        TooManyHeld => Refusal::TooManyHeld,
         HoldOfDrain => Refusal::HoldOfDrain(DrainId(6)),
         ReservedHold => Refusal::ReservedHold(name()),
         AlreadyAsked => Refusal::AlreadyAsked(InverseOfferId(3)),
         NothingThere => Refusal::NothingThere,
         NothingAsked => Refusal::NothingAsked,
         PlanChanged => Refusal::PlanChanged { digest: 255 },
-        NotConnected => Refusal::NotConnected(SlaveStatus::Unreachable),
         UnknownReceipt => Refusal::UnknownReceipt(ReceiptId::Unregistration(SLAVE)),
         Storage => Refusal::Storage(text()),
         Overloaded => Refusal::Overloaded,
@@ -741,6 +767,8 @@ fn inverse_asks(all: &mut Vec<Example>) {
 fn operator_parts(all: &mut Vec<Example>) {
     slave_refs(all);
     thens(all);
+    paces(all);
+    steps(all);
     statuses(all);
     uncounted(all);
     receipt_ids(all);
@@ -754,17 +782,34 @@ fn operator_parts(all: &mut Vec<Example>) {
 }
 
 fn slave_refs(all: &mut Vec<Example>) {
-    examples!(all, SlaveRef, |slave| ask(Command::DrainNow { slave }), {
+    examples!(all, SlaveRef, |slave| ask(Command::DrainNow { slave, reason: None }), {
         Id => SlaveRef::Id(SLAVE),
         Name => SlaveRef::Name(name()),
     });
 }
 
 fn thens(all: &mut Vec<Example>) {
-    let carry = |then| ask(Command::PlanDrain { slave: SlaveRef::Id(SLAVE), deadline: Millis(1000), then });
-    examples!(all, Then, carry, {
+    let plan = |then| Command::PlanDrain { slave: SlaveRef::Id(SLAVE), deadline: Millis(1000), then };
+    examples!(all, Then, |then| ask(plan(Some(then))), {
         Stay => Then::Stay,
         Unregister => Then::Unregister,
+    });
+}
+
+fn paces(all: &mut Vec<Example>) {
+    let carry = |pace| answer(Ok(Answer::Drain(DrainView { pace, ..drain_view() })));
+    examples!(all, Pace, carry, {
+        Within => Pace::Within(Millis(1000)),
+        Now => Pace::Now,
+    });
+}
+
+fn steps(all: &mut Vec<Example>) {
+    let carry = |step| answer(Ok(Answer::Draining { drain: DrainId(6), step }));
+    examples!(all, DrainStep, carry, {
+        Began => DrainStep::Began,
+        Changed => DrainStep::Changed,
+        Unchanged => DrainStep::Unchanged,
     });
 }
 

@@ -192,8 +192,9 @@ pub(crate) fn draining() -> SmallMaster {
     let drain = Command::Drain {
         slave: SlaveRef::Id(SlaveId(1)),
         deadline: Millis(60_000),
-        reason: Text::new("a new disk"),
-        then: Then::Unregister,
+        reason: Some(Text::new("a new disk")),
+        then: Some(Then::Unregister),
+        change: false,
         if_plan: None,
     };
     let message = OperatorToMaster { request: 1, command: drain };

@@ -152,6 +152,11 @@ impl<'a> Words<'a> {
     fn text(&self) -> Text {
         Text::new(self.because)
     }
+
+    /// The reason, if one was given.
+    fn said(&self) -> Option<Text> {
+        (!self.because.is_empty()).then(|| self.text())
+    }
 }
 
 impl World {
@@ -343,7 +348,12 @@ impl World {
             word.parse().map_or_else(|_| SlaveRef::Name(Name::new(&word).unwrap()), SlaveRef::Id)
         };
         let deadline = words.span("deadline").unwrap_or(Millis::from_secs(600));
-        let then = if words.plain.contains(&"unregister") { Then::Unregister } else { Then::Stay };
+        let then = match (words.plain.contains(&"unregister"), words.plain.contains(&"stay")) {
+            (true, _) => Some(Then::Unregister),
+            (false, true) => Some(Then::Stay),
+            (false, false) => None,
+        };
+        let change = words.plain.contains(&"change");
         let hold = words.keyed.get("hold").map(|hold| Name::new(hold).unwrap());
         let reason = words.text();
         let command = match words.plain[2] {
@@ -351,7 +361,7 @@ impl World {
                 let hold = hold.unwrap_or_else(|| Name::new(name).unwrap());
                 Command::Deactivate { slave: slave(3), hold, reason }
             }
-            "activates" => Command::Activate { slave: slave(3), hold },
+            "activates" => Command::Activate { slave: slave(3), hold, reason },
             "asks" => Command::InverseOffer {
                 framework: words.word(3),
                 slave: slave(4),
@@ -365,18 +375,22 @@ impl World {
             "cancels" if words.plain[3].starts_with('I') => Command::CancelInverseOffer(words.word(3)),
             "cancels" => Command::CancelDrain(words.word(3)),
             "extends" => Command::ExtendDrain(words.word(3), deadline),
-            "drains" if words.plain.contains(&"now") => Command::DrainNow { slave: slave(3) },
+            "drains" if words.plain.contains(&"now") => {
+                Command::DrainNow { slave: slave(3), reason: words.said() }
+            }
             "drains" => {
                 let if_plan = words.keyed.get("plan").map(|hex| u64::from_str_radix(hex, 16).unwrap());
-                Command::Drain { slave: slave(3), deadline, reason, then, if_plan }
+                let reason = words.said();
+                Command::Drain { slave: slave(3), deadline, reason, then, if_plan, change }
             }
             "plans" => Command::PlanDrain { slave: slave(3), deadline, then },
-            "kills" => Command::Kill(words.word(3)),
+            "kills" => Command::Kill { task: words.word(3), reason },
             "resumes-removals" => Command::ResumeRemovals { reason },
             "forgets" => Command::ForgetSlave { slave: slave(3), reason },
             "tears-down" => Command::Teardown { framework: words.word(3), reason },
             "shows" => Command::Show(match words.plain[3] {
                 "status" => Query::Status,
+                "held" => Query::HeldNames { after: None },
                 "slave" => Query::Slave(slave(4)),
                 "drain" => Query::Drain(words.word(4)),
                 "inverse-offers" => Query::InverseOffers { after: None },

@@ -7,6 +7,8 @@ use neap_protocol::task::{Reason, TaskState};
 
 use super::{Property, refused, reported, sometimes, stored, told};
 use crate::properties::Seen;
+use neap_protocol::text::Name;
+
 use crate::world::{Dialer, MasterNode};
 
 // Accept against deactivate.
@@ -15,13 +17,17 @@ pub(in crate::properties) const ACCEPT_LATE: Property =
     sometimes("accept against deactivate: the hold is first", "R16", |seen| {
         told(seen, TaskState::Dropped, |reason| reason == Reason::SlaveDeactivated)
     });
-pub(in crate::properties) const ACCEPT_FIRST: Property =
-    sometimes("accept against deactivate: the launch is first", "R16", |seen| {
+pub(in crate::properties) const ACCEPT_FIRST: Property = sometimes(
+    "accept against deactivate: the launch is first",
+    "R16",
+    |seen| {
+        let named = |slave: &Name| seen.after.store.registry.slave_named(slave);
         stored(seen, |operation| {
-            matches!(operation, Operation::PlaceHold { slave, .. } if stages(seen, *slave))
+            matches!(operation, Operation::PlaceHold { slave, .. } if named(slave).is_some_and(|slave| stages(seen, slave)))
                 || matches!(operation, Operation::StartDrain(record) if stages(seen, record.slave))
         })
-    });
+    },
+);
 
 /// Whether a launch to a slave is under way.
 fn stages(seen: &Seen<'_>, slave: SlaveId) -> bool {

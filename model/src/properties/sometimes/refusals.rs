@@ -1,5 +1,6 @@
-//! What is asked in vain is refused. Four refusals need more than honest nodes and are shown elsewhere:
-//! `UnknownReceipt` and `SlaveLeft` are its store's, `NotYours` and `Invalid` are for slaves that lie.
+//! What is asked in vain is refused. Five refusals need more than honest nodes, or very many, and are shown elsewhere:
+//! `UnknownReceipt` and `SlaveLeft` are their store's, `TooManyHeld` is of 65,536 names, `NotYours` and `Invalid` are for
+//! slaves that lie.
 
 use neap_protocol::framework::Event;
 use neap_protocol::message::{MasterToSlave, Refusal, Refused};
@@ -30,7 +31,9 @@ refusals! {
     NOTHING_THERE: "refused: NothingThere", "R17", Refusal::NothingThere,
     NOTHING_ASKED: "refused: NothingAsked", "R17", Refusal::NothingAsked,
     PLAN_CHANGED: "refused: PlanChanged", "R23", Refusal::PlanChanged { .. },
-    NOT_CONNECTED: "refused: NotConnected", "R24", Refusal::NotConnected(_),
+    DRAIN_DIFFERS: "refused: DrainDiffers", "R22", Refusal::DrainDiffers(..),
+    DRAIN_IS_NOW: "refused: DrainIsNow", "R24a", Refusal::DrainIsNow(_),
+    DRAIN_TOLD: "refused: DrainTold", "R24a", Refusal::DrainTold(_),
     STORAGE: "refused: Storage", "R16", Refusal::Storage(_),
     OVERLOADED: "refused: Overloaded", "R16", Refusal::Overloaded,
     SLAVE_ANSWERS: "refused: SlaveAnswers", "R7a", Refusal::SlaveAnswers { .. },

@@ -4,7 +4,8 @@ use neap_protocol::framework::Event;
 use neap_protocol::ids::SlaveId;
 use neap_protocol::master::Timer;
 use neap_protocol::message::{
-    Answer, Command, DrainEnd, InverseAnswer, InverseOutcome, MasterToFramework, SlaveToMaster,
+    Answer, Command, DrainEnd, DrainStep, InverseAnswer, InverseOutcome, MasterToFramework, Pace,
+    SlaveToMaster,
 };
 use neap_protocol::registry::Operation;
 use neap_protocol::slave::{self, EXIT_DONE, EXIT_UNHEARD};
@@ -57,10 +58,10 @@ pub(in crate::properties) const ACTIVATED: Property = sometimes("a hold is lifte
 });
 pub(in crate::properties) const HELD_ON: Property =
     sometimes("a hold is lifted, and another's is left", "R16", |seen| {
-        let slaves = || seen.after.store.registry.slaves();
+        let registry = &seen.after.store.registry;
         stored(seen, |operation| {
             matches!(operation, Operation::LiftHolds { slave, .. }
-                if slaves().get(slave).is_some_and(|record| !record.holds.is_empty()))
+                if registry.holds_of(slave).is_some_and(|holds| !holds.is_empty()))
         })
     });
 
@@ -123,7 +124,16 @@ pub(in crate::properties) const DRAIN_EXTENDED: Property =
     });
 pub(in crate::properties) const DRAIN_AGAIN: Property =
     sometimes("a drain is asked for twice", "R22", |seen| {
-        seen.answered().any(|(_, answer)| matches!(answer, Ok(Answer::Draining { changed: false, .. })))
+        seen.answered()
+            .any(|(_, answer)| matches!(answer, Ok(Answer::Draining { step: DrainStep::Unchanged, .. })))
+    });
+pub(in crate::properties) const DRAIN_CHANGED: Property =
+    sometimes("a drain is changed to what is asked now", "R22", |seen| {
+        seen.answered().any(|(command, answer)| {
+            let command = seen.scope.commands.get(usize::from(command));
+            matches!(command, Some(Command::Drain { change: true, .. }))
+                && matches!(answer, Ok(Answer::Draining { step: DrainStep::Changed, .. }))
+        })
     });
 
 // Leaving.
@@ -131,8 +141,41 @@ pub(in crate::properties) const DRAIN_AGAIN: Property =
 pub(in crate::properties) const TOLD_TO_LEAVE: Property =
     sometimes("an operator drains a slave now", "R24", |seen| {
         ordered(seen, |message| *message == neap_protocol::message::MasterToSlave::Leave)
-            && matches!(seen.action, Action::Command(_))
+            && seen.stored().any(is_now)
     });
+pub(in crate::properties) const TOLD_WHEN_BACK: Property =
+    sometimes("a slave that was drained now while it was away is told when it is back", "R24a", |seen| {
+        ordered(seen, |message| *message == neap_protocol::message::MasterToSlave::Leave)
+            && seen.slave_heard().is_some_and(|message| matches!(message, SlaveToMaster::Register { .. }))
+            && seen.after.store.registry.drains().values().any(|drain| drain.pace == Pace::Now)
+    });
+pub(in crate::properties) const HASTENED: Property =
+    sometimes("a drain that is under way becomes now", "R24a", |seen| {
+        let drains = seen.before.store.registry.drains();
+        stored(seen, |operation| {
+            matches!(operation, Operation::StartDrain(ask) if ask.pace == Pace::Now
+                && drains.values().any(|drain| drain.slave == ask.slave && drain.end.is_none()))
+        })
+    });
+pub(in crate::properties) const NOW_UNSEEN: Property =
+    sometimes("a drain that is now ends unseen", "R24a", |seen| {
+        let drains = seen.before.store.registry.drains();
+        stored(seen, |operation| {
+            matches!(operation, Operation::EndDrain { drain, end: DrainEnd::Unseen }
+                if drains.get(drain).is_some_and(|drain| drain.pace == Pace::Now))
+        })
+    });
+pub(in crate::properties) const HELD_AWAY: Property = sometimes(
+    "a host that has left registers as new, and its name is held",
+    "R16",
+    |seen| {
+        let registry = &seen.before.store.registry;
+        stored(
+            seen,
+            |operation| matches!(operation, Operation::AdmitSlave { name, .. } if registry.held_names().contains_key(name)),
+        )
+    },
+);
 pub(in crate::properties) const GRACE_SKIPPED: Property =
     sometimes("a second SIGUSR1 skips what grace is left", "R26", |seen| {
         let Action::Signal(number) = seen.action else { return false };
@@ -204,6 +247,10 @@ fn closed(seen: &Seen<'_>, as_what: InverseOutcome) -> bool {
 
 fn ended(seen: &Seen<'_>, as_what: DrainEnd) -> bool {
     stored(seen, |operation| matches!(operation, Operation::EndDrain { end, .. } if *end == as_what))
+}
+
+fn is_now(operation: &Operation) -> bool {
+    matches!(operation, Operation::StartDrain(ask) if ask.pace == Pace::Now)
 }
 
 fn killed(seen: &Seen<'_>) -> bool {

@@ -2,8 +2,8 @@
 
 use neap_protocol::ids::SlaveId;
 use neap_protocol::master::Effect;
-use neap_protocol::message::{MasterToSlave, Refused, Then};
-use neap_protocol::registry::Registry;
+use neap_protocol::message::{MasterToSlave, Refused};
+use neap_protocol::registry::{Operation, Registry};
 
 use super::{Check, Look, Plain};
 use crate::replay::truth::{MasterTruth, Whose};
@@ -34,7 +34,10 @@ fn see(look: &mut Look<'_>) {
     }
 }
 
+/// Whether it is drained now, or it is drained, and to leave then. (A drain that is just written is not yet in the registry
+/// of this check.)
 fn was_asked(registry: &Registry, master: &MasterTruth, slave: SlaveId) -> bool {
     let mut drains = registry.drains().values();
-    master.drain_now || drains.any(|drain| drain.slave == slave && drain.then == Then::Unregister)
+    let asks = |operation: &Operation| matches!(operation, Operation::StartDrain(ask) if ask.slave == slave);
+    drains.any(|drain| drain.slave == slave && drain.is_to_leave()) || master.durable.iter().any(asks)
 }

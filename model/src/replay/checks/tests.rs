@@ -11,11 +11,11 @@ use neap_protocol::ids::{
 use neap_protocol::journal::{Effects, End, Entry, Header, Machine, Record, Run};
 use neap_protocol::master::{self, Master};
 use neap_protocol::message::{
-    Answer, Command, DrainEnd, ExecutorToSlave, InverseAsk, MasterToFramework, MasterToOperator,
-    MasterToSlave, Offered, OperatorToMaster, Refused, SlaveRef, SlaveToExecutor, SlaveToMaster, Then,
+    Answer, DrainEnd, DrainStep, ExecutorToSlave, InverseAsk, MasterToFramework, MasterToOperator,
+    MasterToSlave, Offered, Pace, Refused, SlaveToExecutor, SlaveToMaster, Then,
 };
 use neap_protocol::registry::{
-    DrainRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage, Operation, Registry,
+    DrainAsk, FrameworkRecord, Hold, InverseOfferRecord, InverseStage, Operation, Registry,
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::slave::{self, Slave};
@@ -202,19 +202,24 @@ fn subscribe() -> Operation {
 
 fn hold() -> Operation {
     let hold = Hold { by: name("ada"), reason: Text::EMPTY, at: Moment(1) };
-    Operation::PlaceHold { slave: S1, name: name("h"), hold }
+    Operation::PlaceHold { slave: name("s"), name: name("h"), hold }
 }
 
 fn drain(then: Then) -> Operation {
-    Operation::StartDrain(DrainRecord {
+    Operation::StartDrain(ask(Pace::Within(Millis(8)), then))
+}
+
+fn ask(pace: Pace, then: Then) -> DrainAsk {
+    DrainAsk {
         slave: S1,
+        pace,
         deadline: Moment(9),
-        reason: Text::EMPTY,
+        reason: None,
+        then: Some(then),
         by: name("ada"),
         at: Moment(1),
-        then,
-        end: None,
-    })
+        change: false,
+    }
 }
 
 fn inverse_offer(framework: FrameworkId) -> Operation {
@@ -432,7 +437,7 @@ fn s6_what_is_told_before_it_is_durable() {
         vec![master::Effect::ToFramework { session: TO_FRAMEWORK, message }]
     };
     let registered = || vec![say_slave(MasterToSlave::Registered { id: S1, epoch: E1 })];
-    let draining = || answer(Answer::Draining { drain: D1, changed: true });
+    let draining = || answer(Answer::Draining { drain: D1, step: DrainStep::Began });
     let mut bench = Bench::new();
     bench.recover(&[]);
     for told in [registered(), subscribed(), draining(), answer(Answer::InverseOffered(I1))] {
@@ -606,12 +611,12 @@ fn s12_a_slave_that_is_told_to_go() {
     assert_eq!(bench.master(fired(), leave()), ["S12 no-wrongful-shutdown"]);
     let mut bench = Bench::new().with_a_task();
     bench.store(1, drain(Then::Unregister));
+    assert_eq!(bench.master(fired(), leave()), ["S12 no-wrongful-shutdown"], "it is not drained yet");
+    bench.store(1, Operation::EndDrain { drain: DrainId(1), end: DrainEnd::Drained });
     assert_eq!(bench.master(fired(), leave()), [""; 0]);
     let mut bench = Bench::new().with_a_task();
-    let command = Command::DrainNow { slave: SlaveRef::Id(S1) };
-    let message = OperatorToMaster { request: 1, command };
-    let ordered = master::Input::Operator { session: SessionId(7), at: Moment(1), message };
-    assert_eq!(bench.master(ordered, leave()), [""; 0]);
+    bench.store(1, Operation::StartDrain(ask(Pace::Now, Then::Unregister)));
+    assert_eq!(bench.master(fired(), leave()), [""; 0]);
     let register = SlaveToMaster::Register {
         id: Some(S1),
         epoch: E1,

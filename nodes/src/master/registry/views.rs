@@ -3,7 +3,7 @@
 use std::fmt;
 
 use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId, TaskId};
-use neap_protocol::message::{InverseAnswer, Then};
+use neap_protocol::message::{InverseAnswer, Pace};
 use neap_protocol::registry::{
     DrainRecord, EndRecord, FrameworkRecord, InverseOfferRecord, InverseStage, Registry, SlaveRecord,
 };
@@ -23,6 +23,8 @@ pub(super) struct Glance {
     live: bool,
     epoch: u64,
     pub(super) slaves: Vec<SlaveRow>,
+    /// Holds of names that no slave has now.
+    pub(super) held: Vec<HeldRow>,
     pub(super) drains: Vec<DrainRow>,
     pub(super) inverse_offers: Vec<InverseOfferRow>,
     pub(super) frameworks: Vec<FrameworkRow>,
@@ -38,6 +40,15 @@ impl Glance {
             live,
             epoch: contents.epoch.0,
             slaves: registry.slaves().iter().map(|(id, record)| SlaveRow::of(*id, record)).collect(),
+            held: registry
+                .held_names()
+                .iter()
+                .flat_map(|(slave, holds)| holds.iter().map(move |hold| (slave, hold)))
+                .map(|(slave, (name, hold))| HeldRow {
+                    slave: slave.to_string(),
+                    hold: HoldRow::new(name, &hold.by, &hold.reason, hold.at),
+                })
+                .collect(),
             drains: registry
                 .drains()
                 .iter()
@@ -64,7 +75,7 @@ impl Glance {
             let name = slave.name.clone();
             slave.holds.clone().into_iter().map(move |hold| HeldRow { slave: name.clone(), hold })
         };
-        self.slaves.iter().flat_map(held).collect()
+        self.slaves.iter().flat_map(held).chain(self.held.iter().cloned()).collect()
     }
 }
 
@@ -156,7 +167,9 @@ pub(super) struct DrainRow {
     at_ms: u64,
     deadline_ms: u64,
     /// `stay` or `unregister`.
-    then: &'static str,
+    then: String,
+    /// How long was asked for; `null`: it is now.
+    within_ms: Option<u64>,
     /// How it ended; `null` while it is in progress.
     end: Option<String>,
 }
@@ -171,9 +184,10 @@ impl DrainRow {
             reason: record.reason.to_string(),
             at_ms: record.at.0,
             deadline_ms: record.deadline.0,
-            then: match record.then {
-                Then::Stay => "stay",
-                Then::Unregister => "unregister",
+            then: record.then.to_string(),
+            within_ms: match record.pace {
+                Pace::Within(within) => Some(within.0),
+                Pace::Now => None,
             },
             end: record.end.map(|end| end.to_string()),
         }
@@ -199,7 +213,7 @@ impl Row for DrainRow {
             (&self.by).into(),
             clock(Moment(self.at_ms)).into(),
             clock(Moment(self.deadline_ms)).into(),
-            self.then.into(),
+            (&self.then).into(),
             self.end.clone().unwrap_or_default().into(),
             (&self.reason).into(),
         ]
@@ -345,10 +359,12 @@ pub(super) struct EndRow {
     message: String,
     /// Where its acknowledgement is to be recorded.
     receipt: Option<String>,
+    /// The drain whose receipt has it, too.
+    drain: Option<String>,
 }
 
 impl EndRow {
-    fn of(task: TaskId, EndRecord { slave, update, receipt }: &EndRecord) -> Self {
+    fn of(task: TaskId, EndRecord { slave, update, receipt, drain }: &EndRecord) -> Self {
         Self {
             task: task.to_string(),
             slave: slave.to_string(),
@@ -356,6 +372,7 @@ impl EndRow {
             reason: update.reason.to_string(),
             message: update.message.to_string(),
             receipt: receipt.map(|receipt| receipt.to_string()),
+            drain: drain.map(|drain| drain.to_string()),
         }
     }
 }

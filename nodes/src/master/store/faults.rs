@@ -5,10 +5,8 @@
 use std::collections::BTreeMap;
 
 use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId, TaskId};
-use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Then};
-use neap_protocol::registry::{
-    DrainRecord, EndRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage,
-};
+use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Pace, Then};
+use neap_protocol::registry::{DrainAsk, EndRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage};
 use neap_protocol::resources::Resources;
 use neap_protocol::task::{Reason, TaskState, Update};
 use neap_protocol::text::Name;
@@ -79,6 +77,7 @@ impl Batch {
                 by: name("ada"),
                 reason: Text::EMPTY,
                 deadline: None,
+                drain: None,
             };
             Work::Record { receipt: ReceiptId::Drain(DrainId(1)), at: Moment(u64::from(*number)), line }
         });
@@ -150,14 +149,15 @@ fn leaders() -> Vec<(Epoch, Vec<Batch>)> {
         failover_timeout: Millis::from_secs(60),
         partition_aware: false,
     };
-    let drain = DrainRecord {
+    let drain = DrainAsk {
         slave: SlaveId(1),
+        pace: Pace::Within(Millis(998)),
         deadline: Moment(1000),
-        reason: Text::new("new disks"),
+        reason: Some(Text::new("new disks")),
+        then: Some(Then::Stay),
         by: name("ada"),
         at: Moment(2),
-        then: Then::Stay,
-        end: None,
+        change: false,
     };
     let asked_back = |slave, drain| {
         Operation::OpenInverseOffer(InverseOfferRecord {
@@ -176,8 +176,8 @@ fn leaders() -> Vec<(Epoch, Vec<Batch>)> {
     let (id, other) = (InverseOfferId(1), InverseOfferId(2));
     let stage = InverseStage::Revoking;
     let (place, lift) = (
-        Operation::PlaceHold { slave: SlaveId(1), name: name("raid"), hold: hold() },
-        Operation::LiftHolds { slave: SlaveId(1), name: None },
+        Operation::PlaceHold { slave: name("slave-1"), name: name("raid"), hold: hold() },
+        Operation::LiftHolds { slave: name("slave-1"), name: None },
     );
     let first = vec![
         Batch::of(vec![Operation::Lead { epoch: Epoch(1) }]),
@@ -191,7 +191,12 @@ fn leaders() -> Vec<(Epoch, Vec<Batch>)> {
             id,
             answer: InverseAnswer::Accept { rather: vec![] },
         }]),
-        Batch::of(vec![Operation::ExtendDrain { drain: DrainId(1), deadline: Moment(2000) }]).asked(3),
+        Batch::of(vec![Operation::ExtendDrain {
+            drain: DrainId(1),
+            within: Millis(1998),
+            deadline: Moment(2000),
+        }])
+        .asked(3),
         Batch::of(vec![Operation::AdvanceInverseOffer { id, stage, deadline: Moment(2000) }]).answered(3),
         Batch::of(vec![Operation::CloseInverseOffer { id: other, outcome: InverseOutcome::Returned }]),
     ];
@@ -206,6 +211,7 @@ fn leaders() -> Vec<(Epoch, Vec<Batch>)> {
             message: Text::EMPTY,
         },
         receipt: None,
+        drain: None,
     };
     let readmit = Operation::ReadmitSlave {
         slave: SlaveId(2),

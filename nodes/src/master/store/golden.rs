@@ -4,10 +4,8 @@
 use std::sync::Arc;
 
 use neap_protocol::ids::{DrainId, FrameworkId, InverseOfferId, SlaveId, TaskId};
-use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Then};
-use neap_protocol::registry::{
-    DrainRecord, EndRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage,
-};
+use neap_protocol::message::{DrainEnd, InverseAnswer, InverseAsk, InverseOutcome, Pace, Then};
+use neap_protocol::registry::{DrainAsk, EndRecord, FrameworkRecord, Hold, InverseOfferRecord, InverseStage};
 use neap_protocol::resources::{Ports, Resources};
 use neap_protocol::task::{Ending, Reason, SignalSent, TaskState, Update};
 use neap_protocol::text::Name;
@@ -37,8 +35,9 @@ fn operations(round: u32) -> Vec<Operation> {
     let [under_way, done] = [1, 2].map(|n| DrainId(2 * (round - 1) + n));
     let (by, reason, at) = (name("ada"), Text::new("a disk is odd"), Moment(1_700_000_000_000));
     let deadline = Moment(at.0 + 60_000);
+    let named = |n: u32| name(&format!("slave-{round}-{n}"));
     let admit = |n: u32| Operation::AdmitSlave {
-        name: name(&format!("slave-{round}-{n}")),
+        name: named(n),
         address: Text::new("10.0.0.1:5051"),
         resources: Resources { ports: Ports::range(31_000, 32_000), ..Resources::new(8000, 16 << 30) },
     };
@@ -65,13 +64,15 @@ fn operations(round: u32) -> Vec<Operation> {
     };
     let drain = |slave, then| {
         let (reason, by) = (reason.clone(), by.clone());
-        Operation::StartDrain(DrainRecord { slave, deadline, reason, by, at, then, end: None })
+        let (pace, reason, then) = (Pace::Within(Millis(60_000)), Some(reason), Some(then));
+        Operation::StartDrain(DrainAsk { slave, pace, deadline, reason, then, by, at, change: false })
     };
     let task = |number| TaskId { framework: aware, number };
     let end = |number, state, reason, receipt| EndRecord {
         slave: leaves,
         update: Update { task: task(number), number: 3, state, reason, message: Text::new("in words") },
         receipt,
+        drain: receipt.is_some().then_some(under_way),
     };
     let accept = InverseAnswer::Accept { rather: vec![task(4), task(5)] };
     let decline = InverseAnswer::Decline { reason: Text::new("busy") };
@@ -93,16 +94,18 @@ fn operations(round: u32) -> Vec<Operation> {
             resources: Resources { disk: 1 << 40, ..Resources::new(4000, 8 << 30) },
         },
         Operation::MarkUnreachable { slave: is_lost },
-        Operation::PlaceHold { slave: gives, name: name("raid"), hold: hold.clone() },
-        Operation::PlaceHold { slave: gives, name: name("odd"), hold },
-        Operation::LiftHolds { slave: gives, name: Some(name("odd")) },
+        Operation::PlaceHold { slave: named(1), name: name("raid"), hold: hold.clone() },
+        Operation::PlaceHold { slave: named(1), name: name("odd"), hold: hold.clone() },
+        Operation::LiftHolds { slave: named(1), name: Some(name("odd")) },
+        // Its slave leaves: the name is held still.
+        Operation::PlaceHold { slave: named(3), name: name("raid"), hold },
         offer(aware, InverseAsk::Amount(Resources::new(1000, 1 << 30)), None),
         Operation::AnswerInverseOffer { id: asked, answer: accept },
         Operation::AdvanceInverseOffer { id: asked, stage: InverseStage::Revoking, deadline },
         drain(gives, Then::Stay),
         offer(aware, InverseAsk::Everything, Some(under_way)),
         Operation::AnswerInverseOffer { id: declined, answer: decline },
-        Operation::ExtendDrain { drain: under_way, deadline: Moment(deadline.0 + 1) },
+        Operation::ExtendDrain { drain: under_way, within: Millis(60_001), deadline: Moment(deadline.0 + 1) },
         offer(unaware, InverseAsk::Everything, None),
         Operation::CloseInverseOffer { id: returned, outcome: InverseOutcome::Returned },
         drain(is_lost, Then::Unregister),
@@ -134,15 +137,18 @@ fn receipts() -> Vec<(ReceiptId, ReceiptLine)> {
         by: name("ada"),
         reason: Text::new("new disks"),
         deadline,
+        drain: deadline.map(|_| (Pace::Within(Millis(9)), Then::Stay)),
     };
+    let (ask, reason) = (InverseAsk::Everything, Text::new("new disks"));
+    let (pace, deadline, then) = (Pace::Now, Moment(10), Then::Unregister);
     let mut lines = vec![
         opened(None),
         opened(Some(Moment(9))),
-        ReceiptLine::Asked { framework: FrameworkId(1), inverse_offer },
+        ReceiptLine::Asked { framework: FrameworkId(1), inverse_offer, ask },
         ReceiptLine::Answered { inverse_offer, answer: InverseAnswer::Accept { rather: vec![task] } },
         ReceiptLine::Revoked { task, grace: Millis(5000) },
         ReceiptLine::Acknowledged { task },
-        ReceiptLine::Extended { deadline: Moment(10) },
+        ReceiptLine::Changed { by: name("ada"), pace, deadline, then, reason },
         ReceiptLine::Unregistered,
         ReceiptLine::DeclaredDead {
             slave: SlaveId(1),
@@ -173,7 +179,7 @@ fn receipts() -> Vec<(ReceiptId, ReceiptLine)> {
             Revoked,
             Ended,
             Acknowledged,
-            Extended,
+            Changed,
             DrainEnded,
             InverseOfferClosed,
             Unregistered,
