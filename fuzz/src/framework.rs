@@ -343,6 +343,7 @@ impl<'c, 'b> Life<'c, 'b> {
             Event::InverseOffer { .. } => "inverse offer",
             Event::InverseOfferClosed { outcome: InverseOutcome::Void, .. } => "inverse offer void",
             Event::InverseOfferClosed { .. } => "inverse offer closed",
+            Event::Pending(_) => "pending",
             Event::Refused(_) => "refused",
             Event::Finished => "finished",
         };

@@ -11,7 +11,7 @@ use neap_protocol::ids::{
 use neap_protocol::master::{Config, Effect, Input, Master, Timer};
 use neap_protocol::message::{
     Command, DrainEnd, Event, Final, FrameworkToMaster, InverseAnswer, InverseAsk, MasterToFramework,
-    MasterToSlave, OperatorToMaster, Query, SlaveRef, SlaveToMaster, Then,
+    MasterToSlave, OperatorToMaster, Query, SlaveRef, SlaveToMaster, Then, Want,
 };
 use neap_protocol::outbox::Outbox;
 use neap_protocol::registry::{Operation, Registry};
@@ -550,7 +550,7 @@ impl<'c, 'b> Life<'c, 'b> {
             return input;
         }
         let session = self.session(Role::Framework);
-        let message = match self.below(13) {
+        let message = match self.below(14) {
             0..=2 => FrameworkToMaster::Subscribe {
                 id: (self.below(2) == 0).then(|| FrameworkId(self.below(4))),
                 name: Name::new("f").expect("it is a name"),
@@ -585,6 +585,11 @@ impl<'c, 'b> Life<'c, 'b> {
                 upto: self.below(60),
                 tasks: vec![(self.task(), self.slave_id())],
             },
+            12 => FrameworkToMaster::Want(Want {
+                tasks: self.below(3),
+                needs: Resources::new(1000 * u64::from(self.below(9)), 1),
+                fence_after: None,
+            }),
             _ if self.below(20) == 0 => FrameworkToMaster::Teardown,
             _ => {
                 let rather = vec![self.task()];

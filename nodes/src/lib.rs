@@ -30,6 +30,7 @@ pub mod near;
 pub mod operator;
 pub mod outlet;
 pub mod output;
+mod pending;
 pub mod pki;
 pub mod refusals;
 pub mod sessions;

@@ -17,7 +17,7 @@ use crate::codec;
 use crate::ids::{Epoch, FrameworkId, InverseOfferId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::Map;
 use crate::message::{
-    FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
+    FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered, Pending, Want,
 };
 use crate::outbox::Outbox;
 use crate::resources::Resources;
@@ -167,6 +167,9 @@ pub enum Command {
     Reconcile,
     /// Kill what is left and forget the framework; [`Event::Finished`] follows once the master has.
     Teardown,
+    /// Say what it waits for, and ask why; [`Event::Pending`] answers. Not remembered over sessions: who still waits asks
+    /// again.
+    Want(Want),
 }
 
 /// A task to launch: a [`TaskSpec`] that has no number yet.
@@ -295,6 +298,8 @@ pub enum Event {
         /// How; [`InverseOutcome::Void`] also where it was over before the master could say how.
         outcome: InverseOutcome,
     },
+    /// Why it has no offer of what it wants.
+    Pending(Pending),
     /// The master will not have it: the text says why, and what to do. Nothing follows.
     Refused(Text),
     /// It is torn down. Nothing follows.
@@ -615,6 +620,7 @@ impl Framework {
             | MasterToFramework::Update { .. }
             | MasterToFramework::InverseOffer { .. }
             | MasterToFramework::InverseOfferClosed { .. }
+            | MasterToFramework::Pending(_)
                 if !self.is_subscribed() => {}
             MasterToFramework::Offers(offers) => self.offered(config, offers, out),
             MasterToFramework::Rescind(offers) => self.rescinded(&offers, out),
@@ -624,6 +630,8 @@ impl Framework {
                 self.inverse_offered(config, id, asked, out);
             }
             MasterToFramework::InverseOfferClosed { id, outcome } => self.inverse_closed(id, outcome, out),
+            MasterToFramework::Pending(_) if self.tearing_down => {}
+            MasterToFramework::Pending(why) => out.push(Effect::Notify(Event::Pending(why))),
         }
     }
 
@@ -817,6 +825,7 @@ impl Framework {
             | Command::AnswerInverse { .. }
             | Command::Reconcile
             | Command::Teardown
+            | Command::Want(_)
                 if self.tearing_down => {}
             Command::Decline { mut offers, filter } => {
                 offers.retain(|offer| self.offers.remove(offer).is_some());
@@ -834,6 +843,7 @@ impl Framework {
             Command::AnswerInverse { id, answer } => self.answer(id, answer, out),
             Command::Reconcile => self.reconcile(out),
             Command::Teardown => self.teardown(out),
+            Command::Want(want) => self.tell(FrameworkToMaster::Want(want), out),
         }
     }
 

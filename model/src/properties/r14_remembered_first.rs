@@ -49,6 +49,7 @@ fn first(seen: &Seen<'_>, memory: &Memory, message: &FrameworkToMaster) -> Resul
         | FrameworkToMaster::Kill { .. }
         | FrameworkToMaster::AnswerInverse { .. }
         | FrameworkToMaster::Reconcile { .. }
+        | FrameworkToMaster::Want(_)
         | FrameworkToMaster::Teardown => Ok(()),
     }
 }

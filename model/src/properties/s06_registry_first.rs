@@ -97,7 +97,8 @@ fn told_framework(seen: &Seen<'_>, message: &MasterToFramework) -> Result<(), St
         | MasterToFramework::Refused(_)
         | MasterToFramework::Offers(_)
         | MasterToFramework::Rescind(_)
-        | MasterToFramework::InverseOfferClosed { .. } => Ok(()),
+        | MasterToFramework::InverseOfferClosed { .. }
+        | MasterToFramework::Pending(_) => Ok(()),
     }
 }
 

@@ -111,6 +111,9 @@ fn framework_to_master(message: &FrameworkToMaster) -> String {
         }
         FrameworkToMaster::AnswerInverse { id, answer } => format!("{} {id}", inverse_answer(answer)),
         FrameworkToMaster::Teardown => "tear me down".into(),
+        FrameworkToMaster::Want(want) => {
+            format!("why is there no offer for {} tasks of {}?", want.tasks, want.needs)
+        }
     }
 }
 
@@ -144,6 +147,7 @@ fn master_to_framework(message: &MasterToFramework) -> String {
         MasterToFramework::InverseOfferClosed { id, outcome: how } => {
             format!("{id} is over: {}", outcome(*how))
         }
+        MasterToFramework::Pending(_) => "why you have no such offer".into(),
     }
 }
 
@@ -352,7 +356,8 @@ pub fn answer(answer: &Answer) -> String {
         | Answer::InverseOffers(_)
         | Answer::Drain(_)
         | Answer::Receipt(_)
-        | Answer::Events(_) => "what was asked".into(),
+        | Answer::Events(_)
+        | Answer::Pending(_) => "what was asked".into(),
     }
 }
 
@@ -376,6 +381,7 @@ pub fn told(event: &framework::Event) -> String {
         framework::Event::InverseOfferClosed { id, outcome: how } => {
             format!("{id} is over: {}", outcome(*how))
         }
+        framework::Event::Pending(_) => "why it has no offer that it wants".into(),
         framework::Event::Refused(why) => format!("refused: {why}"),
         framework::Event::Finished => "finished".into(),
     }

@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 
 use neap_protocol::framework::Config;
 use neap_protocol::ids::{FrameworkId, InverseOfferId, OfferId, SlaveId, TaskId};
-use neap_protocol::message::{InverseAnswer, InverseOutcome, Offered};
+use neap_protocol::message::{InverseAnswer, InverseOutcome, Offered, Pending, Want};
 use neap_protocol::resources::Resources;
-use neap_protocol::task::{Command, Update};
+use neap_protocol::task::{Command, FENCE_AFTER_MIN, Update};
 use neap_protocol::text::Name;
 use neap_protocol::time::{Millis, Moment};
 use serde::Serialize;
@@ -32,7 +32,8 @@ use crate::driver;
 use crate::exit::Exit;
 use crate::journal;
 use crate::outlet::{Outlet, say};
-use crate::output::{Failure, Printer, clock, counted};
+use crate::output::{Failure, Format, Printer, clock, counted};
+use crate::pending::{Waits, Why};
 use crate::shutdown::Signal;
 use crate::units::Period;
 
@@ -43,8 +44,10 @@ pub const INSTANCE_VARIABLE: &str = "NEAP_INSTANCE";
 const AHEAD_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// For how long what is not needed need not be offered again.
 const FILTER: Millis = Millis::from_secs(5);
-/// How long instances wait for an offer before that is said.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long instances wait for an offer before the master is asked why.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest until it is asked again: each time it looks at every slave.
+const PATIENCE_MAX: Duration = Duration::from_secs(60);
 /// How long after a signal a master may take to tear the framework down.
 const TEARDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -61,7 +64,12 @@ pub fn run(run: Run, connection: Connection, printer: Printer) -> Result<Exit, F
         None => State::none(),
     };
     let mut printer = printer;
-    let output = Outlet::new(move |line: &Line| printer.one(line))?;
+    let output = Outlet::new(move |line: &Told| match line {
+        Told::Update(line) => printer.one(line),
+        // For eyes it is on stderr.
+        Told::Waiting(line) if printer.format() == Format::Json => printer.one(line),
+        Told::Waiting(_) => Ok(()),
+    })?;
     let mut scheduler = Instances::new(&run, &connection, output);
     scheduler.resume(&run, &state)?;
     let failover_timeout = Millis(run.failover_timeout.as_millis());
@@ -83,6 +91,33 @@ fn state_directory(run: &Run) -> Result<PathBuf, Failure> {
         Failure::new(Exit::Usage, "no directory is known to keep the run's state in")
             .help("name one: --state-dir DIR")
     })
+}
+
+/// What is printed.
+enum Told {
+    Update(Line),
+    Waiting(Waiting),
+}
+
+/// Why instances wait, as it is printed; in JSON `event` tells it from an update.
+#[derive(Clone, Debug, Serialize)]
+struct Waiting {
+    event: &'static str,
+    #[serde(serialize_with = "exact")]
+    time: Moment,
+    #[serde(flatten)]
+    waits: Waits,
+    #[serde(skip)]
+    needs: Resources,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Waits { instances, needs: _, why } = &self.waits;
+        let (count, needs) = (counted(*instances, "instance"), &self.needs);
+        let Why { why, help, .. } = why;
+        write!(f, "still waiting for an offer for {count} of {needs}: {why}; {}", help.join("; "))
+    }
 }
 
 /// One update, as it is printed.
@@ -129,10 +164,12 @@ struct Instances {
     /// The fleet's times count from here.
     began: Instant,
     slaves: BTreeMap<SlaveId, Name>,
-    output: Outlet<Line>,
+    output: Outlet<Told>,
     suppressed: bool,
-    /// Since when there are instances for which no offer came, and whether that was said.
-    hungry: Option<(Instant, bool)>,
+    /// There are instances for which no offer came.
+    hungry: Option<Hungry>,
+    /// The cluster will not have what was asked for.
+    refusal: Option<Failure>,
     last_failed: Option<TaskId>,
     /// By when a leader must be reached, or a teardown done.
     limit: Option<Instant>,
@@ -146,6 +183,15 @@ struct Instances {
     stopping: bool,
     /// Of a run with an id.
     lasting: Option<Lasting>,
+}
+
+/// When the master is asked why there is no offer, and what it said.
+struct Hungry {
+    ask: Instant,
+    again: Duration,
+    asked: bool,
+    /// The causes that were said.
+    said: Option<[bool; 8]>,
 }
 
 /// What a run has that outlives its process.
@@ -165,7 +211,7 @@ const TASK: &str = "task-";
 const INSTANCE: &str = "instance-";
 
 impl Instances {
-    fn new(run: &Run, connection: &Connection, output: Outlet<Line>) -> Self {
+    fn new(run: &Run, connection: &Connection, output: Outlet<Told>) -> Self {
         let mut words = run.command.iter().cloned();
         let command = Command {
             program: words.next().unwrap_or_default(),
@@ -197,6 +243,7 @@ impl Instances {
             output,
             suppressed: false,
             hungry: None,
+            refusal: None,
             last_failed: None,
             limit: None,
             masters: connection.masters.clone(),
@@ -257,6 +304,9 @@ impl Instances {
 
     fn verdict(&self, end: Result<End, Failure>) -> Result<Exit, Failure> {
         let count = |stage| self.fleet.count(stage);
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
         match end? {
             End::Refused(cause) => Err(self.refused(cause.as_str())),
             End::Left if self.lasting.as_ref().is_some_and(|lasting| lasting.left) => Ok(Exit::Success),
@@ -364,27 +414,28 @@ impl Instances {
         self.say_hungry(driver, wanted);
     }
 
-    /// Says once that instances wait for offers, and what for: one that asks for more than there is waits for ever.
+    /// Asks the master why instances wait, and again, ever later, while they do; what it says is told when it changes.
     fn say_hungry(&mut self, driver: &mut Driver, wanted: usize) {
+        let want =
+            |tasks| Want { tasks, needs: self.task.resources.clone(), fence_after: self.task.fence_after };
+        if wanted == 0 || !self.connected {
+            if self.hungry.take().is_some_and(|hungry| hungry.asked) {
+                driver.want(want(0));
+            }
+            return;
+        }
         let now = Instant::now();
-        let waiting = if self.subscribed { wanted } else { 0 };
-        if waiting == 0 {
-            self.hungry = None;
-            return;
+        // Whether its tasks can be fenced is asked at once.
+        let first = if self.task.fence_after.is_some() { now } else { now + PATIENCE };
+        let fresh = Hungry { ask: first, again: PATIENCE, asked: false, said: None };
+        let hungry = self.hungry.get_or_insert(fresh);
+        if hungry.ask <= now {
+            driver.want(want(wanted.try_into().unwrap_or(u32::MAX)));
+            hungry.asked = true;
+            hungry.ask = now + hungry.again;
+            hungry.again = (hungry.again * 2).min(PATIENCE_MAX);
         }
-        let (since, said) = *self.hungry.get_or_insert((now, false));
-        if said {
-            return;
-        }
-        if now < since + PATIENCE {
-            return driver.wake_at(since + PATIENCE);
-        }
-        self.hungry = Some((since, true));
-        let (count, needs) = (counted(waiting as u64, "instance"), &self.task.resources);
-        let text = format!(
-            "still waiting for an offer for {count}: each needs {needs} on one slave; `neap slaves` lists what there is"
-        );
-        say(&text);
+        driver.wake_at(hungry.ask);
     }
 
     fn stop(&mut self, driver: &mut Driver) {
@@ -405,8 +456,19 @@ impl Instances {
             reason: update.reason.to_string(),
             message: update.message.as_str().to_owned(),
         };
-        self.output.put(line);
+        self.output.put(Told::Update(line));
     }
+}
+
+/// What no cluster of these times can promise (R9).
+fn cannot_fence(asked: Millis, most: Millis) -> Failure {
+    let [asked, least, most] =
+        [asked, FENCE_AFTER_MIN, most].map(|span| Period::saturating_from(Duration::from_millis(span.0)));
+    Failure::new(
+        Exit::Refused,
+        format!("--fence-after {asked} is not possible here: it is from {least} to {most}"),
+    )
+    .help("it is at most half of what a master waits before it gives a slave up (`neap master --help`)")
 }
 
 /// What a run does, as the arguments that ask for it.
@@ -451,6 +513,8 @@ impl Scheduler for Instances {
     fn subscribed(&mut self, driver: &mut Driver, id: FrameworkId) {
         tracing::info!(%id, "subscribed");
         (self.subscribed, self.connected) = (true, true);
+        // A new session knows nothing of what is wanted.
+        self.hungry = None;
         if !self.stopping {
             self.limit = None;
         }
@@ -529,6 +593,27 @@ impl Scheduler for Instances {
     fn inverse_offer_closed(&mut self, driver: &mut Driver, id: InverseOfferId, _outcome: InverseOutcome) {
         self.fleet.asked_no_more(id);
         self.settle(driver);
+    }
+
+    fn pending(&mut self, driver: &mut Driver, why: Pending) {
+        // What runs is worth more than what cannot be launched.
+        if let (Some(most), Some(asked), 0) = (why.fence_most, self.task.fence_after, self.fleet.tasks()) {
+            self.refusal = Some(cannot_fence(asked, most));
+            return self.stop(driver);
+        }
+        let (waiting, needs) = (self.fleet.wanted(self.now()).len(), self.task.resources.clone());
+        let Some(hungry) = self.hungry.as_mut().filter(|_| waiting > 0) else { return };
+        let want = Want { tasks: waiting.try_into().unwrap_or(u32::MAX), needs, fence_after: None };
+        let waits = Waits::new(&want, &why);
+        let kinds = waits.why.kinds();
+        // What is free is on its way.
+        if hungry.said == Some(kinds) || why.free > 0 {
+            return;
+        }
+        hungry.said = Some(kinds);
+        let line = Waiting { event: "waiting", time: driver::now(), waits, needs: want.needs };
+        say(&line.to_string());
+        self.output.put(Told::Waiting(line));
     }
 
     fn woken(&mut self, driver: &mut Driver) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use neap_protocol::framework::{Command, Config, Effect, Event, Framework, Input, Timer};
 use neap_protocol::ids::{FrameworkId, InverseOfferId, OfferId, SessionId, SlaveId, TaskId};
-use neap_protocol::message::{InverseAnswer, InverseOutcome, Offered};
+use neap_protocol::message::{InverseAnswer, InverseOutcome, Offered, Pending, Want};
 use neap_protocol::outbox::Outbox;
 use neap_protocol::task::Update;
 use neap_protocol::text::Text;
@@ -88,6 +88,11 @@ pub trait Scheduler {
         let _unused = (driver, id, outcome);
     }
 
+    /// Why there is no offer of what it [wants](Driver::want).
+    fn pending(&mut self, driver: &mut Driver, why: Pending) {
+        let _unused = (driver, why);
+    }
+
     /// The time that [`Driver::wake_at`] named has come.
     fn woken(&mut self, driver: &mut Driver) {
         let _unused = driver;
@@ -123,6 +128,12 @@ impl Driver {
     /// Asks for offers again, whatever was filtered or [suppressed](Self::suppress).
     pub fn revive(&mut self) {
         self.commands.push_back(Command::Revive);
+    }
+
+    /// Says what it waits for, so that operators see it, and asks why it must: [`Scheduler::pending`] tells. With every
+    /// session this begins again.
+    pub fn want(&mut self, want: Want) {
+        self.commands.push_back(Command::Want(want));
     }
 
     /// Asks for no offers until [revived](Self::revive).
@@ -466,6 +477,9 @@ impl<S: Scheduler> Runner<'_, S> {
                     scheduler.inverse_offer_closed(driver, id, outcome);
                 };
                 self.asked(changes, closed).await
+            }
+            Event::Pending(why) => {
+                self.asked(changes, |scheduler, driver| scheduler.pending(driver, why)).await
             }
             Event::Refused(cause) => {
                 self.end = Some(End::Refused(cause));

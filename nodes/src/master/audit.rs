@@ -134,7 +134,8 @@ impl Audit {
                 | Answer::InverseOffers(_)
                 | Answer::Drain(_)
                 | Answer::Receipt(_)
-                | Answer::Events(_),
+                | Answer::Events(_)
+                | Answer::Pending(_),
             ) => return None,
             Err(refusal) => Outcome::Refused(refusal.to_string().into()),
         };

@@ -543,6 +543,7 @@ fn cut(message: &mut MasterToOperator) -> bool {
         Answer::Offers(page) => halve(page),
         Answer::InverseOffers(page) => halve(page),
         Answer::Events(page) => halve(page),
+        Answer::Pending(page) => halve(page),
         Answer::Done { .. }
         | Answer::Draining { .. }
         | Answer::InverseOffered(_)

@@ -36,7 +36,7 @@ pub use client::{Client, Problem};
 use events::Line;
 use takeout::Next;
 pub(crate) use views::{Amount, HeldRow, HoldRow, asked};
-use views::{DrainRow, FrameworkRow, InverseOfferRow, OfferRow, SlaveRow, TaskRow};
+use views::{DrainRow, FrameworkRow, InverseOfferRow, OfferRow, PendingRow, SlaveRow, TaskRow};
 
 /// What an operator asked for.
 #[derive(Debug)]
@@ -176,6 +176,12 @@ impl Operator {
                     tasks,
                     "no tasks: `neap run` starts some, `--ended` lists those that were",
                 )?;
+                if self.printer.format() == Format::Text {
+                    let (pending, _) = self.pending().await?;
+                    for row in pending {
+                        self.printer.note(row.sentence())?;
+                    }
+                }
             }
             Task::Frameworks(_) => {
                 let frameworks = self.frameworks().await?;
@@ -228,6 +234,10 @@ impl Operator {
         let held_away = self.held_away().await?;
         let held: Vec<HeldRow> = slaves.iter().flat_map(SlaveRow::held).chain(held_away.clone()).collect();
         let draining: Vec<DrainRow> = slaves.iter().filter_map(SlaveRow::draining).collect();
+        let (pending, more) = match status.frameworks {
+            0 => (Vec::new(), false),
+            _ => self.pending().await?,
+        };
         let glance = Glance {
             leader: self.client.leader().map(|address| address.to_string()),
             epoch: status.epoch.0,
@@ -243,6 +253,7 @@ impl Operator {
             removals_halted: status.removals_halted,
             held_away,
             slaves,
+            pending,
         };
         self.printer.one(&glance)?;
         if self.printer.format() == Format::Json {
@@ -258,7 +269,22 @@ impl Operator {
             self.printer.note("")?;
             self.printer.rows(&draining, "")?;
         }
+        if !glance.pending.is_empty() {
+            self.printer.note("")?;
+            self.printer.rows(&glance.pending, "")?;
+            if more {
+                self.printer.note("more frameworks wait")?;
+            }
+        }
         Ok(())
+    }
+
+    /// The first frameworks that wait for offers, and whether there are more.
+    async fn pending(&mut self) -> Result<(Vec<PendingRow>, bool), Failure> {
+        match self.client.ask(Command::Show(Query::Pending { after: None })).await? {
+            Answer::Pending(page) => Ok((page.items.into_iter().map(PendingRow::from).collect(), page.more)),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Ends a task; one that is over already is as it was to be.
@@ -621,6 +647,7 @@ struct Glance {
     /// Holds of names that no slave has now.
     held_away: Vec<HeldRow>,
     slaves: Vec<SlaveRow>,
+    pending: Vec<PendingRow>,
 }
 
 impl std::fmt::Display for Glance {

@@ -1,8 +1,8 @@
 //! What operators see, as rows of tables and objects of JSON.
 
 use neap_protocol::message::{
-    DrainView, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, OfferView, Pace, SlaveStatus,
-    SlaveView, SlaveWait, TaskView, Uncounted,
+    DrainView, FrameworkView, InverseAnswer, InverseAsk, InverseOfferView, OfferView, Pace, PendingView,
+    SlaveStatus, SlaveView, SlaveWait, TaskView, Uncounted,
 };
 use neap_protocol::resources::Resources;
 use neap_protocol::task::TaskState;
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::driver;
 use crate::output::{Cell, Column, Row, Tone, clock, counted};
+use crate::pending::{Waits, Why};
 use crate::units::{ByteSize, Period};
 
 /// An amount, for programs.
@@ -338,6 +339,48 @@ impl Row for TaskRow {
             reason.into(),
             (&self.view.resources).into(),
         ]
+    }
+}
+
+/// A framework that waits for offers.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct PendingRow {
+    framework: String,
+    framework_name: String,
+    #[serde(flatten)]
+    waits: Waits,
+    #[serde(skip)]
+    needs: Resources,
+}
+
+impl From<PendingView> for PendingRow {
+    fn from(view: PendingView) -> Self {
+        Self {
+            framework: view.framework.to_string(),
+            framework_name: view.name.to_string(),
+            waits: Waits::new(&view.want, &view.why),
+            needs: view.want.needs,
+        }
+    }
+}
+
+impl Row for PendingRow {
+    const COLUMNS: &'static [Column] =
+        &[Column::left("FRAMEWORK"), Column::right("WAIT"), Column::left("EACH NEEDS"), Column::left("WHY")];
+
+    fn cells(&self) -> Vec<Cell> {
+        let name = format!("{} ({})", self.framework_name, self.framework);
+        let waits = Cell::toned(self.waits.instances, Tone::Warn);
+        vec![name.into(), waits, (&self.needs).into(), (&self.waits.why.why).into()]
+    }
+}
+
+impl PendingRow {
+    pub(super) fn sentence(&self) -> String {
+        let Self { framework, framework_name, waits, needs } = self;
+        let waiting = counted(waits.instances, "more task");
+        let Why { why, help, .. } = &waits.why;
+        format!("{framework_name} ({framework}) waits for {waiting} of {needs}: {why}; {}", help.join("; "))
     }
 }
 

@@ -335,8 +335,9 @@ async fn a_run_that_is_told_to_end_answers_at_once() {
 #[test]
 fn a_run_without_a_leader_is_ended_by_the_first_signal() {
     let live = Live::start(1);
-    let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     for (flags, told) in [("", Signal::INT), ("--id x --state-dir state", Signal::TERM)] {
+        // Of each its own: it has heard nobody before.
+        let silent = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let line = format!("run --name f {flags} --masters {} -- true", silent.local_addr().unwrap());
         let mut run = live.place.command(&line).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = lines(run.stderr.take().unwrap());
@@ -527,10 +528,26 @@ fn who_asks_for_more_than_there_is_is_told_what_it_waits_for() {
     let mut stderr = BufReader::new(run.stderr.take().unwrap());
     let mut line = String::new();
     stderr.read_line(&mut line).unwrap();
-    assert_eq!(
-        line,
-        "still waiting for an offer for 1 instance: each needs cpus:1000 mem:1M on one slave; \
-         `neap slaves` lists what there is\n"
+    let said = "still waiting for an offer for 1 instance of cpus:1000 mem:1M: no slave is that large: the nearest has ";
+    let total = total(&live).to_string();
+    assert!(line.starts_with(&format!("{said}{total}")), "{line}");
+    assert!(line.ends_with("; ask for less, or add a larger slave\n"), "{line}");
+    // Operators see the same.
+    let status = live.text("status");
+    assert!(
+        status.contains(
+            "FRAMEWORK   WAIT   EACH NEEDS         WHY\nbig (F1)       1   cpus:1000 mem:1M   no slave"
+        ),
+        "{status}"
+    );
+    let [status] = &live.json("status")[..] else { panic!() };
+    let pending = &status["pending"][0];
+    assert_eq!((&pending["framework"], &pending["instances"]), (&"F1".into(), &1.into()));
+    assert_eq!((&pending["needs"]["cpus"], &pending["slaves"]["too_small"]), (&1000.0.into(), &1.into()));
+    let tasks = live.text("tasks");
+    assert!(
+        tasks.contains("big (F1) waits for 1 more task of cpus:1000 mem:1M: no slave is that large"),
+        "{tasks}"
     );
     signal(&run, Signal::INT);
     let mut rest = String::new();
@@ -538,6 +555,46 @@ fn who_asks_for_more_than_there_is_is_told_what_it_waits_for() {
     let output = run.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stdout), (Some(1), Vec::new()), "{rest}");
     assert_eq!(rest, "error: it was told to end before 1 instance had succeeded\n");
+}
+
+/// The only slave, as a total of resources.
+fn total(live: &Live) -> Resources {
+    let total = live.slave("slave-1")["total"].clone();
+    let cpus = (total["cpus"].as_f64().unwrap() * 1000.0).round() as u64;
+    Resources::new(cpus, total["mem_bytes"].as_u64().unwrap())
+}
+
+/// Why a run waits is said again when that changes, in JSON as an event.
+#[test]
+fn a_run_says_why_it_waits_whenever_that_changes() {
+    let live = Live::start(1);
+    live.text("deactivate slave-1 --reason raid");
+    let mut run = live.attach("run --name f -o json -- true");
+    let waiting: serde_json::Value = serde_json::from_str(&run.next()).unwrap();
+    assert_eq!((&waiting["event"], &waiting["instances"]), (&"waiting".into(), &1.into()));
+    assert_eq!(
+        (&waiting["why"], &waiting["slaves"]["held"]),
+        (&"the only slave is held back".into(), &1.into())
+    );
+    assert!(waiting["help"][0].as_str().unwrap().contains("`neap activate`"), "{waiting}");
+    let mut other = live.attach("run --name other -o json --cpus 1000 -- true");
+    other.until("no slave is that large");
+    assert_eq!(live.json("status")[0]["pending"].as_array().unwrap().len(), 2);
+    live.text("activate slave-1");
+    run.until("Finished");
+    assert_eq!(run.end().code, Some(0));
+    assert_eq!(live.json("status")[0]["pending"].as_array().unwrap().len(), 1);
+}
+
+/// R9: what cannot be fenced so is said before anything is tried, with what can.
+#[test]
+fn who_asks_to_be_fenced_too_late_is_told_the_limit() {
+    let live = Live::start(1);
+    live.text("deactivate slave-1");
+    let refused = live.refused(3, "run --name f --fence-after 10m -- true");
+    let said = "error: --fence-after 10m is not possible here: it is from 1s to 37s500ms\n";
+    assert!(refused.starts_with(said), "{refused}");
+    assert_eq!(live.json("frameworks"), [] as [serde_json::Value; 0]);
 }
 
 /// R12, R14, on real nodes: while the disk is full a batch launches and acknowledges nothing, says so once, and goes on

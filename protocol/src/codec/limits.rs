@@ -9,8 +9,8 @@ use crate::message::{
     Answer, Command as OperatorCommand, DrainPlan, DrainView, DrainWait, Event, ExecutorToSlave, Final,
     FrameworkToMaster, FrameworkView, HeldNameView, InverseAnswer, InverseAsk, InverseOfferView,
     LOG_CHUNK_MAX, MasterToFramework, MasterToOperator, MasterToSlave, OfferView, Offered, OperatorToMaster,
-    OperatorToSlave, Page, PastEvent, ReceiptLine, SlaveToExecutor, SlaveToMaster, SlaveToOperator,
-    SlaveView, TaskView,
+    OperatorToSlave, Page, PastEvent, PendingView, ReceiptLine, SlaveToExecutor, SlaveToMaster,
+    SlaveToOperator, SlaveView, TaskView,
 };
 use crate::resources::{PORT_RANGES_MAX, Resources};
 use crate::task::{COMMAND_SIZE_MAX, Command, Ending, Run, TASK_DATA_MAX, TaskReport, TaskSpec};
@@ -93,6 +93,7 @@ impl Bounded for FrameworkToMaster {
             | Self::Kill { .. }
             | Self::Acknowledge { .. }
             | Self::Teardown => Ok(()),
+            Self::Want(want) => want.needs.check(),
         }
     }
 }
@@ -108,6 +109,7 @@ impl Bounded for MasterToFramework {
             | Self::Refused(_)
             | Self::Update { .. }
             | Self::InverseOfferClosed { .. } => Ok(()),
+            Self::Pending(why) => maybe(why.nearest.as_ref()),
         }
     }
 }
@@ -192,6 +194,7 @@ impl Bounded for Answer {
             Self::Frameworks(page) => page.check(),
             Self::Offers(page) => page.check(),
             Self::InverseOffers(page) => page.check(),
+            Self::Pending(page) => page.check(),
             Self::Drain(drain) => drain.check(),
             Self::Receipt(lines) => {
                 at_most("the lines of a receipt", lines.len(), REPORTS_MAX)?;
@@ -313,6 +316,13 @@ impl Bounded for TaskView {
 impl Bounded for FrameworkView {
     fn check(&self) -> Checked {
         self.allocated.check()
+    }
+}
+
+impl Bounded for PendingView {
+    fn check(&self) -> Checked {
+        self.want.needs.check()?;
+        maybe(self.why.nearest.as_ref())
     }
 }
 

@@ -58,6 +58,7 @@ impl Memory {
             | Event::Rescinded(_)
             | Event::InverseOffer { .. }
             | Event::InverseOfferClosed { .. }
+            | Event::Pending(_)
             | Event::Refused(_)
             | Event::Finished => None,
         }

@@ -10,13 +10,19 @@ use core::cmp::Reverse;
 
 use crate::ids::{FrameworkId, SlaveId};
 use crate::map::Set;
-use crate::message::{MasterToFramework, Offered};
+use crate::message::{MasterToFramework, Offered, Page, Pending, PendingView, Want};
+use crate::registry::SlaveRecord;
 use crate::resources::{Resources, Sum};
+use crate::task::FENCE_AFTER_MIN;
 
 use super::leader::{Cx, Leader, Offer, Stale};
+use super::slaves::Slave;
 
 /// The most offers in one message, so that a frame keeps its bound.
 const OFFERS_PER_MESSAGE: usize = crate::codec::OFFERS_MAX;
+
+/// The most frameworks on a page of those that wait: each is held against every slave.
+const PENDING_MAX: usize = 16;
 
 impl Leader {
     /// Lends what is free of every slave that may have something.
@@ -61,10 +67,8 @@ impl Leader {
         let (resources, name) = {
             let record = self.registry.slaves().get(&slave)?;
             let state = self.slaves.get(&slave)?;
-            let there = state.session.is_some() && !state.silent && !state.leaving;
-            let usable = there && !record.unreachable && record.holds.is_empty();
             let free = state.offered.rest_of(&state.used.rest_of(&record.resources));
-            if !usable || (free.cpus == 0 && free.mem == 0) {
+            if !is_there(record, state) || !record.holds.is_empty() || (free.cpus == 0 && free.mem == 0) {
                 return None;
             }
             (free, record.name.clone())
@@ -90,12 +94,94 @@ impl Leader {
     /// Whether a framework may be offered a slave: it did not decline as much lately, and is not asked to give back what
     /// it has there (R18).
     fn may_have(&self, framework: FrameworkId, slave: SlaveId, free: &Resources) -> bool {
+        !self.has_declined(framework, slave, free) && !self.is_asked_back(framework, slave)
+    }
+
+    fn has_declined(&self, framework: FrameworkId, slave: SlaveId, free: &Resources) -> bool {
         let declined = self.frameworks.get(&framework).and_then(|f| f.filters.get(&slave));
-        let filtered = declined.is_some_and(|declined| declined.contains(free));
+        declined.is_some_and(|declined| declined.contains(free))
+    }
+
+    fn is_asked_back(&self, framework: FrameworkId, slave: SlaveId) -> bool {
         let record = self.registry.slaves().get(&slave);
         let asked = record.is_some_and(|record| record.inverse_offers.values().any(|of| *of == framework));
-        let asking = self.slaves.get(&slave).is_some_and(|state| state.asking.contains_key(&framework));
-        !filtered && !asked && !asking
+        asked || self.slaves.get(&slave).is_some_and(|state| state.asking.contains_key(&framework))
+    }
+
+    /// Why a framework has no offer that it wants. Looks at every slave.
+    pub(super) fn pending(&self, cx: &Cx<'_>, framework: FrameworkId, want: &Want) -> Pending {
+        let mut pending = Pending::default();
+        let mut nearest = 0;
+        let most = Self::fence_most(cx);
+        let fits = want.fence_after.is_none_or(|after| (FENCE_AFTER_MIN..=most).contains(&after));
+        pending.fence_most = (!fits).then_some(most);
+        for (id, record) in self.registry.slaves().iter() {
+            let Some(state) = self.slaves.get(id) else { continue };
+            let near = nearness(&record.resources, &want.needs);
+            if pending.nearest.is_none() || near > nearest {
+                (nearest, pending.nearest) = (near, Some(record.resources.without_ports()));
+            }
+            *self.obstacle_of(framework, *id, record, state, &want.needs, &mut pending) += 1;
+        }
+        pending
+    }
+
+    /// Under what a slave is counted that a framework has no offer of.
+    fn obstacle_of<'p>(
+        &self,
+        framework: FrameworkId,
+        slave: SlaveId,
+        record: &SlaveRecord,
+        state: &Slave,
+        needs: &Resources,
+        pending: &'p mut Pending,
+    ) -> &'p mut u32 {
+        if !record.resources.contains(needs) {
+            return &mut pending.small;
+        }
+        if !is_there(record, state) {
+            return &mut pending.away;
+        }
+        if !record.holds.is_empty() {
+            return &mut pending.held;
+        }
+        if self.is_asked_back(framework, slave) {
+            return &mut pending.asked;
+        }
+        let unused = state.used.rest_of(&record.resources);
+        if !unused.contains(needs) {
+            return &mut pending.full;
+        }
+        let free = state.offered.rest_of(&unused);
+        let own = self.frameworks.get(&framework).is_some_and(|of| {
+            let mut offers = of.offers.keys().filter_map(|offer| self.offers.get(offer));
+            offers.any(|offer| offer.slave == slave && offer.resources.contains(needs))
+        });
+        if own {
+            return &mut pending.free;
+        }
+        if !free.contains(needs) {
+            return &mut pending.lent;
+        }
+        match self.has_declined(framework, slave, &free) {
+            true => &mut pending.declined,
+            false => &mut pending.free,
+        }
+    }
+
+    /// One page of the frameworks that wait, and why.
+    pub(super) fn pending_after(&self, cx: &Cx<'_>, after: Option<FrameworkId>) -> Page<PendingView> {
+        let mut waiting =
+            self.frameworks.iter_after(after).filter_map(|(id, state)| Some((*id, state.want.as_deref()?)));
+        let mut items = Vec::new();
+        for (framework, want) in waiting.by_ref().take(PENDING_MAX.min(cx.config.page_max)) {
+            if let Some(record) = self.registry.frameworks().get(&framework) {
+                let (name, want) = (record.name.clone(), want.clone());
+                let why = self.pending(cx, framework, &want);
+                items.push(PendingView { framework, name, want, why });
+            }
+        }
+        Page { more: waiting.next().is_some(), items }
     }
 
     /// A framework's dominant share: the largest of its shares of the cluster's kinds of resources, in 2⁻⁴⁰, over
@@ -111,4 +197,18 @@ impl Leader {
             .max(part(allocated.disk, total.disk));
         u64::try_from(share).unwrap_or(u64::MAX)
     }
+}
+
+/// Whether a slave can be offered, as far as that is its own doing.
+fn is_there(record: &SlaveRecord, state: &Slave) -> bool {
+    state.session.is_some() && !state.silent && !state.leaving && !record.unreachable
+}
+
+/// How near a slave's resources come to what is needed: the least of its shares, in 2⁻¹⁶, up to all that is needed.
+fn nearness(has: &Resources, needs: &Resources) -> u128 {
+    let share = |has: u64, needs: u64| match needs {
+        0 => 1 << 16,
+        needs => ((u128::from(has) << 16) / u128::from(needs)).min(1 << 16),
+    };
+    share(has.cpus, needs.cpus).min(share(has.mem, needs.mem)).min(share(has.disk, needs.disk))
 }

@@ -1,10 +1,11 @@
 //! Frameworks: subscription, offers accepted and declined, kills, reconciliation.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::ids::{FrameworkId, OfferId, SessionId, SlaveId, TaskId};
 use crate::map::{Map, Set};
-use crate::message::{Answer, Event, FrameworkToMaster, MasterToFramework, MasterToSlave, Refusal};
+use crate::message::{Answer, Event, FrameworkToMaster, MasterToFramework, MasterToSlave, Refusal, Want};
 use crate::registry::{Applied, FrameworkRecord, Operation};
 use crate::resources::{Resources, Sum};
 use crate::task::{COMMAND_SIZE_MAX, Reason, Run, TASK_DATA_MAX, TaskSpec, TaskState, Update};
@@ -33,6 +34,8 @@ pub(super) struct Framework {
     pub(super) offers: Set<OfferId>,
     /// What it declined of slaves, and need not be offered again for a while; more than that it is offered (R10).
     pub(super) filters: Map<SlaveId, Resources>,
+    /// What it waits for, as far as it has said on this session.
+    pub(super) want: Option<Box<Want>>,
     /// Ends of tasks that it has not acknowledged and that no slave keeps.
     pub(super) obituaries: Map<TaskId, Obituary>,
     removal: Removal,
@@ -110,6 +113,7 @@ impl Leader {
                 self.inverse_answered(cx, framework, session, id, answer);
             }
             FrameworkToMaster::Teardown => self.teardown(cx, framework),
+            FrameworkToMaster::Want(want) => self.wanted(cx, framework, session, want),
         }
     }
 
@@ -214,6 +218,7 @@ impl Leader {
             tasks: Map::new(),
             offers: Set::new(),
             filters: Map::new(),
+            want: None,
             obituaries: Map::new(),
             removal: Removal::Unwanted,
         };
@@ -244,6 +249,7 @@ impl Leader {
             return;
         };
         (state.session, state.weight, state.suppressed) = (Some(session), weight, false);
+        state.want = None;
         if state.removal == Removal::Failed {
             // It is back in time, and says so itself if it still wants to go.
             state.removal = Removal::Unwanted;
@@ -283,7 +289,7 @@ impl Leader {
         let Some(state) = self.frameworks.get_mut(&framework).filter(|f| f.session == Some(session)) else {
             return;
         };
-        state.session = None;
+        (state.session, state.want) = (None, None);
         let filters: Vec<SlaveId> = core::mem::take(&mut state.filters).keys().copied().collect();
         let offers: Vec<OfferId> = state.offers.keys().copied().collect();
         for slave in filters {
@@ -553,6 +559,18 @@ impl Leader {
         }
     }
 
+    /// A framework says what it waits for, and is told why.
+    fn wanted(&mut self, cx: &mut Cx<'_>, framework: FrameworkId, session: SessionId, want: Want) {
+        let waits = want.tasks > 0;
+        if waits {
+            let why = self.pending(cx, framework, &want);
+            cx.tell_framework(session, MasterToFramework::Pending(why));
+        }
+        if let Some(state) = self.frameworks.get_mut(&framework) {
+            state.want = waits.then(|| Box::new(want));
+        }
+    }
+
     fn revive(&mut self, cx: &mut Cx<'_>, framework: FrameworkId) {
         let Some(state) = self.frameworks.get_mut(&framework) else {
             return;
@@ -691,6 +709,7 @@ fn names_anothers(framework: FrameworkId, message: &FrameworkToMaster) -> bool {
         | FrameworkToMaster::Decline { .. }
         | FrameworkToMaster::Revive
         | FrameworkToMaster::Suppress
+        | FrameworkToMaster::Want(_)
         | FrameworkToMaster::Teardown => false,
     }
 }

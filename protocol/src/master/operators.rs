@@ -332,6 +332,7 @@ impl Leader {
                 let views = open.filter_map(|(id, record)| self.inverse_view(*id, record));
                 Answer::InverseOffers(page(views, max))
             }
+            Query::Pending { after } => Answer::Pending(self.pending_after(cx, after)),
             Query::Drain(id) => {
                 let record = self.registry.drains().get(&id).ok_or(Refusal::UnknownDrain(id))?;
                 Answer::Drain(self.drain_view(cx, id, record).ok_or(Refusal::UnknownDrain(id))?)

@@ -752,13 +752,17 @@ impl Leader {
     /// Whether a task can be fenced as it asks (R9). Half of the health check leaves as much again for what is slow: its end,
     /// once the lease is over.
     pub(super) fn may_fence(cx: &Cx<'_>, spec: &TaskSpec) -> bool {
-        let given_up = cx.config.health_timeout().min(cx.config.reregister_timeout);
-        let most = Millis(given_up.0 / 2);
+        let most = Self::fence_most(cx);
         match (spec.fence_after, &spec.run) {
             (Some(after), Run::Command(_)) => (FENCE_AFTER_MIN..=most).contains(&after),
             (Some(_), Run::Executor { .. }) => false,
             (None, _) => true,
         }
+    }
+
+    /// The longest that a task may ask to be fenced after.
+    pub(super) fn fence_most(cx: &Cx<'_>) -> Millis {
+        Millis(cx.config.health_timeout().min(cx.config.reregister_timeout).0 / 2)
     }
 
     pub(super) fn ping_due(&mut self, cx: &mut Cx<'_>, slave: SlaveId) {

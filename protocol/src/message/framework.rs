@@ -88,6 +88,45 @@ pub enum FrameworkToMaster {
     },
     /// It is done: kill what is left of it and forget it.
     Teardown,
+    /// So many tasks wait for an offer. The master answers why ([`MasterToFramework::Pending`]), and tells operators who
+    /// ask; the latest want counts, while the session lives.
+    Want(Want),
+}
+
+/// What a framework waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Want {
+    /// How many tasks; 0 if none waits any more.
+    pub tasks: u32,
+    /// What each of them needs, on one slave.
+    pub needs: Resources,
+    /// That each is fenced so (R9).
+    pub fence_after: Option<Millis>,
+}
+
+/// Why a framework has no offer that it wants: each slave is counted once, under what stands in the way first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pending {
+    /// Slaves that are too small, empty or not.
+    pub small: u32,
+    /// Those that are not there: unreachable, disconnected, silent, leaving, or not back since this leader was elected.
+    pub away: u32,
+    /// Those that somebody holds back; a drain's hold is one.
+    pub held: u32,
+    /// Those that the framework must give back (R18).
+    pub asked: u32,
+    /// Those whose rest is too small, as tasks run there.
+    pub full: u32,
+    /// Those that are lent to other frameworks, which come first by their share.
+    pub lent: u32,
+    /// Those that the framework has declined lately (R10).
+    pub declined: u32,
+    /// Those that nothing stands in the way of: it has an offer of them, or will have one soon.
+    pub free: u32,
+    /// Of all slaves, the one that comes nearest to what is needed: all that it has.
+    pub nearest: Option<Resources>,
+    /// Tasks cannot be fenced so: this is the longest that they may ask for (R9).
+    pub fence_most: Option<Millis>,
 }
 
 /// A framework's answer to an inverse offer.
@@ -157,6 +196,8 @@ pub enum MasterToFramework {
         /// How.
         outcome: InverseOutcome,
     },
+    /// The answer to a [`Want`]: why it has no offer that fits.
+    Pending(Pending),
 }
 
 /// One offer.

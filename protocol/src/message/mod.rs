@@ -18,13 +18,13 @@ mod slave;
 
 pub use executor::{ExecutorToSlave, SlaveToExecutor};
 pub use framework::{
-    FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered,
+    FrameworkToMaster, InverseAnswer, InverseAsk, InverseOutcome, MasterToFramework, Offered, Pending, Want,
 };
 pub use logs::{LOG_CHUNK_MAX, LogEnd, LogRefusal, LogStream, OperatorToSlave, SlaveToOperator};
 pub use operator::{
     Answer, Command, DrainDifference, DrainEnd, DrainPlan, DrainStep, DrainView, DrainWait, Event,
     FrameworkView, HeldNameView, HoldView, InverseOfferView, MasterToOperator, OfferView, OperatorToMaster,
-    Pace, Page, PastEvent, PlannedTask, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef, SlaveStatus,
-    SlaveView, SlaveWait, Status, TaskView, Then, Uncounted,
+    Pace, Page, PastEvent, PendingView, PlannedTask, Query, ReceiptId, ReceiptLine, Refusal, SlaveRef,
+    SlaveStatus, SlaveView, SlaveWait, Status, TaskView, Then, Uncounted,
 };
 pub use slave::{Final, MasterToSlave, Refused, SlaveToMaster};

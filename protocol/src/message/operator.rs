@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::REPORTS_MAX;
 use crate::ids::{DrainId, Epoch, FrameworkId, InverseOfferId, OfferId, SlaveId, TaskId};
-use crate::message::{InverseAnswer, InverseAsk, InverseOutcome};
+use crate::message::{InverseAnswer, InverseAsk, InverseOutcome, Pending, Want};
 use crate::resources::Resources;
 use crate::task::{Ending, Reason, TaskState};
 use crate::text::{Name, Text};
@@ -196,6 +196,11 @@ pub enum Query {
         /// After which, that is: before it in time.
         after: Option<TaskId>,
     },
+    /// Frameworks that wait for offers, and why; few to a page, as each is held against every slave.
+    Pending {
+        /// After which framework.
+        after: Option<FrameworkId>,
+    },
     /// What happened lately, oldest first, as far as the master remembers it. What came on the same session for a
     /// [`Command::Watch`] before the last page has been answered is on these pages too.
     Events {
@@ -347,6 +352,8 @@ pub enum Answer {
     Receipt(Vec<(Moment, ReceiptLine)>),
     /// What happened.
     Events(Page<PastEvent>),
+    /// Frameworks that wait.
+    Pending(Page<PendingView>),
 }
 
 /// A page of a listing.
@@ -540,6 +547,19 @@ pub struct FrameworkView {
     pub allocated: Resources,
     /// How many of its tasks are not over and acknowledged.
     pub tasks: u32,
+}
+
+/// A framework that waits for offers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PendingView {
+    /// Which.
+    pub framework: FrameworkId,
+    /// Its name.
+    pub name: Name,
+    /// What for.
+    pub want: Want,
+    /// Why.
+    pub why: Pending,
 }
 
 /// An offer.

@@ -188,7 +188,7 @@ impl Cluster {
                 assert_ne!(update.state, TaskState::Dropped, "it was launched from what was offered");
             }
             (MasterToFramework::NotLeading { .. } | MasterToFramework::Refused(_), _) => {}
-            (MasterToFramework::InverseOffer { .. }, _) => {}
+            (MasterToFramework::InverseOffer { .. } | MasterToFramework::Pending(_), _) => {}
         }
     }
 

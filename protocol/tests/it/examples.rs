@@ -198,7 +198,27 @@ fn frameworks(all: &mut Vec<Example>) {
             answer: InverseAnswer::Accept { rather: vec![TASK] },
         },
         Teardown => FrameworkToMaster::Teardown,
+        Want => FrameworkToMaster::Want(want()),
     });
+}
+
+fn want() -> Want {
+    Want { tasks: 3, needs: resources(), fence_after: Some(Millis(60_000)) }
+}
+
+fn pending() -> Pending {
+    Pending {
+        small: 1,
+        away: 2,
+        held: 3,
+        asked: 4,
+        full: 5,
+        lent: 6,
+        declined: 7,
+        free: 8,
+        nearest: Some(resources()),
+        fence_most: Some(Millis(37_500)),
+    }
 }
 
 fn masters_to_frameworks(all: &mut Vec<Example>) {
@@ -222,6 +242,7 @@ fn masters_to_frameworks(all: &mut Vec<Example>) {
             id: InverseOfferId(3),
             outcome: InverseOutcome::Returned,
         },
+        Pending => MasterToFramework::Pending(pending()),
     });
 }
 
@@ -308,6 +329,7 @@ fn queries(all: &mut Vec<Example>) {
         Receipt => Query::Receipt(ReceiptId::Drain(DrainId(6))),
         Ended => Query::Ended { after: Some(TASK) },
         Events => Query::Events { after: Some(300) },
+        Pending => Query::Pending { after: Some(FrameworkId(1)) },
     });
 }
 
@@ -484,6 +506,12 @@ fn answers(all: &mut Vec<Example>) {
             number: 301,
             at: Moment(1_800_000_000_000),
             event: Box::new(Event::RemovalsResumed),
+        })),
+        Pending => Answer::Pending(page(PendingView {
+            framework: FrameworkId(1),
+            name: name(),
+            want: want(),
+            why: pending(),
         })),
     });
     envelopes(all);

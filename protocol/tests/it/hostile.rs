@@ -81,8 +81,8 @@ fn each_fault_is_named() {
     assert_eq!(fault(&[2, 9, 1]), (3, Malformed::List { len: 9 }));
     assert_eq!(fault(&[6, 0x80, 0]), (4, Malformed::Number), "longer than it need be");
     assert_eq!(fault(&[6, 0xff, 0xff, 0xff, 0xff, 0x1f]), (7, Malformed::Number), "33 bits");
-    let (at, Malformed::Value(text)) = fault(&[10]) else { panic!() };
-    assert_eq!((at, text.as_str()), (2, "invalid value: integer `10`, expected variant index 0 <= i < 10"));
+    let (at, Malformed::Value(text)) = fault(&[11]) else { panic!() };
+    assert_eq!((at, text.as_str()), (2, "invalid value: integer `11`, expected variant index 0 <= i < 11"));
     let (_, Malformed::Value(text)) = fault(&[0, 0, 1, b' ']) else { panic!() };
     assert_eq!(text.as_str(), "a name is made of a-z A-Z 0-9 . _ -, not ' '");
     let trailing = decode::<FrameworkToMaster>(&[VERSION, 3, 0]);

@@ -15,7 +15,7 @@ use neap_protocol::ids::{BootId, Epoch, Incarnation, OfferId, Seq, SessionId};
 use neap_protocol::master::{Config, Effect, Input, Master, Timer};
 use neap_protocol::message::{
     Command, Event, Final, FrameworkToMaster, InverseAnswer, InverseAsk, MasterToSlave, OperatorToMaster,
-    Query, SlaveRef, SlaveToMaster, Then,
+    Query, SlaveRef, SlaveToMaster, Then, Want,
 };
 use neap_protocol::outbox::Outbox;
 use neap_protocol::registry::{Operation, Registry};
@@ -338,6 +338,11 @@ impl World {
                 FrameworkToMaster::AnswerInverse { id: words.word(3), answer }
             }
             "tears-down" => FrameworkToMaster::Teardown,
+            "wants" => FrameworkToMaster::Want(Want {
+                tasks: words.word(3),
+                needs: words.resources(Resources::new(1000, 1 << 30)),
+                fence_after: words.span("fence"),
+            }),
             other => panic!("{}: a framework does not {other}", self.place),
         };
         let session = self.session(name);
@@ -399,6 +404,7 @@ impl World {
                 "inverse-offers" => Query::InverseOffers { after: None },
                 "tasks" => Query::Tasks { after: None },
                 "frameworks" => Query::Frameworks { after: None },
+                "pending" => Query::Pending { after: None },
                 other => panic!("{}: {other} cannot be shown", self.place),
             }),
             other => panic!("{}: an operator does not {other}", self.place),
