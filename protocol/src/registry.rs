@@ -1188,8 +1188,13 @@ mod tests {
     /// R16: holds are the name's: they are there when it registers again, and are lifted while it is away.
     #[test]
     fn r16_holds_outlive_the_id_and_a_drains_own_ends_with_it_unless_the_slave_was_to_stay() {
-        let admit =
-            Operation::AdmitSlave { name: name("a"), address: Text::EMPTY, resources: Resources::NONE };
+        let admit = Operation::AdmitSlave {
+            name: name("a"),
+            incarnation: Incarnation(1),
+            boot: BootId(1),
+            address: Text::EMPTY,
+            resources: Resources::NONE,
+        };
         let names = |registry: &Registry| -> Vec<alloc::string::String> {
             let holds = registry.holds_of(&name("a")).into_iter().flat_map(|holds| holds.keys());
             holds.map(|hold| alloc::format!("{hold}")).collect()

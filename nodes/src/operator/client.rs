@@ -329,7 +329,7 @@ fn changes(command: &Command) -> bool {
         | Command::CancelDrain(_)
         | Command::ExtendDrain(..)
         | Command::DrainNow { .. }
-        | Command::Kill(_)
+        | Command::Kill { .. }
         | Command::ResumeRemovals { .. }
         | Command::ForgetSlave { .. }
         | Command::Teardown { .. } => true,

@@ -348,6 +348,7 @@ impl Leader {
                 by: name.clone(),
                 reason: Text::new("it was given up, and another slave with its name takes its place"),
                 deadline: None,
+                drain: None,
             };
             self.open_removal(cx, slave, opened);
             let receipt = Some(ReceiptId::Unregistration(slave));
