@@ -127,7 +127,7 @@ impl<'c, 'b> Life<'c, 'b> {
 
     fn message(&mut self) -> MasterToFramework {
         let rare = if self.framework.is_subscribed() { 1 } else { 12 };
-        let refuses = if self.tearing_down { 4 } else { 250 };
+        let refuses = if self.tearing_down { 4 } else { 60 };
         match self.choices.below(26) {
             kind if kind < rare => self.subscription(),
             1 if self.choices.one_in(8) => MasterToFramework::NotLeading { leader: "m".into() },

@@ -88,6 +88,7 @@ pub(super) fn all() -> Vec<Scope> {
             about: "an operator drains a slave now that crashes before it hears of it, or after, and is there again",
             commands: vec![drain_now()],
             budget: Budget::of(&[(Event::Launch, 1), (Event::SlaveCrash, 1)]),
+            long: true,
             ..small()
         },
         Scope {
@@ -102,6 +103,7 @@ pub(super) fn all() -> Vec<Scope> {
             about: "a drain that is now is cancelled, and made slower, in vain once its slave was told",
             commands: vec![drain_now(), drain_changed(Then::Unregister), Command::CancelDrain(DrainId(1))],
             budget: Budget::of(&[(Event::Launch, 1), (Event::Cut, 1)]),
+            long: true,
             ..small()
         },
         Scope {

@@ -517,7 +517,7 @@ async fn a_restarted_slave_takes_up_what_was_left() {
         let (next, tasks) = master.admit().await;
         link = next;
         assert_eq!(tasks, [task(1), task(2)]);
-        master.logged("takes up executors that it had left").await;
+        master.logged("executors that it had left were taken up or ended").await;
         assert_ne!(slave.survivors(), NONE, "{}", master.log());
     }
     // What it does from here on is told as ever, and so is its end.
@@ -644,7 +644,7 @@ async fn a_slave_whose_files_are_damaged_refuses_and_takes_up_all_when_they_are_
     let _last = master.slave(flags);
     let (_link, tasks) = master.admit().await;
     assert_eq!(tasks, [task(1)]);
-    master.logged("takes up executors that it had left").await;
+    master.logged("executors that it had left were taken up or ended").await;
     assert_eq!(before[0].survivors(), living);
 }
 

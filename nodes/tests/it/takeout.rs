@@ -45,9 +45,9 @@ async fn a_task_is_killed_and_to_ask_again_is_success() {
     live.is_ready(&web);
     let text = live.text(&format!("kill {web}"));
     assert_eq!(text, format!("{web} is being killed\n"));
-    live.happens(|event| event["event"] == "task" && event["task"] == *web && event["state"] == "Finished");
+    live.happens(|event| event["event"] == "task" && event["task"] == *web && event["state"] == "Killed");
     let over = live.text(&format!("kill {web}"));
-    assert_eq!(over, format!("nothing to kill: {web} web-0 of web on slave-1: Finished (Exited(0))\n"));
+    assert_eq!(over, format!("nothing to kill: {web} web-0 of web on slave-1: Killed (KilledByOperator)\n"));
 
     let unknown = live.refused(3, "kill F9.9");
     assert!(unknown.contains("no task F9.9 is running\nhelp: list tasks with `neap tasks`"), "{unknown}");

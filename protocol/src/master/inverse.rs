@@ -396,9 +396,10 @@ impl Leader {
         }
     }
 
-    /// A drain could not be cancelled: whom that held back is told.
+    /// A drain was not cancelled, as it could not be written or was over: the slave that waited for that is told to leave, if
+    /// it must.
     pub(super) fn cancel_failed(&self, cx: &mut Cx<'_>, drain: DrainId) {
-        if let Some(record) = self.registry.drains().get(&drain).filter(|record| record.pace == Pace::Now) {
+        if let Some(record) = self.registry.drains().get(&drain) {
             self.tell_to_leave(cx, record.slave);
         }
     }

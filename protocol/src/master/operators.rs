@@ -207,6 +207,9 @@ impl Leader {
         by: Option<&Name>,
         applied: Result<Applied, Refusal>,
     ) -> Result<Answer, Refusal> {
+        if let (Operation::EndDrain { drain, end: DrainEnd::Cancelled }, Err(_)) = (&operation, &applied) {
+            self.cancel_failed(cx, *drain);
+        }
         let applied = applied?;
         let changed = applied == Applied::Done { changed: true };
         match (operation, applied) {
