@@ -72,6 +72,8 @@ impl Operator {
         };
         let (already, by) = (if changed { "" } else { " already" }, clock(by));
         let text = format!("{id} asks {framework}{already} for {wanted} on {slave} back by {by}");
+        // Who reads this may interrupt: what is detached from is said, and not only left.
+        self.heed.command_hears(signals.is_some());
         self.printer.one(&Asked { changed, inverse_offer: id.to_string(), text })?;
         match &mut signals {
             Some(signals) => self.until_closed(id, signals).await,
@@ -203,6 +205,7 @@ impl Operator {
         };
         let changed = step != DrainStep::Unchanged;
         let asked = view.as_ref().map(DrainAsked::of);
+        self.heed.command_hears(signals.is_some());
         self.printer.one(&Begun { changed, drain: drain.to_string(), asked, text })?;
         match (&mut signals, view) {
             (Some(signals), Some(view)) => {
@@ -259,9 +262,7 @@ impl Operator {
         quiet: Option<Duration>,
     ) -> Result<Next, Failure> {
         self.heed.command_hears(true);
-        let next = self.heard(signals, quiet).await;
-        self.heed.command_hears(false);
-        next
+        self.heard(signals, quiet).await
     }
 
     async fn heard(&mut self, signals: &mut Signals, quiet: Option<Duration>) -> Result<Next, Failure> {
@@ -294,6 +295,8 @@ impl Operator {
         if lost.exit() != Exit::Unreachable {
             return Err(lost);
         }
+        // There may be no leader for long: Ctrl-C ends the search.
+        self.heed.command_hears(false);
         self.printer.one(&Line::note("lost", format!("{lost}; looking for the leader")))?;
         // One that is started again, or elected, is not there at once.
         let by = tokio::time::Instant::now() + self.client.patience();
