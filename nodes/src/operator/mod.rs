@@ -281,10 +281,11 @@ impl Operator {
 
     /// The first frameworks that wait for offers, and whether there are more.
     async fn pending(&mut self) -> Result<(Vec<PendingRow>, bool), Failure> {
-        match self.client.ask(Command::Show(Query::Pending { after: None })).await? {
-            Answer::Pending(page) => Ok((page.items.into_iter().map(PendingRow::from).collect(), page.more)),
-            _ => Err(unexpected()),
-        }
+        let Answer::Pending(page) = self.client.ask(Command::Show(Query::Pending { after: None })).await?
+        else {
+            return Err(unexpected());
+        };
+        Ok((page.items.into_iter().map(PendingRow::from).collect(), page.more))
     }
 
     /// Ends a task; one that is over already is as it was to be.
