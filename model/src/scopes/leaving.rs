@@ -99,6 +99,12 @@ pub(super) fn all() -> Vec<Scope> {
             ..small()
         },
         Scope {
+            name: "drain-now-stands",
+            about: "a drain that is now is cancelled, and made slower, in vain",
+            commands: vec![drain_now(), drain_changed(Then::Unregister), Command::CancelDrain(DrainId(1))],
+            ..small()
+        },
+        Scope {
             name: "drain-now-taken-back",
             about: "a drain that is now is cancelled, and made slower, in vain once its slave was told",
             commands: vec![drain_now(), drain_changed(Then::Unregister), Command::CancelDrain(DrainId(1))],

@@ -29,7 +29,6 @@ pub(super) fn all() -> Vec<Scope> {
         Scope {
             name: "two-masters-launch",
             about: "the same, and a task is launched",
-            long: true,
             masters: 2,
             commands: vec![deactivate("ann")],
             budget: Budget::of(&[(Event::Launch, 1), (Event::Election, 1)]),

@@ -6,7 +6,7 @@
 //! An inverse offer is accepted. A service then starts replacements on other slaves, and ends the old tasks once
 //! those have run for `--min-healthy`; one that is fenced, and must not run twice, ends the old tasks first. A batch lets
 //! its tasks go on, for they may be done in time. What is left shortly before the deadline is ended, and starts again
-//! elsewhere. What is decided of tasks is decided in the [`Fleet`].
+//! elsewhere. What is decided of tasks is decided in `fleet`.
 
 use std::collections::BTreeMap;
 use std::fmt;
