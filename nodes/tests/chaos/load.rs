@@ -296,7 +296,7 @@ fn note(run: usize, fenced: bool, mut printed: ChildStdout, place: &Place, away:
         let Some(whole) = pending.iter().rposition(|byte| *byte == b'\n') else { continue };
         let lines: Vec<u8> = pending.drain(..=whole).collect();
         let lines = String::from_utf8_lossy(&lines);
-        let mut told: Vec<Told> = lines.lines().map(|line| update(run, fenced, line)).collect();
+        let mut told: Vec<Told> = lines.lines().filter_map(|line| update(run, fenced, line)).collect();
         if told.iter().any(Told::says_dead) {
             // A slave may go, and may be back, while it is looked.
             let before = away.slaves();
@@ -310,12 +310,16 @@ fn note(run: usize, fenced: bool, mut printed: ChildStdout, place: &Place, away:
     }
 }
 
-fn update(run: usize, fenced: bool, line: &str) -> Told {
+/// What a line says of a task. One that says why something waits is of none: it is an event, and nothing else.
+fn update(run: usize, fenced: bool, line: &str) -> Option<Told> {
     let line: serde_json::Value =
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    if line.get("event").is_some() {
+        return None;
+    }
     let word = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("{line} has no {key}")).to_owned();
     let (task, state, reason) = (word("task"), word("state"), word("reason"));
-    Told { run, task, state, reason, fenced, alive: Vec::new() }
+    Some(Told { run, task, state, reason, fenced, alive: Vec::new() })
 }
 
 fn alive(
